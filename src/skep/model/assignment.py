@@ -1,0 +1,104 @@
+"""What a manager tells a host to be: everything its agent needs, and nothing else.
+
+An assignment is a full picture at ``index`` (the store's revision). On the wire it travels as the
+difference to the last one the host acknowledged (see ``cluster.delta``); all collections are maps
+by id for that reason.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from skep.model.cluster import Subnet, Task
+from skep.model.spec import NetworkSpec, PortConfig
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the assignment's parts."""
+
+
+class PeerNode(Entry, frozen=True):
+    """Another host, or this one: its name, addresses, and its ingress_sbox's ingress address."""
+
+    id: str
+    hostname: str
+    address: str
+    vtep: str
+    ingress_address: str
+    manager_address: str = ""
+
+
+class NetworkEndpoint(Entry, frozen=True):
+    """An endpoint on a network, wherever it is.
+
+    ``names`` are all it answers to (container or task name first). ``ready``: running and healthy,
+    so it belongs into names and balancing; before that only neighbours and FDB know it.
+    """
+
+    task_id: str
+    node_id: str
+    address: str
+    mac: str
+    names: tuple[str, ...] = ()
+    service_id: str = ""
+    ready: bool = False
+
+
+class NetworkService(Entry, frozen=True):
+    """A service on a network. ``vip`` is "" for DNS round robin, ``mark`` its firewall mark.
+
+    ``ports`` are those published in ingress mode, and only set on the ingress network.
+    """
+
+    id: str
+    name: str
+    vip: str = ""
+    mark: int = 0
+    aliases: tuple[str, ...] = ()
+    ports: tuple[PortConfig, ...] = ()
+
+
+class NetworkAssignment(Entry, frozen=True):
+    """A swarm network that this host needs, or may need (``present`` false: known by name only, so
+    that users can inspect it and attach to it; endpoints and services are then empty)."""
+
+    id: str
+    spec: NetworkSpec
+    created_at: float
+    subnets: tuple[Subnet, ...] = ()
+    present: bool = False
+    endpoints: dict[str, NetworkEndpoint] = {}
+    services: dict[str, NetworkService] = {}
+
+
+class Assignment(Entry, frozen=True):
+    """The whole of it. ``tasks`` are this host's own, service tasks and attachments alike."""
+
+    index: int = 0
+    node_id: str = ""
+    cluster_id: str = ""
+    data_path_port: int = 4789
+    mesh_key: bytes = b""
+    peers: dict[str, PeerNode] = {}
+    networks: dict[str, NetworkAssignment] = {}
+    tasks: dict[str, Task] = {}
+
+
+class MapDelta(Entry, frozen=True):
+    """Entries of one map to set (already encoded values by key) and keys to remove."""
+
+    put: dict[str, msgspec.Raw] = {}
+    remove: tuple[str, ...] = ()
+
+
+class AssignmentDelta(Entry, frozen=True):
+    """The change from the assignment at ``base`` (0: from nothing) to the one at ``index``."""
+
+    base: int
+    index: int
+    scalars: msgspec.Raw
+    peers: MapDelta = MapDelta()
+    networks: MapDelta = MapDelta()
+    tasks: MapDelta = MapDelta()
+    endpoints: dict[str, MapDelta] = {}
+    services: dict[str, MapDelta] = {}

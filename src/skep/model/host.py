@@ -1,0 +1,118 @@
+"""A host's own view: its sandboxes, endpoints and bridges, and all that ``plan`` needs of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from skep.model.assignment import NetworkAssignment, PeerNode
+
+SHORT = 12
+"""How many hex digits of a sandbox id name its namespace."""
+
+INGRESS_SANDBOX = "ingress_sbox"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A sandbox's interface on one network.
+
+    ``link`` is its name inside the sandbox (eth0…), ``port`` the bridge side's name (vethN in an
+    overlay's namespace, veth<7 hex> on a host bridge). ``address`` has a prefix length.
+    ``vips`` are the VIPs (no prefix) of the service that the container itself belongs to.
+    """
+
+    id: str
+    network_id: str
+    network_name: str
+    link: str
+    port: str
+    address: str
+    mac: str
+    vips: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """A container's network namespace. ``gateway`` is the endpoint that carries the default route
+    (on docker_gwbridge or docker0), also listed in ``endpoints``; "" for none."""
+
+    id: str
+    container_id: str = ""
+    container_name: str = ""
+    task_id: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    gateway: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """The name of its network namespace."""
+        return self.id if self.id == INGRESS_SANDBOX else self.id[:SHORT]
+
+
+class Bridge(msgspec.Struct, frozen=True, kw_only=True):
+    """A bridge in the host's namespace: docker0 or docker_gwbridge.
+
+    ``icc`` false keeps its containers from each other; ``address`` is the gateway with prefix.
+    """
+
+    network_id: str
+    network_name: str
+    name: str
+    address: str
+    icc: bool = True
+    masquerade: bool = True
+    mtu: int = 1500
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides what this host's kernel should contain.
+
+    ``underlay_mtu`` is the MTU of the link that carries ``vtep``. ``networks`` are those present
+    here; ``sandboxes`` includes the ingress sandbox when this host has one.
+    """
+
+    node_id: str = ""
+    vtep: str = ""
+    underlay_mtu: int = 1500
+    data_path_port: int = 4789
+    ingress_network: str = ""
+    peers: dict[str, PeerNode] = {}
+    networks: dict[str, NetworkAssignment] = {}
+    sandboxes: tuple[Sandbox, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
+
+
+class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of this host alone: none, host, bridge (docker0), docker_gwbridge.
+
+    ``subnet`` and ``gateway`` ("172.17.0.0/16", "172.17.0.1") and ``bridge``, the device's name,
+    are "" for none and host.
+    """
+
+    id: str
+    name: str
+    driver: str
+    created_at: float
+    subnet: str = ""
+    gateway: str = ""
+    bridge: str = ""
+    options: dict[str, str] = {}
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that this host keeps a record of (all that were created through Skep).
+
+    ``network_mode`` and ``networks`` are as the user asked; ``sandbox`` is None when it has none
+    (host network, another container's). ``task_id`` is set for tasks of services.
+    """
+
+    id: str
+    name: str
+    image: str
+    network_mode: str
+    networks: tuple[str, ...] = ()
+    aliases: dict[str, tuple[str, ...]] = {}
+    addresses: dict[str, str] = {}
+    sandbox: Sandbox | None = None
+    task_id: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    labels: dict[str, str] = {}

@@ -1,0 +1,88 @@
+"""The messages of an agent's session with a manager: msgpack over a WebSocket over mutual TLS.
+
+Each message is a tagged struct. The agent speaks first (`Hello`). Requests carry a ``serial`` that
+the answer repeats; all else is one-way.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from skep.model.assignment import AssignmentDelta
+from skep.model.cluster import Attachment, NodeDescription, TaskStatus
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base: the struct's name is its tag."""
+
+
+class Hello(Message, frozen=True):
+    """Agent: who I am and the index of the assignment I hold (0: none)."""
+
+    description: NodeDescription
+    address: str
+    vtep: str
+    index: int = 0
+
+
+class Status(Message, frozen=True):
+    """Agent: what I observed of tasks of mine, by task id."""
+
+    tasks: dict[str, TaskStatus]
+
+
+class Beat(Message, frozen=True):
+    """Agent: alive; ``applied`` is the index my kernel was last brought to."""
+
+    applied: int
+
+
+class Attach(Message, frozen=True):
+    """Agent: a user starts a container here on attachable swarm networks; give it addresses.
+
+    ``networks`` maps network id to wanted address ("" for any); ``names`` are the container's DNS
+    names (its own name first, then short id, host name), ``aliases`` those per network.
+    """
+
+    serial: int
+    container_id: str
+    container_name: str
+    networks: dict[str, str]
+    names: tuple[str, ...] = ()
+    aliases: dict[str, tuple[str, ...]] = {}
+
+
+class Attached(Message, frozen=True):
+    """Manager: the attachment task and its addresses, or the refusal's sentence and status."""
+
+    serial: int
+    task_id: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    refusal: str = ""
+    status: int = 0
+
+
+class Detach(Message, frozen=True):
+    """Agent: the container of this attachment task is gone; take its addresses back."""
+
+    task_id: str
+
+
+class Assign(Message, frozen=True):
+    """Manager: your assignment changed."""
+
+    delta: AssignmentDelta
+
+
+class Resync(Message, frozen=True):
+    """Agent: that delta does not fit what I hold; send all."""
+
+
+class Goodbye(Message, frozen=True):
+    """Agent: I leave the swarm. Manager: you were removed."""
+
+    reason: str
+
+
+FromAgent = Hello | Status | Beat | Attach | Detach | Resync | Goodbye
+FromManager = Assign | Attached | Goodbye

@@ -1,0 +1,134 @@
+"""What a host's kernel contains, or should contain: namespaces, links, addresses, routes, tables.
+
+The same types say what is desired (written by ``plan``) and what is observed (read by ``kernel``).
+Fields that only the kernel knows (``index``, ``peer_index``) are 0 in desired values and are not
+compared; a desired ``mac`` of "" or ``mtu`` of 0 means "whatever the kernel chose".
+
+Source: rtnetlink(7), ip-link(8), ip-neighbour(8), bridge(8).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from skep.model.nft import Table
+
+HOST = ""
+"""The name of the host's own network namespace. All others are files in ``NETNS_DIR``."""
+
+NETNS_DIR = "/run/netns"
+
+GROUP = 0x5BEE
+"""The link group (IFLA_GROUP) of every link that Skep makes; the loopback link carries it in every
+namespace that Skep made. It is how ours is told from foreign, without remembering anything."""
+
+MAIN_TABLE = 254
+
+
+class Vxlan(msgspec.Struct, frozen=True):
+    """A VXLAN device's attributes: VNI, UDP destination port, local VTEP address.
+
+    proxy, l2miss and l3miss are always on, learning always off.
+    """
+
+    vni: int
+    port: int
+    local: str
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The other end of a veth pair: its namespace and name."""
+
+    namespace: str
+    name: str
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A network interface. ``kind`` is the kernel's (bridge, vxlan, veth; "" for loopback).
+
+    Desired veth pairs are written down at both ends, each naming the other in ``peer``; the pair
+    is created from the end whose ``owner`` is true (the bridge's side), in one message.
+    """
+
+    name: str
+    kind: str = ""
+    up: bool = True
+    mtu: int = 0
+    mac: str = ""
+    master: str = ""
+    vxlan: Vxlan | None = None
+    peer: Peer | None = None
+    owner: bool = False
+    group: int = GROUP
+    index: int = 0
+    peer_index: int = 0
+
+
+class Address(msgspec.Struct, frozen=True):
+    """An IPv4 address with its prefix length ("10.0.0.2/24") on a link."""
+
+    link: str
+    address: str
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A unicast route. ``destination`` is "default" or a CIDR; ``via`` and ``source`` may be "".
+
+    Routes that the kernel makes by itself (proto kernel) are neither desired nor observed.
+    """
+
+    destination: str
+    link: str
+    via: str = ""
+    source: str = ""
+    table: int = MAIN_TABLE
+    onlink: bool = False
+
+
+class PolicyRule(msgspec.Struct, frozen=True):
+    """A routing rule: packets with firewall mark ``mark`` look up ``table`` (ip-rule(8))."""
+
+    priority: int
+    mark: int
+    table: int
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A permanent neighbour (ARP) entry."""
+
+    link: str
+    address: str
+    mac: str
+
+
+class Fdb(msgspec.Struct, frozen=True):
+    """A permanent forwarding entry of a VXLAN device: frames for ``mac`` go to ``vtep``."""
+
+    link: str
+    mac: str
+    vtep: str
+
+
+class Namespace(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of ours in one network namespace.
+
+    ``sysctls`` maps dotted names ("net.ipv4.ip_forward") to values; the observed one holds those
+    that were asked for and exist. In the host's namespace only links of our group are listed, and
+    addresses, neighbours and FDB entries on them. In the others, all links are listed; addresses,
+    routes, neighbours and FDB entries on links of our group (and ``lo``) are ours, all rules are.
+    Only tables named ``skep…`` are listed.
+    """
+
+    name: str
+    links: dict[str, Link] = {}
+    addresses: frozenset[Address] = frozenset()
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[PolicyRule] = frozenset()
+    neighbours: frozenset[Neighbour] = frozenset()
+    fdb: frozenset[Fdb] = frozenset()
+    tables: tuple[Table, ...] = ()
+    sysctls: dict[str, str] = {}
+
+
+HostState = dict[str, Namespace]
+"""A host's namespaces by name: ours, and the host's own under ``HOST``."""

@@ -1,0 +1,171 @@
+"""The nftables vocabulary that Skep uses: a closed set of expressions and statements.
+
+Desired tables are written in it, observed ones are read into it, so the two compare with ``==``,
+and the walker can carry a packet through either. What the kernel holds and this vocabulary cannot
+say is read as `Foreign`, which equals nothing that is desired.
+
+Source: libnftables-json(5), nft(8).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Meta(msgspec.Struct, frozen=True, tag=True):
+    """``meta KEY``: mark, iifname, oifname, l4proto."""
+
+    key: str
+
+
+class Ct(msgspec.Struct, frozen=True, tag=True):
+    """``ct KEY``: mark, state, direction, status."""
+
+    key: str
+
+
+class Payload(msgspec.Struct, frozen=True, tag=True):
+    """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, th dport, udp dport, tcp dport."""
+
+    protocol: str
+    field: str
+
+
+class Fib(msgspec.Struct, frozen=True, tag=True):
+    """``fib FLAG type``: the routing type (local, …) of the packet's saddr or daddr."""
+
+    flag: str
+
+
+class Numgen(msgspec.Struct, frozen=True, tag=True):
+    """``numgen inc mod MODULUS``: the next number of a counter, round robin."""
+
+    modulus: int
+
+
+Key = Meta | Ct | Payload | Fib | Numgen
+Atom = str | int
+"""A literal: an address, a prefix ("10.0.0.0/8"), a port, a mark, a name."""
+
+
+class Lookup(msgspec.Struct, frozen=True, tag=True):
+    """``KEY [. KEY …] map @NAME``."""
+
+    keys: tuple[Key, ...]
+    map: str
+
+
+class Match(msgspec.Struct, frozen=True, tag=True):
+    """``LEFT [. LEFT …] OP RIGHT``. ``right`` starts with ``@`` for a named set; a tuple is a list.
+
+    A list has no order in the kernel, so it is kept sorted; a list of one is that one.
+    """
+
+    left: tuple[Key, ...]
+    right: Atom | tuple[Atom, ...]
+    op: str = "=="
+
+    def __post_init__(self) -> None:
+        if isinstance(self.right, tuple):
+            ordered = sorted(set(self.right), key=lambda atom: (isinstance(atom, str), atom))
+            alone = ordered[0] if len(ordered) == 1 else tuple(ordered)
+            msgspec.structs.force_setattr(self, "right", alone)
+
+
+class SetMark(msgspec.Struct, frozen=True, tag=True):
+    """``meta mark set VALUE`` or ``ct mark set VALUE`` (``target`` is "meta" or "ct")."""
+
+    target: str
+    value: int | Lookup | Meta | Ct
+
+
+class Dnat(msgspec.Struct, frozen=True, tag=True):
+    """``dnat ip to …``: a literal address (and port, 0 for unchanged) or a map look-up.
+
+    A look-up in a map whose data has two parts (address . port) sets both.
+    """
+
+    to: str | Lookup
+    port: int = 0
+
+
+class Redirect(msgspec.Struct, frozen=True, tag=True):
+    """``redirect to :PORT``."""
+
+    port: int
+
+
+class Masquerade(msgspec.Struct, frozen=True, tag=True):
+    """``masquerade``."""
+
+
+class Counter(msgspec.Struct, frozen=True, tag=True):
+    """``counter``. Its packets and bytes are observations, not part of the rule."""
+
+
+class Reject(msgspec.Struct, frozen=True, tag=True):
+    """``reject`` with ``tcp reset`` or, for "icmp", port unreachable."""
+
+    how: str
+
+
+class Verdict(msgspec.Struct, frozen=True, tag=True):
+    """``accept``, ``drop``, ``return``, or ``jump CHAIN`` with ``chain`` set."""
+
+    kind: str
+    chain: str = ""
+
+
+class Foreign(msgspec.Struct, frozen=True, tag=True):
+    """Something observed that Skep would never write. ``text`` is libnftables' JSON for it."""
+
+    text: str
+
+
+Statement = Match | SetMark | Dnat | Redirect | Masquerade | Counter | Reject | Verdict | Foreign
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule: its statements in order."""
+
+    statements: tuple[Statement, ...]
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """What makes a chain a base chain: type (filter, nat, route), hook, priority and policy."""
+
+    type: str
+    hook: str
+    priority: int
+    policy: str = "accept"
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A chain and its rules, a base chain if it has a hook."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    hook: Hook | None = None
+
+
+class Set(msgspec.Struct, frozen=True):
+    """A named set, or a map if ``data`` is not empty.
+
+    ``key`` and ``data`` are the parts' types in nft's words (``ipv4_addr``, ``inet_service``,
+    ``inet_proto``, ``mark``, ``ether_addr``, ``integer``). ``elements`` holds one tuple of atoms
+    each: the key's parts, then the data's parts.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    elements: frozenset[tuple[Atom, ...]]
+    data: tuple[str, ...] = ()
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table of family ``ip`` (or ``inet``) with all it holds."""
+
+    name: str
+    chains: tuple[Chain, ...]
+    sets: tuple[Set, ...] = ()
+    family: str = "ip"
