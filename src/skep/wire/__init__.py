@@ -1,0 +1,1 @@
+"""How hosts trust and reach one another: certificates, join tokens, sessions over mutual TLS."""
