@@ -71,6 +71,15 @@ class NetworkAssignment(Entry, frozen=True):
     services: dict[str, NetworkService] = {}
 
 
+class Payload(Entry, frozen=True):
+    """A secret's or config's content, for a host whose tasks use it."""
+
+    id: str
+    name: str
+    data: bytes
+    version: int = 0
+
+
 class Assignment(Entry, frozen=True):
     """The whole of it. ``tasks`` are this host's own, service tasks and attachments alike."""
 
@@ -82,6 +91,8 @@ class Assignment(Entry, frozen=True):
     peers: dict[str, PeerNode] = {}
     networks: dict[str, NetworkAssignment] = {}
     tasks: dict[str, Task] = {}
+    secrets: dict[str, Payload] = {}
+    configs: dict[str, Payload] = {}
 
 
 class MapDelta(Entry, frozen=True):
@@ -100,5 +111,7 @@ class AssignmentDelta(Entry, frozen=True):
     peers: MapDelta = MapDelta()
     networks: MapDelta = MapDelta()
     tasks: MapDelta = MapDelta()
+    secrets: MapDelta = MapDelta()
+    configs: MapDelta = MapDelta()
     endpoints: dict[str, MapDelta] = {}
     services: dict[str, MapDelta] = {}

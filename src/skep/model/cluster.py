@@ -19,6 +19,7 @@ from skep.model.spec import (
     NetworkSpec,
     NodeSpec,
     PortConfig,
+    SecretSpec,
     ServiceSpec,
     TaskSpec,
 )
@@ -127,6 +128,23 @@ class ServiceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     mark: int = 0
 
 
+class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last update goes. ``state`` is updating, paused, completed, rollback_started,
+    rollback_paused or rollback_completed."""
+
+    state: str
+    started_at: float = 0.0
+    completed_at: float = 0.0
+    message: str = ""
+
+
+class JobStatus(msgspec.Struct, frozen=True):
+    """Which run of a job this is, and when it was last asked for."""
+
+    iteration: int = 0
+    last_execution: float = 0.0
+
+
 class Service(Record, frozen=True):
     """A service: what the user wants, what was allocated."""
 
@@ -134,6 +152,20 @@ class Service(Record, frozen=True):
     previous_spec: ServiceSpec | None = None
     spec_version: int = 0
     endpoint: ServiceEndpoint | None = None
+    update_status: UpdateStatus | None = None
+    job: JobStatus | None = None
+
+
+class Secret(Record, frozen=True):
+    """A secret. Its data leaves the managers only for hosts whose tasks use it."""
+
+    spec: SecretSpec
+
+
+class Config(Record, frozen=True):
+    """A config: as a secret, but users may read it back."""
+
+    spec: SecretSpec
 
 
 class TaskState(IntEnum):
@@ -197,6 +229,7 @@ class Task(Record, frozen=True):
     desired_state: TaskState = TaskState.RUNNING
     status: TaskStatus = TaskStatus()
     attachments: tuple[Attachment, ...] = ()
+    job_iteration: int = 0
 
     @property
     def name(self) -> str:

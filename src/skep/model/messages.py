@@ -84,5 +84,33 @@ class Goodbye(Message, frozen=True):
     reason: str
 
 
-FromAgent = Hello | Status | Beat | Attach | Detach | Resync | Goodbye
-FromManager = Assign | Attached | Goodbye
+class ReadLogs(Message, frozen=True):
+    """Manager: send me the logs of a container of yours, as `LogPiece` with this serial.
+
+    ``options`` are the query parameters of ``GET /containers/x/logs``.
+    """
+
+    serial: int
+    container_id: str
+    options: dict[str, str]
+
+
+class LogPiece(Message, frozen=True):
+    """Agent: a piece of a log, framed as the engine frames it; the last one has ``end`` set, and
+    ``refusal`` if it could not be read. ``tty`` tells that it is not framed."""
+
+    serial: int
+    data: bytes = b""
+    tty: bool = False
+    end: bool = False
+    refusal: str = ""
+
+
+class StopLogs(Message, frozen=True):
+    """Manager: I need no more of this log."""
+
+    serial: int
+
+
+FromAgent = Hello | Status | Beat | Attach | Detach | Resync | LogPiece | Goodbye
+FromManager = Assign | Attached | ReadLogs | StopLogs | Goodbye

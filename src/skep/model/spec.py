@@ -10,55 +10,9 @@ from __future__ import annotations
 
 import msgspec
 
+from skep.model.container import ContainerSpec, DnsConfig, DriverConfig, Mount, Spec
+
 SECOND = 1_000_000_000
-
-
-class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """Base: immutable, keyword-only, PascalCase on the wire, defaults left out."""
-
-
-class Mount(Spec, frozen=True):
-    """A mount of a container: bind, volume or tmpfs."""
-
-    type: str = "volume"
-    source: str = ""
-    target: str = ""
-    read_only: bool = False
-
-
-class DnsConfig(Spec, frozen=True):
-    """``--dns``, ``--dns-search``, ``--dns-option``."""
-
-    nameservers: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-
-
-class ContainerSpec(Spec, frozen=True):
-    """The container of a service's task."""
-
-    image: str = ""
-    labels: dict[str, str] = {}
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    hostname: str = ""
-    env: tuple[str, ...] = ()
-    dir: str = ""
-    user: str = ""
-    groups: tuple[str, ...] = ()
-    init: bool | None = None
-    stop_signal: str = ""
-    tty: bool = msgspec.field(default=False, name="TTY")
-    open_stdin: bool = False
-    read_only: bool = False
-    mounts: tuple[Mount, ...] = ()
-    stop_grace_period: int | None = None
-    hosts: tuple[str, ...] = ()
-    dns_config: DnsConfig | None = msgspec.field(default=None, name="DNSConfig")
-    isolation: str = ""
-    sysctls: dict[str, str] = {}
-    capability_add: tuple[str, ...] = ()
-    capability_drop: tuple[str, ...] = ()
 
 
 class Limit(Spec, frozen=True):
@@ -69,11 +23,33 @@ class Limit(Spec, frozen=True):
     pids: int = 0
 
 
+class NamedResource(Spec, frozen=True):
+    """One named unit of a generic resource: kind and value."""
+
+    kind: str = ""
+    value: str = ""
+
+
+class DiscreteResource(Spec, frozen=True):
+    """A number of units of a generic resource."""
+
+    kind: str = ""
+    value: int = 0
+
+
+class GenericResource(Spec, frozen=True):
+    """A resource that only its users know the meaning of; exactly one member is set."""
+
+    named_resource_spec: NamedResource | None = None
+    discrete_resource_spec: DiscreteResource | None = None
+
+
 class Reservation(Spec, frozen=True):
     """Resources set aside on the node."""
 
     nano_cpus: int = msgspec.field(default=0, name="NanoCPUs")
     memory_bytes: int = 0
+    generic_resources: tuple[GenericResource, ...] = ()
 
 
 class Resources(Spec, frozen=True):
@@ -92,10 +68,23 @@ class RestartPolicy(Spec, frozen=True):
     window: int | None = None
 
 
+class SpreadOver(Spec, frozen=True):
+    """Spread over the values of a label: node.labels.x, engine.labels.x, node.id, …"""
+
+    spread_descriptor: str = ""
+
+
+class Preference(Spec, frozen=True):
+    """One placement preference."""
+
+    spread: SpreadOver | None = None
+
+
 class Placement(Spec, frozen=True):
     """Where tasks may run."""
 
     constraints: tuple[str, ...] = ()
+    preferences: tuple[Preference, ...] = ()
     max_replicas: int = 0
     platforms: tuple[dict[str, str], ...] = ()
 
@@ -116,6 +105,7 @@ class TaskSpec(Spec, frozen=True):
     restart_policy: RestartPolicy | None = None
     placement: Placement | None = None
     networks: tuple[NetworkAttachmentConfig, ...] = ()
+    log_driver: DriverConfig | None = None
     force_update: int = 0
     runtime: str = ""
 
@@ -126,14 +116,21 @@ class Replicated(Spec, frozen=True):
     replicas: int | None = None
 
 
+class ReplicatedJob(Spec, frozen=True):
+    """Run to completion so many times, so many at once (0: all of them)."""
+
+    max_concurrent: int | None = None
+    total_completions: int | None = None
+
+
 class ServiceMode(Spec, frozen=True):
     """Exactly one of the modes is set."""
 
     replicated: Replicated | None = None
+    replicated_job: ReplicatedJob | None = None
+    global_job: dict[str, str] | None = None
     # "Global" is any object; None means not this mode.
     global_: dict[str, str] | None = msgspec.field(default=None, name="Global")
-    replicated_job: dict[str, int] | None = None
-    global_job: dict[str, str] | None = None
 
 
 class PortConfig(Spec, frozen=True):
@@ -213,6 +210,15 @@ class NetworkSpec(Spec, frozen=True):
     check_duplicate: bool = False
 
 
+class SecretSpec(Spec, frozen=True):
+    """A secret or a config as its user wrote it. ``data`` is base64 on the wire."""
+
+    name: str = ""
+    labels: dict[str, str] = {}
+    data: bytes = b""
+    templating: DriverConfig | None = None
+
+
 class NodeSpec(Spec, frozen=True):
     """What users decide about a node: role worker or manager; active, pause or drain."""
 
@@ -220,3 +226,37 @@ class NodeSpec(Spec, frozen=True):
     labels: dict[str, str] = {}
     role: str = "worker"
     availability: str = "active"
+
+
+__all__ = [
+    "SECOND",
+    "ContainerSpec",
+    "DnsConfig",
+    "DriverConfig",
+    "Mount",
+    "Spec",
+    "Limit",
+    "NamedResource",
+    "DiscreteResource",
+    "GenericResource",
+    "Reservation",
+    "Resources",
+    "RestartPolicy",
+    "SpreadOver",
+    "Preference",
+    "Placement",
+    "NetworkAttachmentConfig",
+    "TaskSpec",
+    "Replicated",
+    "ReplicatedJob",
+    "ServiceMode",
+    "PortConfig",
+    "EndpointSpec",
+    "UpdateConfig",
+    "ServiceSpec",
+    "IpamConfig",
+    "Ipam",
+    "NetworkSpec",
+    "SecretSpec",
+    "NodeSpec",
+]

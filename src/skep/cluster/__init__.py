@@ -1,0 +1,1 @@
+"""Decisions over the cluster's state: pure functions from a draft and a context to changes."""

@@ -1,0 +1,139 @@
+"""Requests about nodes, and what managers learn of them."""
+
+from __future__ import annotations
+
+from typing import Required, TypedDict, Unpack
+
+from msgspec.structs import replace
+
+from skep.cluster import rpc
+from skep.cluster.allocate import exhausted, take_address
+from skep.cluster.context import Context
+from skep.cluster.lives import is_dead
+from skep.cluster.state import Draft
+from skep.model.cluster import Node, NodeDescription, Task, TaskState, TaskStatus
+from skep.model.errors import Clash, Invalid, OutOfSequence, Unavailable, Unsupported
+from skep.model.spec import NodeSpec
+
+AVAILABILITIES = ("active", "pause", "drain")
+STATES = ("unknown", "down", "ready", "disconnected")
+
+
+class NodeReport(TypedDict, total=False):
+    """What is known of a node now: whether it is there, why not, and what it says of itself."""
+
+    state: Required[str]
+    message: str
+    description: NodeDescription
+    address: str
+    vtep: str
+
+
+def add_node(draft: Draft, context: Context, node: Node) -> Node:
+    """Take a new node in; it gets its ingress_sbox's address. Answers the node as put.
+
+    Raises `Clash` if it is a member already, `Unavailable` if the ingress network is full.
+    """
+    if node.id in draft.nodes:
+        raise Clash(f"node {node.id} is part of the swarm already")
+    address: str | None = ""
+    ingress = draft.ingress
+    if ingress is not None:
+        address = take_address(draft, ingress.id)
+        if address is None:
+            raise Unavailable(exhausted(ingress))
+    node = replace(
+        node,
+        created_at=context.now,
+        updated_at=context.now,
+        seen_at=context.now,
+        ingress_address=address,
+    )
+    draft.put(node)
+    return node
+
+
+def update_node_status(
+    draft: Draft, context: Context, node_id: str, **report: Unpack[NodeReport]
+) -> None:
+    """Note that a node is there (ready) or not (down). What the report leaves out stays.
+
+    Raises `Missing`.
+    """
+    node = _member(draft, node_id)
+    assert report["state"] in STATES, f"not a node's state: {report['state']}"
+    told = replace(
+        node,
+        state=report["state"],
+        message=report.get("message", ""),
+        description=report.get("description", node.description),
+        address=report.get("address") or node.address,
+        vtep=report.get("vtep") or node.vtep,
+    )
+    if told != node:
+        draft.put(replace(told, seen_at=context.now, updated_at=context.now))
+
+
+def _member(draft: Draft, node_id: str) -> Node:
+    node = draft.nodes.get(node_id)
+    if node is None:
+        raise rpc.absent(f"node {node_id} not found")
+    return node
+
+
+def update_node(
+    draft: Draft, context: Context, reference: str, version: int, spec: NodeSpec
+) -> None:
+    """Change a node's labels and availability.
+
+    Raises `Missing`, `OutOfSequence`, `Invalid`, `Unsupported` (another role).
+    """
+    node = draft.find_node(reference)
+    if spec.availability not in AVAILABILITIES:
+        raise Invalid(f"invalid Availability: {spec.availability!r}")
+    if spec.role != node.spec.role:
+        _refuse_role(draft, node, spec)
+    if node.version != version:
+        raise OutOfSequence
+    draft.put(replace(node, spec=spec, updated_at=context.now))
+
+
+def _refuse_role(draft: Draft, node: Node, spec: NodeSpec) -> None:
+    if spec.role not in ("worker", "manager"):
+        raise Invalid(f"invalid Role: {spec.role!r}")
+    managers = [other for other in draft.nodes.values() if other.spec.role == "manager"]
+    if managers == [node]:
+        raise rpc.precondition("attempting to demote the last manager of the swarm")
+    raise Unsupported("promoting and demoting nodes is not supported yet")
+
+
+def remove_node(draft: Draft, context: Context, reference: str, *, force: bool = False) -> None:
+    """Remove a node that is down, or by force. Its tasks are lost, its attachments freed.
+
+    Raises `Missing`, `Invalid` (a manager, or not down).
+    """
+    node = draft.find_node(reference)
+    if node.spec.role == "manager":
+        raise rpc.precondition(
+            f"node {node.id} is a cluster manager and is a member of the raft cluster. "
+            "It must be demoted to worker before removal"
+        )
+    if node.state == "ready" and not force:
+        raise rpc.precondition(f"node {node.id} is not down and can't be removed")
+    for task in draft.tasks_of_node(node.id):
+        if not task.service_id:
+            draft.delete(task)
+        elif not is_dead(task):
+            draft.put(_lost(context, task))
+    draft.delete(node)
+
+
+def _lost(context: Context, task: Task) -> Task:
+    status = TaskStatus(
+        state=TaskState.ORPHANED,
+        timestamp=context.now,
+        message="the node was removed",
+        container_id=task.status.container_id,
+    )
+    desired = max(task.desired_state, TaskState.SHUTDOWN)
+    return replace(task, desired_state=desired, status=status, updated_at=context.now)
