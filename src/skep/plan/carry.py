@@ -1,0 +1,118 @@
+"""How a frame gets from a link to whoever has its next hop: veth pairs, bridges, tunnels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep.model.netstate import HOST, HostState, Link
+from skep.plan.journey import Crossed, Flow, Place, Step, Tunnelled
+from skep.plan.judge import Moment, base_chains, judge
+from skep.plan.roads import other_end, owns, ports, tunnel_exit
+
+World = Mapping[str, HostState]
+"""Hosts by the address that their tunnels end at."""
+
+
+class Lost(Exception):  # noqa: N818 - an outcome: the walker makes it into `Dropped`
+    """The packet ends here; ``str()`` says why."""
+
+
+class Carrier:
+    """Carries one packet's frames. ``hops`` receives what befalls them."""
+
+    def __init__(self, world: World, hops: list[Step]) -> None:
+        self.world = world
+        self.hops = hops
+
+    def carry(self, at: Place, link: Link, next_hop: str, flow: Flow) -> Place:
+        """The place that a frame sent on ``link`` to ``next_hop`` arrives at. Raises `Lost`."""
+        if link.kind == "bridge":
+            there = self._over_bridge(at, link.name, next_hop, flow)
+        elif link.kind == "veth":
+            place, end = self._across(at, link)
+            port = Place(place.host, place.namespace, end.name)
+            there = self._over_bridge(port, end.master, next_hop, flow) if end.master else place
+        else:
+            raise Lost(f"{link.name} leads nowhere")
+        self.hops.append(Crossed(at=at, to=there))
+        return there
+
+    def _across(self, at: Place, link: Link) -> tuple[Place, Link]:
+        found = other_end(self.world[at.host], at, link)
+        if found is None:
+            raise Lost(f"the other end of {link.name} is missing")
+        if not (link.up and found[1].up):
+            raise Lost(f"{link.name} or its other end is down")
+        return found
+
+    def _over_bridge(self, at: Place, bridge: str, next_hop: str, flow: Flow) -> Place:
+        """To the bridge itself, a port here, or a tunnel. ``at.link`` is where the frame came in:
+        a port, or the bridge's own link if its host sends."""
+        namespace = self.world[at.host][at.namespace]
+        if not namespace.links[bridge].up:
+            raise Lost(f"{bridge} is down")
+        if owns(namespace, bridge, next_hop):
+            return Place(at.host, at.namespace, bridge)
+        others = list(ports(namespace, bridge, at.link))
+        for port in others:
+            end = other_end(self.world[at.host], Place(at.host, at.namespace), port)
+            if end is not None and end[1].up and self._answers(end[0], next_hop):
+                self._pass_ports(at, port.name, flow)
+                return end[0]
+        for port in others:
+            if port.kind == "vxlan":
+                return self._through_tunnel(at, port, next_hop)
+        raise Lost(f"nobody on {bridge} answers for {next_hop}")
+
+    def _answers(self, place: Place, address: str) -> bool:
+        return owns(self.world[place.host][place.namespace], place.link, address)
+
+    def _pass_ports(self, at: Place, outgoing: str, flow: Flow) -> None:
+        """Rules of the bridge family see what goes from port to port."""
+        namespace = self.world[at.host][at.namespace]
+        incoming = namespace.links.get(at.link)
+        if incoming is None or not incoming.master:
+            return
+        moment = Moment(at, flow, 0)
+        moment.outgoing = outgoing
+        self._pass(moment, "forward", ("bridge",))
+
+    def _pass(self, moment: Moment, hook: str, families: tuple[str, ...]) -> None:
+        namespace = self.world[moment.at.host][moment.at.namespace]
+        for table, chain, _ in base_chains(namespace, hook, families):
+            why = judge(table, chain, moment)
+            if why:
+                raise Lost(why)
+
+    def _through_tunnel(self, at: Place, tunnel: Link, next_hop: str) -> Place:
+        """A neighbour entry answers for the next hop, a forwarding entry tells its host."""
+        namespace = self.world[at.host][at.namespace]
+        here = [each for each in namespace.neighbours if each.link == tunnel.name]
+        mac = next((each.mac for each in here if each.address == next_hop), None)
+        if mac is None:
+            raise Lost(f"no neighbour entry for {next_hop} on {tunnel.name}")
+        entries = [each for each in namespace.fdb if each.link == tunnel.name]
+        vtep = next((each.vtep for each in entries if each.mac == mac), None)
+        if vtep is None:
+            raise Lost(f"no forwarding entry for {mac} on {tunnel.name}")
+        assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
+        self.hops.append(Tunnelled(at=at, host=vtep, vni=tunnel.vxlan.vni))
+        return self._out_of_tunnel(vtep, tunnel, mac)
+
+    def _out_of_tunnel(self, host: str, tunnel: Link, mac: str) -> Place:
+        """Past the host's rules for tunnel packets, and by its MAC to a port."""
+        assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
+        if host not in self.world:
+            raise Lost(f"no host has the address {host}")
+        outer = Flow("udp", tunnel.vxlan.local, host, 0, tunnel.vxlan.port)
+        self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", ("ip", "inet"))
+        found = tunnel_exit(self.world[host], tunnel.vxlan.vni, tunnel.vxlan.port)
+        if found is None:
+            raise Lost(f"{host} has no tunnel with VNI {tunnel.vxlan.vni}")
+        name, end = found
+        namespace = self.world[host][name]
+        for port in ports(namespace, end.master, end.name):
+            there = other_end(self.world[host], Place(host, name), port)
+            if there is not None and there[1].up and there[1].mac == mac:
+                return there[0]
+        raise Lost(f"no port of {host} has {mac}")

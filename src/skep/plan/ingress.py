@@ -1,0 +1,163 @@
+"""The ingress sandbox: published ports become marks, marks become backends on any host.
+
+Clients keep their addresses; answers come back here (see `skep.plan.returning`) and connection
+tracking undoes the translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from skep.model.assignment import NetworkAssignment, NetworkService
+from skep.model.host import Endpoint, HostView, Sandbox
+from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict
+from skep.plan.balance import (
+    HAIRPIN_RULE,
+    MARK_RULE,
+    by_count,
+    own_set,
+    ready_addresses,
+    turn_rules,
+    turn_sets,
+    vip_map,
+)
+from skep.plan.grammar import (
+    DNAT,
+    FILTER,
+    IN,
+    MANGLE,
+    MARK,
+    NEW,
+    OUT,
+    PORT,
+    PROTOCOL,
+    SNAT,
+    SOURCE,
+    TABLE,
+    TRANSLATED,
+    base,
+    is_,
+    lookup,
+    named_map,
+    rule,
+)
+from skep.plan.layout import bare, endpoint_on, gateway_endpoint, subnet_of
+
+PortKey = tuple[str, int]
+"""Protocol and published port."""
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """A published port: whose it is, the port its tasks listen on, and their ready addresses."""
+
+    service: NetworkService
+    target: int
+    backends: tuple[str, ...]
+
+
+def ingress_network(view: HostView) -> NetworkAssignment | None:
+    """The network of the routing mesh, if it is known here."""
+    return view.networks.get(view.ingress_network)
+
+
+def published_ports(view: HostView) -> dict[PortKey, Published]:
+    """What is published on every host of the cluster. Of two services that claim a port, the
+    manager lets only one through; should both be seen at once, the one with the lower id has it."""
+    network = ingress_network(view)
+    if network is None:
+        return {}
+    ready = ready_addresses(network)
+    found: dict[PortKey, Published] = {}
+    for service in sorted(network.services.values(), key=lambda each: each.id):
+        for port in service.ports:
+            if port.publish_mode == "ingress" and port.published_port and service.mark:
+                entry = Published(
+                    service=service,
+                    target=port.target_port,
+                    backends=ready.get(service.id, ()),
+                )
+                found.setdefault((port.protocol, port.published_port), entry)
+    return found
+
+
+def published_vips(view: HostView) -> dict[str, int]:
+    """The ingress VIPs of published services and their marks."""
+    services = {each.service.id: each.service for each in published_ports(view).values()}
+    return {bare(each.vip): each.mark for each in services.values() if each.vip}
+
+
+def ingress_table(view: HostView, sandbox: Sandbox) -> Table:
+    """The table of the ingress sandbox; requests come in by its leg on the host's bridge."""
+    outward = gateway_endpoint(sandbox)
+    mesh = endpoint_on(sandbox, view.ingress_network)
+    leaving = [HAIRPIN_RULE]
+    if outward is not None and mesh is not None:
+        leaving.append(_private_rule(outward, mesh))
+    ports = published_ports(view)
+    counts = by_count({each.service.mark: len(each.backends) for each in ports.values()})
+    turns = turn_rules(counts, MARK, (MARK, PROTOCOL, PORT), "ports")
+    sets = (
+        _marks(ports),
+        _targets(ports),
+        vip_map(published_vips(view)),
+        own_set(published_vips(view)),
+        *turn_sets(counts, "mark"),
+    )
+    chains = (
+        *_inward_chains(outward, turns),
+        *_local_chains(turns),
+        base("postrouting-nat", Hook("nat", "postrouting", SNAT), leaving),
+    )
+    return Table(TABLE, chains, sets)
+
+
+def _private_rule(outward: Endpoint, mesh: Endpoint) -> Rule:
+    """Addresses of the host's bridge are the same on every host, so no other may see them: local
+    clients appear as this host's ingress address. All others keep their own."""
+    private = is_(SOURCE, subnet_of(outward.address))
+    return rule(private, is_(OUT, mesh.link), Masquerade())
+
+
+def _marks(ports: dict[PortKey, Published]) -> Set:
+    elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
+        key: (each.service.mark,) for key, each in ports.items()
+    }
+    return named_map("published", ("inet_proto", "inet_service"), ("mark",), elements)
+
+
+def _targets(ports: dict[PortKey, Published]) -> Set:
+    elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
+        (each.service.mark, *key, index): (address, each.target)
+        for key, each in ports.items()
+        for index, address in enumerate(each.backends)
+    }
+    key = ("mark", "inet_proto", "inet_service", "integer")
+    return named_map("ports", key, ("ipv4_addr", "inet_service"), elements)
+
+
+def _inward_chains(outward: Endpoint | None, turns: Iterable[Rule]) -> list[Chain]:
+    """Requests from the host. A port that has no backend ends here, where nothing listens: its
+    client is refused at once. Nothing but the mesh's connections is forwarded."""
+    marking = (
+        []
+        if outward is None
+        else [
+            rule(is_(IN, outward.link), NEW, SetMark("meta", lookup("published", PROTOCOL, PORT)))
+        ]
+    )
+    forward = Hook("filter", "forward", FILTER, policy="drop")
+    return [
+        base("prerouting-mark", Hook("filter", "prerouting", MANGLE), marking),
+        base("prerouting-nat", Hook("nat", "prerouting", DNAT), turns),
+        base("forward", forward, [rule(TRANSLATED, Verdict("accept"))]),
+    ]
+
+
+def _local_chains(turns: Iterable[Rule]) -> list[Chain]:
+    """Requests to a VIP made inside the ingress sandbox itself, as when tracing a fault."""
+    return [
+        base("output-mark", Hook("route", "output", MANGLE), [MARK_RULE]),
+        base("output-nat", Hook("nat", "output", DNAT), turns),
+    ]

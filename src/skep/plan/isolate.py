@@ -1,0 +1,82 @@
+"""What must not pass: between bridges, between containers of a bridge without ``icc``, into the
+loopback network by way of a bridge, and into a tunnel from anyone but the cluster's hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from skep.model.host import Bridge, HostView
+from skep.model.nft import Chain, Counter, Hook, Payload, Rule, Set, Table, Verdict
+from skep.plan.grammar import (
+    FILTER,
+    IN,
+    OUT,
+    RAW,
+    SOURCE,
+    TABLE,
+    TARGET,
+    TRANSLATED,
+    base,
+    is_,
+    is_not,
+    named_set,
+    rule,
+)
+from skep.plan.layout import Plug
+
+TUNNEL_PRIORITY = -200
+"""Before any administrator's chain could accept a tunnel packet for other reasons."""
+
+DROP = Verdict("drop")
+
+
+def forward_chain(view: HostView) -> Chain:
+    """Between bridges nothing passes but connections to a published port and their answers."""
+    rules = [rule(TRANSLATED, Verdict("accept"))]
+    rules += [_drop(each, each) for each in view.bridges if not each.icc]
+    rules += [
+        _drop(one, other) for one in view.bridges for other in view.bridges if one is not other
+    ]
+    return base("forward", Hook("filter", "forward", FILTER), rules)
+
+
+def _drop(one: Bridge, other: Bridge) -> Rule:
+    return rule(is_(IN, one.name), is_(OUT, other.name), DROP)
+
+
+def guard_chain(inward: Bridge) -> Chain:
+    """``route_localnet`` lets containers address the host's loopback services; this takes it back.
+
+    Before connection tracking: answers to the host's own connections from 127.0.0.1 still carry
+    the bridge's address here.
+    """
+    blocked = rule(is_(IN, inward.name), is_(TARGET, "127.0.0.0/8"), DROP)
+    return base("guard", Hook("filter", "prerouting", RAW), [blocked])
+
+
+def vteps(view: HostView) -> Set:
+    """The tunnel addresses of the cluster's hosts, this one's among them."""
+    known = {peer.vtep for peer in view.peers.values()} | {view.vtep}
+    return named_set("vteps", "ipv4_addr", known - {""})
+
+
+def tunnel_chain(view: HostView) -> Chain:
+    """Tunnel packets from elsewhere than the cluster's hosts are dropped and counted."""
+    port = is_(Payload("udp", "dport"), view.data_path_port)
+    blocked = rule(port, is_not(SOURCE, "@vteps"), Counter(), DROP)
+    return base("input", Hook("filter", "input", TUNNEL_PRIORITY), [blocked])
+
+
+def apart(view: HostView, ports: Iterable[Plug]) -> Iterator[Table]:
+    """A bridge without ``icc`` passes no frame from port to port.
+
+    Frames within a bridge never meet the IP rules (unless br_netfilter is loaded and on), so this
+    is said in the bridge family. Its forward hook sees what goes from a port to a port only;
+    what goes to and from the host itself is left alone.
+    """
+    closed = {bridge.name for bridge in view.bridges if not bridge.icc}
+    if not closed:
+        return
+    names = (each.endpoint.port for each in ports if each.bridge in closed)
+    chain = base("forward", Hook("filter", "forward", FILTER), [rule(is_(IN, "@isolated"), DROP)])
+    yield Table(TABLE, (chain,), (named_set("isolated", "ifname", names),), family="bridge")

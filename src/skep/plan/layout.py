@@ -1,0 +1,158 @@
+"""Where things are on a host: which namespace and bridge an endpoint plugs into, and with what MTU.
+
+Every other module of ``plan`` asks here, so that the names of namespaces, bridges and tunnels are
+decided once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from skep.model.assignment import NetworkAssignment
+from skep.model.host import Bridge, Endpoint, HostView, Sandbox
+from skep.model.netstate import HOST, Link, Peer
+
+VXLAN_OVERHEAD = 50
+"""Bytes that the tunnel's outer Ethernet, IPv4, UDP and VXLAN headers take from the underlay."""
+
+MTU_OPTION = "com.docker.network.driver.mtu"
+ENCRYPTED_OPTION = "encrypted"
+
+
+class Plug(msgspec.Struct, frozen=True, kw_only=True):
+    """A sandbox's endpoint and the bridge that it is plugged into."""
+
+    sandbox: str
+    endpoint: Endpoint
+    namespace: str
+    bridge: str
+    mtu: int
+
+    def port(self) -> Link:
+        """The bridge's end of the veth pair, from which both are made."""
+        return Link(
+            name=self.endpoint.port,
+            kind="veth",
+            mtu=self.mtu,
+            master=self.bridge,
+            peer=Peer(self.sandbox, self.endpoint.link),
+            owner=True,
+        )
+
+    def interface(self) -> Link:
+        """The sandbox's end of the veth pair."""
+        return Link(
+            name=self.endpoint.link,
+            kind="veth",
+            mtu=self.mtu,
+            mac=self.endpoint.mac,
+            peer=Peer(self.namespace, self.endpoint.port),
+        )
+
+
+def bare(address: str) -> str:
+    """An address without its prefix length."""
+    return address.partition("/")[0]
+
+
+def number(address: str) -> int:
+    """An IPv4 address (an optional prefix length is ignored) as a number, for order and offset."""
+    octets = bare(address).split(".")
+    assert len(octets) == 4, f"not an IPv4 address: {address}"
+    return int.from_bytes(bytes(map(int, octets)), "big")
+
+
+def holds(subnet: str, address: str) -> bool:
+    """Whether ``address`` lies in ``subnet`` (CIDR)."""
+    length = int(subnet.partition("/")[2] or 32)
+    return (number(subnet) ^ number(address)) >> (32 - length) == 0
+
+
+def subnet_of(address: str) -> str:
+    """The subnet (CIDR) that an address with prefix length is in."""
+    length = int(address.partition("/")[2])
+    network = number(address) >> (32 - length) << (32 - length)
+    return f"{'.'.join(map(str, network.to_bytes(4, 'big')))}/{length}"
+
+
+def overlay_namespace(network_id: str) -> str:
+    """The namespace that holds a swarm network's bridge and tunnel."""
+    return f"1-{network_id[:10]}"
+
+
+def subnet_index(network: NetworkAssignment, address: str) -> int | None:
+    """Which of the network's subnets ``address`` is in: N of brN and vxlanN."""
+    if len(network.subnets) == 1:
+        return 0
+    for index, subnet in enumerate(network.subnets):
+        if holds(subnet.config.subnet, address):
+            return index
+    return None
+
+
+def overlay_mtu(view: HostView, network: NetworkAssignment) -> int:
+    """The MTU inside a swarm network: the underlay's (or what the network's option says it is)
+    less the tunnel's headers."""
+    option = network.spec.options.get(MTU_OPTION, "")
+    underlay = int(option) if option.isdecimal() else view.underlay_mtu
+    return underlay - VXLAN_OVERHEAD
+
+
+def bridge_of(view: HostView, network_id: str) -> Bridge | None:
+    """The host bridge that is this local network, if it is one."""
+    return next((bridge for bridge in view.bridges if bridge.network_id == network_id), None)
+
+
+def plug(view: HostView, sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
+    """Where an endpoint is plugged in; None while its network is not known here (any more)."""
+    bridge = bridge_of(view, endpoint.network_id)
+    if bridge is not None:
+        namespace, name, mtu = HOST, bridge.name, bridge.mtu
+    else:
+        network = view.networks.get(endpoint.network_id)
+        index = None if network is None else subnet_index(network, endpoint.address)
+        if network is None or index is None:
+            return None
+        namespace, name = overlay_namespace(network.id), f"br{index}"
+        mtu = overlay_mtu(view, network)
+    return Plug(
+        sandbox=sandbox.namespace, endpoint=endpoint, namespace=namespace, bridge=name, mtu=mtu
+    )
+
+
+def plugs(view: HostView) -> Iterator[Plug]:
+    """All endpoints of all sandboxes with where they are plugged in."""
+    for sandbox in view.sandboxes:
+        yield from sandbox_plugs(view, sandbox)
+
+
+def sandbox_plugs(view: HostView, sandbox: Sandbox) -> Iterator[Plug]:
+    """The endpoints of one sandbox with where they are plugged in."""
+    for endpoint in sandbox.endpoints:
+        found = plug(view, sandbox, endpoint)
+        if found is not None:
+            yield found
+
+
+def overlays(view: HostView) -> dict[str, NetworkAssignment]:
+    """The swarm networks that need a namespace here, by its name: those that the manager says are
+    present, and those that a sandbox still uses (a container that is stopping keeps its link)."""
+    used = {endpoint.network_id for sandbox in view.sandboxes for endpoint in sandbox.endpoints}
+    return {
+        overlay_namespace(network.id): network
+        for network in view.networks.values()
+        if network.subnets and (network.present or network.id in used)
+    }
+
+
+def gateway_endpoint(sandbox: Sandbox) -> Endpoint | None:
+    """The endpoint that carries the sandbox's default route."""
+    return next((each for each in sandbox.endpoints if each.id == sandbox.gateway), None)
+
+
+def endpoint_on(sandbox: Sandbox, network_id: str) -> Endpoint | None:
+    """The sandbox's endpoint on a network ("" is no network)."""
+    found = (each for each in sandbox.endpoints if each.network_id == network_id)
+    return next(found, None) if network_id else None
