@@ -1,0 +1,1 @@
+"""The edge to Linux: observes network namespaces and performs operations on them."""

@@ -1,0 +1,134 @@
+"""A host's kernel: what it contains, and changing it. The one door to the rest of this package."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
+
+from skep.kernel.handles import Handle, Handles
+from skep.kernel.netns import NamespaceThread
+from skep.kernel.nftables import Library, Rejected
+from skep.kernel.observing import all_links, observe
+from skep.kernel.perform import Performer
+from skep.kernel.rtnetlink import inet
+from skep.kernel.sentences import place
+from skep.kernel.watch import Watcher
+from skep.model.errors import Broken, Missing
+from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace
+from skep.model.ops import Failure, Op
+
+NO_SYSCTLS: Mapping[str, Collection[str]] = {}
+
+
+class Kernel:
+    """The kernel of the host whose namespace is ``home`` (a path; default: this process's own),
+    with its other namespaces pinned in ``netns_dir``.
+
+    All work is done one piece after the other on a thread of its own. Raises `Broken` if this
+    host lacks what that needs (libnftables, root).
+    """
+
+    def __init__(self, netns_dir: str = NETNS_DIR, home: str | None = None) -> None:
+        self._library = Library()
+        try:
+            self._thread = NamespaceThread(home)
+        except OSError as error:
+            raise Broken(f"cannot enter the network namespace {home}: {error.strerror}") from None
+        try:
+            self._watcher = self._thread.call(None, partial(Watcher, netns_dir))
+        except OSError as error:
+            self._thread.close()
+            raise Broken(f"cannot watch the network namespaces: {error.strerror}") from None
+        self._handles = Handles(netns_dir, self._watcher.watch, self._watcher.forget)
+        self._performer = Performer(self._handles, self._library)
+
+    async def close(self) -> None:
+        """Let go of everything; the kernel's contents stay as they are."""
+        self._watcher.stop()
+        await self._thread.run(None, self._close)
+        self._thread.close()
+
+    def _close(self) -> None:
+        self._handles.close()
+        self._watcher.close()
+
+    async def observe(
+        self,
+        names: Collection[str] | None = None,
+        sysctls: Mapping[str, Collection[str]] = NO_SYSCTLS,
+    ) -> HostState:
+        """What there is of ours: in ``names`` (those that exist and that Skep made; `HOST` is the
+        host's own), or by default in the host's namespace and all that Skep made.
+
+        ``sysctls`` says per namespace which of them to read. Raises `Broken` if a namespace
+        cannot be read.
+        """
+        return await self._thread.run(None, partial(self._observe, names, sysctls))
+
+    def _observe(
+        self, names: Collection[str] | None, sysctls: Mapping[str, Collection[str]]
+    ) -> HostState:
+        if names is None:
+            self._handles.drop_stale()
+            names = [HOST, *self._handles.pinned()]
+        seen = (self._observe_one(name, sysctls.get(name, ())) for name in names)
+        return {each.name: each for each in seen if each is not None}
+
+    def _observe_one(self, name: str, sysctls: Collection[str]) -> Namespace | None:
+        try:
+            handle = self._handles.find(name)
+            if handle is None:
+                return None
+            seen = observe(handle, self._library, sysctls)
+        except FileNotFoundError:
+            return None
+        except (OSError, Rejected) as error:
+            self._handles.drop(name)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise Broken(f"cannot read {place(name)}: {reason}") from error
+        self._watcher.learn(seen)
+        return seen
+
+    async def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        """Perform ``ops`` in order, all of them, and answer those that failed.
+
+        To remove what is not there, or add a rule that is, is no failure. The `SetElements` of one
+        table are one transaction, made where the first of them stands; if it fails, all of them
+        have failed.
+        """
+        return await self._thread.run(None, partial(self._performer.perform, ops))
+
+    def changes(self) -> AsyncIterator[str]:
+        """The names of namespaces in which something changed that `Namespace` holds (sysctls
+        excepted), or that vanished: of the host's own and all that `observe` or `apply` touched,
+        whoever changed them. A name is told once for all that happened since it was last told.
+
+        For one reader at a time. Ends when the kernel is closed.
+        """
+        return self._watcher.changes(self._tidy)
+
+    async def _tidy(self) -> None:
+        await self._thread.run(None, self._handles.drop_stale)
+
+    async def mtu_of(self, address: str) -> int:
+        """The MTU in bytes of the host's link that has ``address`` ("192.0.2.1").
+
+        Raises `Missing` if none has it.
+        """
+        for link, assigned in await self._thread.run(None, self._host_addresses):
+            if assigned.address.partition("/")[0] == address:
+                return link.mtu
+        raise Missing(f"no network interface of this host has the address {address}")
+
+    async def addresses(self) -> tuple[tuple[str, str], ...]:
+        """The IPv4 addresses of all the host's links, loopback included: (name, "ip/prefix")."""
+        found = await self._thread.run(None, self._host_addresses)
+        return tuple((assigned.link, assigned.address) for _, assigned in found)
+
+    def _host_addresses(self) -> list[tuple[Link, Address]]:
+        handle: Handle = self._handles.get(HOST)
+        links = all_links(handle)
+        names = {link.index: name for name, link in links.items()}
+        found = handle.socket.dump(inet.get_addresses())
+        parsed = [inet.parse_address(message, names) for message in found]
+        return [(links[each.link], each) for each in parsed if each is not None]

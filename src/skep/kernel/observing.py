@@ -1,0 +1,86 @@
+"""Reading a namespace into `skep.model.netstate.Namespace`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
+
+from skep.kernel import sysctl
+from skep.kernel.handles import Handle
+from skep.kernel.nftables import Library
+from skep.kernel.rtnetlink import inet, links, neighbours
+from skep.kernel.rtnetlink.message import Message, Request
+from skep.model.netstate import GROUP, HOST, Fdb, Link, Namespace, PolicyRule, Route
+from skep.model.nft import Table
+
+T = TypeVar("T")
+
+
+def observe(handle: Handle, library: Library, sysctls: Collection[str]) -> Namespace:
+    """All of ours in a namespace. Raises OSError, or `nftables.Rejected`."""
+    everything = all_links(handle)
+    ours = {name: link for name, link in everything.items() if link.group == GROUP}
+    names = {link.index: name for name, link in ours.items()}
+    tables, values = _inside(handle, library, sysctls)
+    socket = handle.socket
+    return Namespace(
+        name=handle.name,
+        links=ours if handle.name == HOST else everything,
+        addresses=_read(socket.dump(inet.get_addresses()), _on(names, inet.parse_address)),
+        routes=_routes(handle, names),
+        rules=_rules(handle),
+        neighbours=_read(
+            socket.dump(neighbours.get_neighbours()), _on(names, neighbours.parse_neighbour)
+        ),
+        fdb=_fdb(handle, ours.values(), names),
+        tables=tables,
+        sysctls=values,
+    )
+
+
+def all_links(handle: Handle) -> dict[str, Link]:
+    """All links of a namespace by name, whoever made them. Raises OSError."""
+    return links.named([links.parse(each) for each in handle.socket.dump(links.get_all())])
+
+
+def _read(found: list[Message], parse: Callable[[Message], T | None]) -> frozenset[T]:
+    parsed = (parse(each) for each in found)
+    return frozenset(each for each in parsed if each is not None)
+
+
+def _on(
+    names: Mapping[int, str], parse: Callable[[Message, Mapping[int, str]], T | None]
+) -> Callable[[Message], T | None]:
+    return lambda message: parse(message, names)
+
+
+def _routes(handle: Handle, names: Mapping[int, str]) -> frozenset[Route]:
+    if handle.name == HOST:
+        return frozenset()
+    return _read(_dump(handle, inet.get_routes()), _on(names, inet.parse_route))
+
+
+def _rules(handle: Handle) -> frozenset[PolicyRule]:
+    if handle.name == HOST:
+        return frozenset()
+    return _read(_dump(handle, inet.get_rules()), inet.parse_rule)
+
+
+def _fdb(handle: Handle, ours: Collection[Link], names: Mapping[int, str]) -> frozenset[Fdb]:
+    tunnels = [link for link in ours if link.kind == "vxlan"]
+    found = [each for link in tunnels for each in _dump(handle, neighbours.get_fdb(link.index))]
+    return _read(found, _on(names, neighbours.parse_fdb))
+
+
+def _dump(handle: Handle, request: Request) -> list[Message]:
+    return handle.socket.dump(request)
+
+
+def _inside(
+    handle: Handle, library: Library, sysctls: Collection[str]
+) -> tuple[tuple[Table, ...], dict[str, str]]:
+    """What can only be read from within."""
+    with handle.entered():
+        values = sysctl.read(sysctls)
+        with library.opened() as nft:
+            return nft.tables(), values

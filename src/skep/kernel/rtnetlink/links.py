@@ -1,0 +1,196 @@
+"""Links: bridges, VXLAN devices and veth pairs.
+
+Source: rtnetlink(7), linux/if_link.h, ip-link(8). Three traps: a veth peer's header must not carry
+IFF_UP (it would be opened before the pair is joined: ENOTCONN); a VXLAN device belongs to the
+underlay of the *sender's* namespace while IFLA_NET_NS_FD says where it lives; and everything in
+one message costs a fraction of making, moving, renaming and raising a link.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from skep.kernel.rtnetlink import message as nl
+from skep.kernel.rtnetlink.message import Message, Request
+from skep.model.netstate import Link, Vxlan
+
+NEWLINK = 16
+DELLINK = 17
+GETLINK = 18
+
+HEADER = struct.Struct("=BxHiII")
+"""ifinfomsg: family, type, index, flags, mask of the flags to change."""
+
+UP = 0x1
+
+ADDRESS = 1
+NAME = 3
+MTU = 4
+PEER_INDEX = 5
+"""IFLA_LINK: a veth's peer (as numbered in the peer's namespace)."""
+MASTER = 10
+LINKINFO = 18
+GROUP = 27
+NAMESPACE_FD = 28
+EXTENDED_MASK = 29
+SKIP_STATISTICS = 8
+
+KIND = 1
+DATA = 2
+VETH_PEER = 1
+
+VXLAN_ID = 1
+VXLAN_LOCAL = 4
+VXLAN_LEARNING = 7
+VXLAN_PROXY = 11
+VXLAN_L2MISS = 13
+VXLAN_L3MISS = 14
+VXLAN_PORT = 15
+
+
+class Found(Link, frozen=True, kw_only=True):
+    """An observed link whose master is known by index only, as the kernel tells it."""
+
+    master_index: int = 0
+
+
+def get(name: str) -> Request:
+    """Ask for one link by name."""
+    return Request(GETLINK, 0, HEADER.pack(0, 0, 0, 0, 0) + nl.text(NAME, name))
+
+
+def get_all() -> Request:
+    """Ask for all links (a dump)."""
+    header = HEADER.pack(0, 0, 0, 0, 0)
+    return Request(GETLINK, 0, header + nl.number(EXTENDED_MASK, SKIP_STATISTICS))
+
+
+def index_of(message: Message) -> int:
+    """The index of the link that a link message is about."""
+    index: int = HEADER.unpack_from(message.body)[2]
+    return index
+
+
+def create(link: Link, master: int) -> Request:
+    """Create a link of any kind that needs no peer, with all its settings, in one message."""
+    data = (nl.nested(DATA, *_vxlan(link.vxlan)),) if link.vxlan else ()
+    return _new(link, master, nl.text(KIND, link.kind), *data)
+
+
+def create_elsewhere(link: Link, master: int, namespace_fd: int) -> Request:
+    """`create` inside another namespace; ``master`` is an index there. A VXLAN device stays bound
+    to the sender's namespace as its underlay."""
+    request = create(link, master)
+    return request._replace(body=request.body + nl.number(NAMESPACE_FD, namespace_fd))
+
+
+def create_veth(link: Link, master: int, peer: Link, peer_fd: int) -> Request:
+    """Create a veth pair, the peer inside the namespace ``peer_fd``, left down there."""
+    end = HEADER.pack(0, 0, 0, 0, 0) + _settings(peer) + nl.number(NAMESPACE_FD, peer_fd)
+    data = nl.nested(DATA, nl.attribute(VETH_PEER, end))
+    return _new(link, master, nl.text(KIND, "veth"), data)
+
+
+def _new(link: Link, master: int, *info: bytes) -> Request:
+    flags = UP if link.up else 0
+    body = HEADER.pack(0, 0, 0, flags, UP) + _settings(link) + nl.nested(LINKINFO, *info)
+    if master:
+        body += nl.number(MASTER, master)
+    return Request(NEWLINK, nl.CREATE | nl.EXCLUSIVE, body)
+
+
+def _settings(link: Link) -> bytes:
+    body = nl.text(NAME, link.name) + nl.number(GROUP, link.group)
+    if link.mtu:
+        body += nl.number(MTU, link.mtu)
+    if link.mac:
+        body += nl.mac(ADDRESS, link.mac)
+    return body
+
+
+def _vxlan(vxlan: Vxlan) -> tuple[bytes, ...]:
+    return (
+        nl.number(VXLAN_ID, vxlan.vni),
+        nl.ip(VXLAN_LOCAL, vxlan.local),
+        nl.attribute(VXLAN_PORT, struct.pack("!H", vxlan.port)),
+        nl.attribute(VXLAN_LEARNING, b"\0"),
+        nl.attribute(VXLAN_PROXY, b"\1"),
+        nl.attribute(VXLAN_L2MISS, b"\1"),
+        nl.attribute(VXLAN_L3MISS, b"\1"),
+    )
+
+
+def change(link: Link, master: int) -> Request:
+    """Make an existing link's settings those of ``link``; ``master`` 0 takes it out of a bridge."""
+    flags = UP if link.up else 0
+    body = HEADER.pack(0, 0, 0, flags, UP) + _settings(link) + nl.number(MASTER, master)
+    return Request(NEWLINK, 0, body)
+
+
+def claim_loopback(group: int) -> Request:
+    """Bring ``lo`` up and put it into ``group``."""
+    body = HEADER.pack(0, 0, 0, UP, UP) + nl.text(NAME, "lo") + nl.number(GROUP, group)
+    return Request(NEWLINK, 0, body)
+
+
+def raise_link(name: str) -> Request:
+    """Bring a link up, nothing else."""
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, 0, UP, UP) + nl.text(NAME, name))
+
+
+def delete(name: str) -> Request:
+    """Delete a link."""
+    return Request(DELLINK, 0, HEADER.pack(0, 0, 0, 0, 0) + nl.text(NAME, name))
+
+
+def parse(message: Message) -> Found:
+    """The link that a RTM_NEWLINK message describes."""
+    _, _, index, flags, _ = HEADER.unpack_from(message.body)
+    found = nl.attributes(message.body, HEADER.size)
+    info = nl.attributes(found.get(LINKINFO, b""), 0)
+    kind = nl.as_text(info.get(KIND, b""))
+    return Found(
+        name=nl.as_text(found[NAME]),
+        kind=kind,
+        up=bool(flags & UP),
+        mtu=nl.as_number(found.get(MTU, b"")),
+        mac=nl.as_mac(found.get(ADDRESS, b"")),
+        group=nl.as_number(found.get(GROUP, b"")),
+        index=index,
+        peer_index=nl.as_number(found.get(PEER_INDEX, b"")) if kind == "veth" else 0,
+        vxlan=_parse_vxlan(info.get(DATA, b"")) if kind == "vxlan" else None,
+        master_index=nl.as_number(found.get(MASTER, b"")),
+    )
+
+
+def _parse_vxlan(data: bytes) -> Vxlan | None:
+    """None for one that differs from ours in what `Vxlan` takes for granted."""
+    found = nl.attributes(data, 0)
+    switches = (VXLAN_LEARNING, VXLAN_PROXY, VXLAN_L2MISS, VXLAN_L3MISS)
+    if [found.get(key) for key in switches] != [b"\0", b"\1", b"\1", b"\1"]:
+        return None
+    if VXLAN_LOCAL not in found:
+        return None
+    (port,) = struct.unpack("!H", found[VXLAN_PORT])
+    return Vxlan(nl.as_number(found[VXLAN_ID]), port, nl.as_ip(found[VXLAN_LOCAL]))
+
+
+def named(found: list[Found]) -> dict[str, Link]:
+    """Observed links by name, with their masters' names filled in."""
+    names = {link.index: link.name for link in found}
+    return {link.name: _plain(link, names.get(link.master_index, "")) for link in found}
+
+
+def _plain(found: Found, master: str) -> Link:
+    return Link(
+        name=found.name,
+        kind=found.kind,
+        up=found.up,
+        mtu=found.mtu,
+        mac=found.mac,
+        master=master,
+        vxlan=found.vxlan,
+        group=found.group,
+        index=found.index,
+        peer_index=found.peer_index,
+    )
