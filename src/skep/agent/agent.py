@@ -1,0 +1,240 @@
+"""One host's agent: starts from what is on disk and in the kernel, follows the engine's events and
+the cluster's assignments, and keeps going through the loss of either."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from skep.agent.containers import Containers
+from skep.agent.converge import Converger
+from skep.agent.health import Health
+from skep.agent.locals import Locals
+from skep.agent.logs import Logs
+from skep.agent.mesh import Mesh
+from skep.agent.network import Network, new_local_id
+from skep.agent.payloads import Payloads
+from skep.agent.records import Records
+from skep.agent.tasks import Tasks
+from skep.agent.uplink import ANSWER_WITHIN, Uplink
+from skep.agent.view import Underlay
+from skep.dns.client import DnsClient
+from skep.dns.supervise import ensure
+from skep.engine.client import Engine
+from skep.engine.events import ContainerEvent
+from skep.kernel.kernel import Kernel
+from skep.model.assignment import Assignment
+from skep.model.errors import Refusal
+from skep.model.netstate import NETNS_DIR
+
+WATCH = 2.0
+"""Seconds between looks at whether skep-dns is alive."""
+
+BEAT = 1.0
+"""Seconds between the agent's signs of life."""
+
+log = structlog.get_logger("skep.agent")
+
+
+class Agent:
+    """One host. ``tell`` is called with every event of the engine, for the API's event stream."""
+
+    def __init__(
+        self, kernel: Kernel, engine: Engine, state: Path, run: Path,
+        tell: Callable[[ContainerEvent], None],
+    ) -> None:  # fmt: skip
+        self._kernel = kernel
+        self._engine = engine
+        self._state = state
+        self._run = run
+        self._tell = tell
+        self._dns = DnsClient(str(run / "dns.sock"))
+        records = Records(state / "containers")
+        self.network = Network(
+            records,
+            Locals(state / "networks.json"),
+            lambda view: Converger(kernel, view),
+            self._dns,
+            state / "sandboxes",
+        )
+        self.containers = Containers(self.network, engine)
+        logs = Logs(engine)
+        self.uplink = Uplink(state / "assignment", self._assigned, self._removed, logs)
+        self.health = Health(engine, self._health_changed)
+        payloads = Payloads(run / "payloads")
+        self.tasks = Tasks(self.containers, self.health, payloads, self.uplink.report)
+        self._orphans: dict[str, float] = {}
+        self.mesh: Mesh | None = None
+        self.on_removed: Callable[[str], Any] | None = None
+
+    async def load(self) -> None:
+        """Read what is on disk. Raises `Broken` if it cannot be read.
+
+        Nothing is touched before `adopt`: what a host is depends on whether it is in a swarm.
+        """
+        for directory in (self._state, self._run):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.network.records.load()
+        for line in self.network.records.unreadable:
+            log.error("record set aside", file=line)
+        self.network.locals.load()
+        self.network.locals.ensure_defaults(new_local_id, time.time(), await self._prefixes())
+
+    async def adopt(self) -> None:
+        """Take over what runs: containers, kernel, names. Changes only what differs."""
+        await self._adopt_containers()
+        self.network.changed()
+        await self._ensure_names()
+        outcome = await self.network.converger.converge()
+        log.info("started", kernel_changes=len(outcome.ops), refused=len(outcome.failures))
+        await self.network.sync_names()
+
+    async def run(self) -> None:
+        """Follow the kernel, the engine and the clock until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.network.converger.run())
+            group.create_task(self.health.run())
+            group.create_task(self.tasks.run())
+            group.create_task(self._follow_engine())
+            group.create_task(self._keep_names())
+            group.create_task(self._beat())
+
+    # --- the swarm
+
+    async def enter(self, vtep: str) -> None:
+        """This host is in a swarm, its tunnels end at ``vtep``: take up the last assignment."""
+        self.network.underlay = Underlay(vtep=vtep, mtu=await self._kernel.mtu_of(vtep))
+        self.network.locals.ensure_gateway(new_local_id, time.time(), await self._prefixes())
+        self.network.uplink = self.uplink
+        self.mesh = Mesh("0.0.0.0")
+        await self.mesh.start()
+        self.uplink.load()
+        self._take_up(self.uplink.assignment)
+
+    async def depart(self) -> None:
+        """This host left its swarm: stop its tasks, take its overlays and names away."""
+        await self._assigned(Assignment())
+        for record in list(self.network.records):
+            if record.task_id or record.attachment:
+                container = self.containers.find(record.id)
+                try:
+                    await self.containers.stop(container, 0)
+                    if record.task_id:
+                        await self.containers.remove(container, force=True, volumes=True)
+                except Refusal as refusal:
+                    log.warning("container not stopped", id=record.id, why=str(refusal))
+        self.uplink.forget()
+        self.network.uplink = None
+        self.network.underlay = Underlay()
+        self.network.locals.drop_gateway()
+        self.network.changed()
+        if self.mesh is not None:
+            await self.mesh.close()
+            self.mesh = None
+        await self.network.converger.converge()
+
+    async def _assigned(self, assignment: Assignment) -> None:
+        self._take_up(assignment)
+        self.network.converger.want()
+        await self.network.sync_names()
+
+    def _take_up(self, assignment: Assignment) -> None:
+        self.network.assignment = assignment
+        self.network.changed()
+        self.tasks.assigned(assignment)
+        if self.mesh is not None:
+            others = {peer.id: peer.address for peer in assignment.peers.values()}
+            self.mesh.set_peers(assignment.node_id, assignment.mesh_key, others)
+
+    async def _removed(self, reason: str) -> None:
+        log.warning("removed from the swarm", why=reason)
+        if self.on_removed is not None:
+            self.on_removed(reason)
+
+    # --- following
+
+    async def _follow_engine(self) -> None:
+        async for event in self._engine.events():
+            if event.action == "connected":
+                await self._adopt_containers()
+                continue
+            self._tell(event)
+            if event.action == "start":
+                await self._survive(self.health.started(event.id))
+            elif event.action == "die":
+                await self._ended(event.id)
+            elif event.action == "remove":
+                await self._survive(self.containers.vanished(event.id))
+
+    async def _ended(self, container_id: str) -> None:
+        self.health.ended(container_id)
+        self.tasks.heard(container_id)
+        await self._survive(self.containers.died(container_id))
+
+    async def _health_changed(self, container_id: str, status: str) -> None:
+        self.tasks.heard(container_id)
+        self._tell(
+            ContainerEvent(id=container_id, action=f"health_status: {status}", time=time.time())
+        )
+
+    async def _survive(self, work: Any) -> None:
+        try:
+            await work
+        except Refusal as refusal:
+            log.warning("not cleaned up yet", why=str(refusal))
+            self.network.converger.want()
+
+    async def _keep_names(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            try:
+                await self._ensure_names()
+            except Refusal as refusal:
+                log.error("skep-dns does not start", why=str(refusal))
+                continue
+            await self.network.sync_names()
+
+    async def _ensure_names(self) -> None:
+        await ensure(self._run / "dns.sock", self._run / "dns.log", NETNS_DIR)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            await self.uplink.beat(self.uplink.assignment.index)
+            await self._return_attachments()
+
+    async def _return_attachments(self) -> None:
+        """Give back attachments that no container of ours holds: their answers were lost."""
+        held = {record.attachment for record in self.network.records}
+        tasks = self.uplink.assignment.tasks.values()
+        orphans = {t.id for t in tasks if t.container_name and t.id not in held}
+        now = time.monotonic()
+        self._orphans = {i: self._orphans.get(i, now) for i in orphans}
+        for task_id, since in self._orphans.items():
+            if now - since > ANSWER_WITHIN:
+                await self.uplink.detach(task_id)
+
+    # --- adopting
+
+    async def _adopt_containers(self) -> None:
+        """Bring the records to what the engine has: drop the vanished, free the stopped."""
+        running = {}
+        for item in await self._engine.containers():
+            running[item["Id"]] = item.get("State") == "running"
+        for record in list(self.network.records):
+            if record.id not in running:
+                await self._survive(self.containers.vanished(record.id))
+            elif not running[record.id]:
+                await self._ended(record.id)
+            else:
+                await self._survive(self.health.started(record.id))
+
+    async def _prefixes(self) -> list[str]:
+        """The prefixes in use on this host's links, our own bridges aside."""
+        ours = {bridge.name for bridge in self.network.locals.bridges()}
+        return [prefix for link, prefix in await self._kernel.addresses() if link not in ours]

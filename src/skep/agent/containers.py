@@ -1,0 +1,327 @@
+"""The life of this host's containers, their networking included: what the API's handlers call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from skep.agent.network import NO_NETWORK, Network, new_local_id
+from skep.agent.records import Record, Wanted
+from skep.engine.client import Engine
+from skep.model.assignment import NetworkAssignment
+from skep.model.cluster import Task
+from skep.model.errors import Clash, Invalid, Missing, Unsupported
+from skep.model.host import SHORT, Container, HostView, LocalNetwork
+from skep.model.netstate import NETNS_DIR
+
+Json = dict[str, Any]
+
+ETC_FILES = ("hosts", "resolv.conf")
+"""What of a container's /etc is ours."""
+
+log = structlog.get_logger("skep.containers")
+
+
+def container_of(record: Record) -> Container:
+    """The API's view of a record."""
+    return Container(
+        id=record.id,
+        name=record.name,
+        image=record.image,
+        network_mode=record.network_mode,
+        networks=tuple(item.network for item in record.wanted),
+        aliases={item.network: item.aliases for item in record.wanted},
+        addresses={item.network: item.address for item in record.wanted},
+        sandbox=record.sandbox,
+        task_id=record.task_id,
+        exposed_ports=record.exposed_ports,
+        labels=record.labels,
+    )
+
+
+def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
+    """The network mode and the networks that a create request asks for."""
+    host = body.get("HostConfig") or {}
+    mode = host.get("NetworkMode") or "default"
+    asked = ((body.get("NetworkingConfig") or {}).get("EndpointsConfig")) or {}
+    if mode in ("host", *NO_NETWORK) or mode.startswith("container:"):
+        return mode, ()
+    names = [mode, *(name for name in asked if name != mode)]
+    wanted = []
+    for name in names:
+        config = asked.get(name) or {}
+        ipam = config.get("IPAMConfig") or {}
+        wanted.append(
+            Wanted(
+                network=name,
+                address=ipam.get("IPv4Address") or "",
+                aliases=tuple(config.get("Aliases") or ()),
+            )
+        )
+    return mode, tuple(wanted)
+
+
+def refuse_unsupported(body: Json) -> None:
+    """Say no, before anything is made, to what this version would otherwise silently ignore."""
+    host = body.get("HostConfig") or {}
+    if any(host.get("PortBindings") or {}) or host.get("PublishAllPorts"):
+        raise Unsupported(
+            "publishing ports of single containers (-p, -P) is not supported by this version of "
+            "Skep: publish them with a service (docker service create --publish …)"
+        )
+    if host.get("Links"):
+        raise Unsupported("--link is not supported by this version of Skep: use network aliases")
+    asked = ((body.get("NetworkingConfig") or {}).get("EndpointsConfig")) or {}
+    for name, config in asked.items():
+        for member in ("MacAddress", "Links", "DriverOpts", "GwPriority"):
+            if (config or {}).get(member):
+                raise Unsupported(f"network {name}: {member} is not supported by this version")
+
+
+class Containers:
+    """The containers of one host. Implements the API's ``HostPort``."""
+
+    def __init__(self, network: Network, engine: Engine) -> None:
+        self._network = network
+        self._engine = engine
+        self._busy: dict[str, asyncio.Lock] = {}
+        self._creating: set[str] = set()
+
+    # --- what is
+
+    def view(self) -> HostView:
+        """What the host's kernel is made from, now."""
+        return self._network.view()
+
+    def local_networks(self) -> tuple[LocalNetwork, ...]:
+        """The host's own networks."""
+        return self._network.locals.all()
+
+    def swarm_networks(self) -> Mapping[str, NetworkAssignment]:
+        """The swarm networks that this host knows of, by id."""
+        return self._network.assignment.networks
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers on record."""
+        return tuple(container_of(record) for record in self._network.records)
+
+    def find(self, reference: str) -> Container:
+        """By full id, name (with or without "/") or unique id prefix. Raises `Missing`."""
+        return container_of(self.record(reference))
+
+    def record(self, reference: str) -> Record:
+        """The record behind `find`."""
+        exact = self._network.records.get(reference)
+        if exact:
+            return exact
+        name = reference.removeprefix("/")
+        records = list(self._network.records)
+        found = [r for r in records if r.name == name]
+        found = found or [r for r in records if name and r.id.startswith(name)]
+        if len(found) > 1:
+            raise Invalid(f"Multiple IDs found with provided prefix: {name}")
+        if not found:
+            raise Missing(f"No such container: {name}")
+        return found[0]
+
+    def task_records(self) -> list[Record]:
+        """The records of containers that run services' tasks."""
+        return [record for record in self._network.records if record.task_id]
+
+    def task_record(self, task_id: str) -> Record | None:
+        """The record of a task's container."""
+        return next((r for r in self.task_records() if r.task_id == task_id), None)
+
+    async def state(self, container_id: str) -> Json:
+        """The engine's word on how a container is. Raises `Missing`."""
+        state: Json = (await self._engine.inspect(container_id))["State"]
+        return state
+
+    # --- what is done
+
+    async def create(self, name: str, body: Json) -> tuple[str, list[str]]:
+        """Create a container from Docker's ``POST /containers/create`` body: id and warnings.
+
+        Raises `Missing` (image, network), `Clash` (name in use), `Invalid`, `Unsupported`.
+        """
+        refuse_unsupported(body)
+        mode, wanted = wanted_networks(body)
+        record = await self._new(name, body, mode, wanted)
+        return record.id, []
+
+    async def create_task(self, task: Task, body: Json) -> Record:
+        """Create the container of a service's task."""
+        return await self._new(task.name, body, "default", (), task_id=task.id)
+
+    async def start(self, container: Container) -> bool:
+        """Attach it to its networks and start it; False if it was running already."""
+        return await self.start_record(container.id, None)
+
+    async def start_record(self, container_id: str, task: Task | None) -> bool:
+        """Start, with the addresses of ``task`` if it is one's container."""
+        async with self._lock(container_id):
+            record = self._must(container_id)
+            state = await self.state(record.id)
+            if state.get("Running"):
+                return False
+            if record.sandbox_id:
+                record = await self._network.join(record, task)
+            try:
+                await self._engine.start(record.id)
+            except BaseException:
+                await self._network.part(record)
+                raise
+            return True
+
+    async def stop(self, container: Container, timeout: int | None) -> bool:
+        """Stop it (signal, wait ``timeout`` seconds, kill); False if it was stopped already."""
+        return await self._engine.stop(container.id, timeout)
+
+    async def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
+        """Remove it and all that its networking made. Raises `Clash` if it runs and not force."""
+        async with self._lock(container.id):
+            record = self._must(container.id)
+            if not force:
+                state = await self.state(record.id)
+                if state.get("Running"):
+                    raise Clash(
+                        f'cannot remove container "/{record.name}": container is running: '
+                        "stop the container before removing or force remove"
+                    )
+            with contextlib.suppress(Missing):
+                await self._engine.remove(record.id, force=True, volumes=volumes)
+            await self._network.forget(record)
+        self._busy.pop(container.id, None)
+
+    async def died(self, container_id: str) -> None:
+        """The engine says that a container's process ended: free what its networking holds."""
+        async with self._lock(container_id):
+            record = self._network.records.get(container_id)
+            if record is None or not record.endpoints:
+                return
+            with contextlib.suppress(Missing):
+                state = await self.state(container_id)
+                if state.get("Running"):
+                    return
+            await self._network.part(record)
+
+    async def vanished(self, container_id: str) -> None:
+        """The engine no longer has this container (``--rm``, or removed behind our back)."""
+        async with self._lock(container_id):
+            record = self._network.records.get(container_id)
+            if record is not None:
+                await self._network.forget(record)
+        self._busy.pop(container_id, None)
+
+    # --- how
+
+    def _lock(self, container_id: str) -> asyncio.Lock:
+        return self._busy.setdefault(container_id, asyncio.Lock())
+
+    def _must(self, container_id: str) -> Record:
+        record = self._network.records.get(container_id)
+        if record is None:
+            raise Missing(f"No such container: {container_id}")
+        return record
+
+    def _check_name(self, name: str) -> None:
+        for record in self._network.records:
+            if record.name == name:
+                raise Clash(
+                    f'Conflict. The container name "/{name}" is already in use by container '
+                    f'"{record.id}". You have to remove (or rename) that container to be able to '
+                    "reuse that name."
+                )
+        if name in self._creating:
+            raise Clash(f'Conflict. The container name "/{name}" is being created just now.')
+
+    async def _new(
+        self,
+        name: str,
+        body: Json,
+        mode: str,
+        wanted: tuple[Wanted, ...],
+        task_id: str = "",
+    ) -> Record:
+        image = await self._engine.image(body.get("Image") or "")
+        if image is None:
+            raise Missing(f"No such image: {tagged(body.get('Image') or '')}")
+        name = name.removeprefix("/") or f"skep_{new_local_id()[:12]}"
+        self._check_name(name)
+        own = mode != "host" and not mode.startswith("container:")
+        record = draft_record(body, mode, wanted, image)
+        record = msgspec.structs.replace(
+            record, name=name, task_id=task_id, sandbox_id=new_local_id() if own else ""
+        )
+        self._creating.add(name)
+        try:
+            return await self._make(record, body)
+        finally:
+            self._creating.discard(name)
+
+    async def _make(self, record: Record, body: Json) -> Record:
+        """Sandbox, files and record under a provisional id, then the engine's container."""
+        provisional = msgspec.structs.replace(record, id=f"new-{record.name}")
+        if record.sandbox_id:
+            self._network.records.put(provisional)
+            self._network.changed()
+        try:
+            if record.sandbox_id:
+                await self._network.prepare(provisional)
+            container_id = await self._engine.create(record.name, self._engine_body(record, body))
+        except BaseException:
+            if record.sandbox_id:
+                await self._network.forget(provisional)
+            raise
+        record = msgspec.structs.replace(record, id=container_id)
+        self._network.records.put(record)
+        self._network.records.drop(provisional.id)
+        self._network.changed()
+        return record
+
+    def _engine_body(self, record: Record, body: Json) -> Json:
+        """Docker's create body with our sandbox and files in it."""
+        if not record.sandbox_id:
+            return body
+        host = dict(body.get("HostConfig") or {})
+        own = [f"{self._network.file(record, name)}:/etc/{name}" for name in ETC_FILES]
+        host["NetworkMode"] = f"ns:{NETNS_DIR}/{record.sandbox_id[:SHORT]}"
+        host["Binds"] = [*(host.get("Binds") or []), *own]
+        return {**body, "HostConfig": host}
+
+
+def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json) -> Record:
+    """What must be remembered of a create request; ids and name are filled in by the caller."""
+    host = body.get("HostConfig") or {}
+    exposed = {
+        **((image.get("Config") or {}).get("ExposedPorts") or {}),
+        **(body.get("ExposedPorts") or {}),
+    }
+    return Record(
+        id="",
+        name="",
+        image=body.get("Image") or "",
+        sandbox_id="",
+        network_mode=mode,
+        created_at=time.time(),
+        hostname=body.get("Hostname") or "",
+        wanted=wanted,
+        exposed_ports=tuple(sorted(exposed)),
+        labels=dict(body.get("Labels") or {}),
+        extra_hosts=tuple(host.get("ExtraHosts") or ()),
+        search=tuple(host.get("DnsSearch") or ()),
+        nameservers=tuple(host.get("Dns") or ()),
+        dns_options=tuple(host.get("DnsOptions") or ()),
+    )
+
+
+def tagged(image: str) -> str:
+    """An image reference with the tag that is meant when none is written."""
+    last = image.rpartition("/")[2]
+    return image if ":" in last or "@" in last else f"{image}:latest"

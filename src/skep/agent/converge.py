@@ -1,0 +1,123 @@
+"""Keeping the kernel what it should be: observe, diff, apply, on every change and on a timer.
+
+Nothing is remembered about what was done before. Whatever made the kernel differ — a new
+assignment, a crash half-way, an administrator's ``nft flush ruleset`` — the same loop repairs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Collection
+
+import msgspec
+import structlog
+
+from skep.kernel.kernel import Kernel
+from skep.model.host import HostView
+from skep.model.ops import Failure, Op
+from skep.plan.desired import desired, namespaces_of
+from skep.plan.diff import diff, needed_sysctls
+
+SWEEP = 30.0
+"""Seconds between complete looks at the whole host."""
+
+SETTLE = 0.05
+"""Seconds in which a burst of kernel events is gathered into one look."""
+
+RETRY = 1.0
+"""Seconds until operations that the kernel refused are tried again."""
+
+log = structlog.get_logger("skep.converge")
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one look found to do, and what of it the kernel refused."""
+
+    ops: tuple[Op, ...]
+    failures: tuple[Failure, ...]
+
+
+class Converger:
+    """The loop of one host. ``view`` gives, at any time, what the kernel is planned from."""
+
+    def __init__(self, kernel: Kernel, view: Callable[[], HostView]) -> None:
+        self._kernel = kernel
+        self._view = view
+        self._lock = asyncio.Lock()
+        self._dirty: set[str] = set()
+        self._all = False
+        self._wake = asyncio.Event()
+        self.repairs = 0
+        self.failures: tuple[Failure, ...] = ()
+
+    async def converge(self, only: Collection[str] | None = None) -> Outcome:
+        """Bring these namespaces (None: all of the host's) to what they should contain, now."""
+        async with self._lock:
+            return await self._look(only)
+
+    def want(self, only: Collection[str] | None = None) -> None:
+        """Have the loop look at these namespaces (None: all) soon."""
+        if only is None:
+            self._all = True
+        else:
+            self._dirty.update(only)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look whenever something asks for it, and at everything every `SWEEP` seconds."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._loop())
+
+    async def _listen(self) -> None:
+        async for namespace in self._kernel.changes():
+            self.want({namespace})
+
+    async def _loop(self) -> None:
+        due = time.monotonic() + SWEEP
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(due - time.monotonic(), 0.0))
+            await asyncio.sleep(SETTLE)
+            self._wake.clear()
+            sweep = self._all or time.monotonic() >= due
+            only = None if sweep else frozenset(self._dirty)
+            self._all = False
+            self._dirty.clear()
+            if sweep:
+                due = time.monotonic() + SWEEP
+            outcome = await self.converge(only)
+            if outcome.failures:
+                self._retry_later(only)
+
+    def _retry_later(self, only: Collection[str] | None) -> None:
+        asyncio.get_running_loop().call_later(RETRY, self.want, only)
+
+    async def _look(self, only: Collection[str] | None) -> Outcome:
+        view = self._view()
+        scope = None if only is None else set().union(*(namespaces_of(view, n) for n in only))
+        wanted = desired(view, scope)
+        observed = await self._kernel.observe(scope, needed_sysctls(wanted))
+        ops = tuple(diff(wanted, observed, scope))
+        failures = await self._kernel.apply(ops) if ops else ()
+        self.repairs += len(ops)
+        self._report(ops, failures)
+        return Outcome(ops=ops, failures=failures)
+
+    def _report(self, ops: tuple[Op, ...], failures: tuple[Failure, ...]) -> None:
+        if ops:
+            log.info("kernel changed", ops=len(ops), first=describe(ops[0]))
+        for failure in failures:
+            log.warning("kernel refused", op=describe(failure.op), why=failure.message)
+        self.failures = failures
+
+
+def describe(op: Op) -> str:
+    """An operation in a few words, for logs and sentences."""
+    words = {"AddLink": "link", "SetLink": "link", "ReplaceTable": "table"}
+    kind = type(op).__name__
+    thing = getattr(op, words.get(kind, ""), None)
+    what = thing.name if thing is not None else str(op).partition("(")[2].rpartition(", ns=")[0]
+    return f"{kind} {what[:100]} in {op.ns or 'the host'}"

@@ -1,0 +1,143 @@
+"""The host's own networks: none, host, bridge (docker0) and docker_gwbridge, made at need."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from skep.agent.records import write_atomically
+from skep.model.errors import Broken, Unavailable
+from skep.model.host import Bridge, LocalNetwork
+
+GATEWAY_BRIDGE = "docker_gwbridge"
+DEFAULT_BRIDGE = "docker0"
+
+
+BRIDGE_OPTIONS = {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": DEFAULT_BRIDGE,
+    "com.docker.network.driver.mtu": "1500",
+}
+GATEWAY_OPTIONS = {
+    "com.docker.network.bridge.enable_icc": "false",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.name": GATEWAY_BRIDGE,
+}
+
+
+def free_subnet(first: int, taken: Collection[str]) -> str:
+    """The first free one of 172.``first``.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 ….
+
+    ``taken`` are the prefixes that the host's other links already use.
+    """
+    used = [ipaddress.ip_network(prefix, strict=False) for prefix in taken]
+    pools = [f"172.{number}.0.0/16" for number in range(first, 32)]
+    pools += [f"192.168.{number}.0/20" for number in range(0, 256, 16)]
+    for pool in pools:
+        candidate = ipaddress.IPv4Network(pool)
+        if not any(candidate.overlaps(other) for other in used if other.version == 4):
+            return pool
+    raise Unavailable("no free subnet for a host bridge: every default pool overlaps a link")
+
+
+def bridge_network(
+    name: str, subnet: str, options: Mapping[str, str], *, id: str, now: float
+) -> LocalNetwork:
+    """A bridge network on ``subnet`` whose first address is the gateway."""
+    return LocalNetwork(
+        id=id,
+        name=name,
+        driver="bridge",
+        created_at=now,
+        subnet=subnet,
+        gateway=str(ipaddress.IPv4Network(subnet)[1]),
+        bridge=options["com.docker.network.bridge.name"],
+        options=dict(options),
+    )
+
+
+class Locals:
+    """The host's own networks, remembered in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._networks: tuple[LocalNetwork, ...] = ()
+
+    def load(self) -> None:
+        """Read the file if there is one. Raises `Broken` if it cannot be understood."""
+        try:
+            self._networks = msgspec.json.decode(
+                self._path.read_bytes(), type=tuple[LocalNetwork, ...]
+            )
+        except FileNotFoundError:
+            self._networks = ()
+        except (msgspec.DecodeError, OSError) as error:
+            raise Broken(
+                f"cannot read {self._path}: {error}; move it away to start anew"
+            ) from error
+
+    def all(self) -> tuple[LocalNetwork, ...]:
+        """Every local network."""
+        return self._networks
+
+    def named(self, reference: str) -> LocalNetwork | None:
+        """By name or by (prefix of) id; "default" is the default bridge."""
+        name = "bridge" if reference == "default" else reference
+        for network in self._networks:
+            if network.name == name:
+                return network
+        found = [n for n in self._networks if len(name) >= 4 and n.id.startswith(name)]
+        return found[0] if len(found) == 1 else None
+
+    def ensure_defaults(
+        self, new_id: Callable[[], str], now: float, taken: Collection[str]
+    ) -> None:
+        """Make none, host and bridge on a host that has never had them."""
+        if self._networks:
+            return
+        self._save(
+            (
+                LocalNetwork(id=new_id(), name="none", driver="null", created_at=now),
+                LocalNetwork(id=new_id(), name="host", driver="host", created_at=now),
+                bridge_network(
+                    "bridge", free_subnet(17, taken), BRIDGE_OPTIONS, id=new_id(), now=now
+                ),
+            )
+        )
+
+    def ensure_gateway(self, new_id: Callable[[], str], now: float, taken: Collection[str]) -> None:
+        """Make docker_gwbridge, which every host of a swarm has."""
+        if self.named(GATEWAY_BRIDGE):
+            return
+        used = [*taken, *(n.subnet for n in self._networks if n.subnet)]
+        subnet = free_subnet(18, used)
+        gateway = bridge_network(GATEWAY_BRIDGE, subnet, GATEWAY_OPTIONS, id=new_id(), now=now)
+        self._save((*self._networks, gateway))
+
+    def drop_gateway(self) -> None:
+        """Forget docker_gwbridge (the host left its swarm and nothing uses it)."""
+        self._save(tuple(n for n in self._networks if n.name != GATEWAY_BRIDGE))
+
+    def bridges(self) -> tuple[Bridge, ...]:
+        """The bridges that the host's kernel should have."""
+        return tuple(
+            Bridge(
+                network_id=network.id,
+                network_name=network.name,
+                name=network.bridge,
+                address=f"{network.gateway}/{network.subnet.partition('/')[2]}",
+                icc=network.options["com.docker.network.bridge.enable_icc"] == "true",
+            )
+            for network in self._networks
+            if network.bridge
+        )
+
+    def _save(self, networks: tuple[LocalNetwork, ...]) -> None:
+        write_atomically(self._path, msgspec.json.encode(networks))
+        self._networks = networks

@@ -1,0 +1,125 @@
+"""The peer mesh: hosts probe one another over the underlay, so that a broken path has a name.
+
+Every second a few peers are probed in turn; what comes back is kept per peer (see `probes`). It
+feeds no decision by itself: it is what the doctor, the metrics and failure detection look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from skep.agent.probes import ECHO, PROBE, Packet, Peer, PeerHealth, echo, probe, read, write
+from skep.model.errors import Unavailable
+
+PORT = 7946
+INTERVAL = 1.0
+PER_ROUND = 5
+
+
+class Mesh:
+    """This host's part in the mesh."""
+
+    def __init__(self, bind_address: str, port: int = PORT) -> None:
+        """For the underlay address ("0.0.0.0" for all) and UDP port that all hosts use."""
+        self._bind = (bind_address, port)
+        self._port = port
+        self._node_id = ""
+        self._key = b""
+        self._peers: dict[str, Peer] = {}
+        self._addresses: dict[str, str] = {}
+        self._turn: list[str] = []
+        self._sequence = 0
+        self._transport: asyncio.DatagramTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Answer from now on, and probe whom `set_peers` names. Raises `Unavailable` if the port is
+        taken or the address is not this host's."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Socket(self), local_addr=self._bind
+            )
+        except OSError as error:
+            address, port = self._bind
+            raise Unavailable(f"cannot use UDP {address}:{port}: {error.strerror}") from error
+        self._tick()
+
+    def set_peers(self, node_id: str, key: bytes, peers: Mapping[str, str]) -> None:
+        """Who this host is, the cluster's mesh key (b"" keeps silent), and its peers' addresses by
+        node id (this host's own is left out). What is known of a peer that stays is kept."""
+        addresses = {peer: address for peer, address in peers.items() if peer != node_id}
+        self._peers = {
+            peer: self._peers[peer] if self._addresses.get(peer) == address else Peer(address)
+            for peer, address in addresses.items()
+        }
+        self._node_id, self._key, self._addresses = node_id, key, addresses
+
+    def snapshot(self) -> dict[str, PeerHealth]:
+        """What is known of each peer, by node id."""
+        now = time.monotonic_ns()
+        for peer in self._peers.values():
+            peer.expire(now)
+        return {node_id: peer.health() for node_id, peer in self._peers.items()}
+
+    async def close(self) -> None:
+        """Fall silent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+    def probe_some(self) -> None:
+        """Probe the next few peers; all get their turn."""
+        if not self._key or self._transport is None:
+            return
+        for _ in range(min(PER_ROUND, len(self._peers))):
+            node_id = self._next()
+            self._sequence += 1
+            now = time.monotonic_ns()
+            self._peers[node_id].probed(self._sequence, now)
+            packet = probe(self._node_id, self._sequence, now)
+            self._send(packet, node_id, (self._addresses[node_id], self._port))
+
+    def received(self, datagram: bytes, source: tuple[str, int]) -> None:
+        """Something arrived. What is not a peer's is ignored."""
+        if not self._key:
+            return
+        packet = read(datagram, self._node_id, self._key)
+        if packet is None or packet.sender not in self._peers:
+            return
+        if packet.kind == ECHO:
+            self._peers[packet.sender].answered(packet.sequence, time.monotonic_ns(), time.time())
+        elif packet.kind == PROBE:
+            self._send(echo(self._node_id, packet), packet.sender, source, len(datagram))
+
+    def _send(
+        self, packet: Packet, receiver: str, to: tuple[str, int], at_most: int = 1400
+    ) -> None:
+        datagram = write(packet, receiver, self._key)
+        if self._transport is not None and len(datagram) <= at_most:
+            self._transport.sendto(datagram, to)
+
+    def _next(self) -> str:
+        while True:
+            if not self._turn:
+                self._turn = sorted(self._peers)
+            candidate = self._turn.pop()
+            if candidate in self._peers:
+                return candidate
+
+    def _tick(self) -> None:
+        self.probe_some()
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+
+
+class _Socket(asyncio.DatagramProtocol):
+    """Hands datagrams over. An unreachable peer (ICMP) is not news here: its echo is missing."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._mesh.received(data, addr)

@@ -1,0 +1,128 @@
+"""What a host must remember about its containers: one small file each, replaced atomically.
+
+The engine knows a container's processes and files; Skep alone knows its networking: which sandbox
+is its own, what its user asked for, which addresses it holds. A record is written before anything
+is made in the kernel, so that whatever a crash leaves behind is either on record or not ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from skep.model.errors import Broken
+from skep.model.host import Endpoint, Sandbox
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A network as the user asked for it: a name or id, an address ("" for any), aliases."""
+
+    network: str
+    address: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One container. ``endpoints`` and ``gateway`` are set while it is attached to its networks.
+
+    ``attachment`` is the cluster's task that holds the addresses of a container that a user
+    started by hand; ``task_id`` is the task of a service that the container runs.
+    """
+
+    id: str
+    name: str
+    image: str
+    sandbox_id: str
+    network_mode: str
+    created_at: float
+    hostname: str = ""
+    wanted: tuple[Wanted, ...] = ()
+    task_id: str = ""
+    attachment: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    gateway: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    extra_hosts: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Its sandbox, None if it has none of its own (host or another container's network)."""
+        if not self.sandbox_id:
+            return None
+        return Sandbox(
+            id=self.sandbox_id,
+            container_id=self.id,
+            container_name=self.name,
+            task_id=self.task_id,
+            endpoints=self.endpoints,
+            gateway=self.gateway,
+        )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` with ``data``; after a crash it holds the old bytes or the new, never half.
+
+    Raises `Broken` with the cause in words (disk full, read-only file system).
+    """
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fdatasync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise Broken(f"cannot write {path}: {error.strerror}") from error
+
+
+class Records:
+    """The records of one host, in memory and under ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._records: dict[str, Record] = {}
+        self.unreadable: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        """Read all records; a file that cannot be decoded is set aside, not lost."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        bad = []
+        for path in sorted(self._directory.iterdir()):
+            if path.name.startswith("."):
+                path.unlink()
+            elif path.suffix == ".json":
+                try:
+                    record = msgspec.json.decode(path.read_bytes(), type=Record)
+                    self._records[record.id] = record
+                except (msgspec.DecodeError, OSError) as error:
+                    bad.append(f"{path}: {error}")
+                    path.rename(path.with_suffix(".unreadable"))
+        self.unreadable = tuple(bad)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+    def get(self, container_id: str) -> Record | None:
+        """The record of a container by its full id."""
+        return self._records.get(container_id)
+
+    def put(self, record: Record) -> None:
+        """Write a record down, then know it. Raises `Broken` if it cannot be written."""
+        write_atomically(self._directory / f"{record.id}.json", msgspec.json.encode(record))
+        self._records[record.id] = record
+
+    def drop(self, container_id: str) -> None:
+        """Forget a container."""
+        self._records.pop(container_id, None)
+        (self._directory / f"{container_id}.json").unlink(missing_ok=True)

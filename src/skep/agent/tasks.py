@@ -1,0 +1,242 @@
+"""Running the tasks that the cluster assigned to this host, and saying how they fare.
+
+One coroutine a task: create, start, watch, stop, remove. What is true is asked of the engine, so a
+restarted agent picks up where the last one was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from skep.agent.body import task_body
+from skep.agent.containers import Containers, container_of
+from skep.agent.health import Health
+from skep.agent.payloads import Payloads
+from skep.agent.records import Record
+from skep.model.assignment import Assignment
+from skep.model.cluster import Task, TaskState, TaskStatus
+from skep.model.errors import Missing, Refusal
+from skep.model.spec import SECOND
+
+Json = dict[str, Any]
+Report = Callable[[dict[str, TaskStatus]], Awaitable[None]]
+
+GRACE = 10
+"""Seconds between a task's stop signal and its kill, when its spec names none."""
+
+RETRY = 1.0
+"""Seconds until a step that could not be done is tried again."""
+
+log = structlog.get_logger("skep.tasks")
+
+
+class Tasks:
+    """The tasks of one host. ``report`` passes statuses on to a manager."""
+
+    def __init__(
+        self, containers: Containers, health: Health, payloads: Payloads, report: Report
+    ) -> None:
+        self._containers = containers
+        self._health = health
+        self._payloads = payloads
+        self._report = report
+        self._assignment = Assignment()
+        self._wanted: dict[str, Task] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._news: dict[str, asyncio.Event] = {}
+        self._changed: dict[str, asyncio.Event] = {}
+        self.statuses: dict[str, TaskStatus] = {}
+
+    async def run(self) -> None:
+        """Live until cancelled; containers live on. A bug in one task's life ends the daemon."""
+        async with asyncio.TaskGroup() as self._group:
+            self.assigned(self._assignment)
+            await asyncio.Event().wait()
+
+    def assigned(self, assignment: Assignment) -> None:
+        """The tasks that should be here, with their desired states; all others must go."""
+        mine = {i: t for i, t in assignment.tasks.items() if t.service_id}
+        self._assignment = assignment
+        gone = set(self._wanted) - set(mine)
+        self._wanted = mine
+        if self._group is None:
+            return
+        self._payloads.keep_only({*mine, *(r.task_id for r in self._containers.task_records())})
+        orphans = {r.task_id for r in self._containers.task_records()} - set(mine)
+        for task_id in set(mine) | gone | orphans:
+            self._changed.setdefault(task_id, asyncio.Event()).set()
+            if task_id not in self._running or self._running[task_id].done():
+                self._running[task_id] = self._group.create_task(self._live(task_id))
+
+    def heard(self, container_id: str) -> None:
+        """Something happened to a container: it ended, or its health changed."""
+        if container_id in self._news:
+            self._news[container_id].set()
+
+    # --- one task's life
+
+    async def _live(self, task_id: str) -> None:
+        while True:
+            self._changed[task_id].clear()
+            try:
+                if await self._step(task_id):
+                    break
+            except Refusal as refusal:
+                log.warning("task not brought to its state", task=task_id, why=str(refusal))
+                await asyncio.sleep(RETRY)
+                continue
+            await self._changed[task_id].wait()
+        self._changed.pop(task_id, None)
+        self.statuses.pop(task_id, None)
+        self._running.pop(task_id, None)
+
+    async def _step(self, task_id: str) -> bool:
+        """Bring the task one assignment further; True when there is nothing left to do."""
+        task = self._wanted.get(task_id)
+        record = self._containers.task_record(task_id)
+        if task is None or task.desired_state > TaskState.RUNNING:
+            if record is not None:
+                await self._end(task, record)
+            elif task is not None and task.status.state < TaskState.COMPLETE:
+                await self._say(task, TaskState.SHUTDOWN, "shutdown")
+            return task is None
+        if task.status.state > TaskState.RUNNING or self._final(task_id):
+            return False
+        await self._begin(task, record)
+        return False
+
+    def _final(self, task_id: str) -> bool:
+        status = self.statuses.get(task_id)
+        return status is not None and status.state > TaskState.RUNNING
+
+    async def _begin(self, task: Task, record: Record | None) -> None:
+        try:
+            if record is None:
+                await self._say(task, TaskState.PREPARING, "preparing")
+                record = await self._containers.create_task(task, self._body(task))
+            state = await self._containers.state(record.id)
+            if state.get("Status") in ("exited", "stopped") and started(state):
+                await self._ended(task, record, state)
+                return
+            if not state.get("Running"):
+                await self._say(task, TaskState.STARTING, "starting", record=record)
+                await self._containers.start_record(record.id, task)
+            await self._watch(task, record)
+        except Refusal as refusal:
+            state_ = TaskState.REJECTED if isinstance(refusal, Missing) else TaskState.FAILED
+            await self._say(task, state_, str(refusal.args[0]), error=str(refusal), record=record)
+
+    def _body(self, task: Task) -> Json:
+        body = task_body(task)
+        known = self._assignment
+        files = self._payloads.mounts(task, known.secrets, known.configs)
+        if files:
+            host = body["HostConfig"]
+            host["Mounts"] = [*host.get("Mounts", []), *files]
+        return body
+
+    async def _watch(self, task: Task, record: Record) -> None:
+        """Report how it runs, until its process ends or it is wanted no more.
+
+        A task with a health check counts as running from its first success on; one that is found
+        unhealthy has failed.
+        """
+        news = self._news.setdefault(record.id, asyncio.Event())
+        changed = self._changed[task.id]
+        await self._health.started(record.id)
+        while True:
+            news.clear()
+            state = await self._containers.state(record.id)
+            if not state.get("Running"):
+                await self._ended(task, record, state)
+                return
+            health = self._health.statuses.get(record.id, "healthy")
+            if health == "unhealthy":
+                await self._containers.stop(container_of(record), grace(task))
+                await self._say(
+                    task, TaskState.FAILED, "started", record=record, error="unhealthy container"
+                )
+                return
+            if health == "healthy":
+                pid = state.get("Pid", 0)
+                await self._say(task, TaskState.RUNNING, "started", record=record, pid=pid)
+            await first(news, changed)
+            wanted = self._wanted.get(task.id)
+            if wanted is None or wanted.desired_state > TaskState.RUNNING:
+                return
+            changed.clear()
+
+    async def _ended(self, task: Task, record: Record, state: Json) -> None:
+        code = int(state.get("ExitCode") or 0)
+        if code == 0:
+            await self._say(task, TaskState.COMPLETE, "finished", record=record)
+        else:
+            await self._say(
+                task, TaskState.FAILED, "started", record=record, exit_code=code,
+                error=state.get("Error") or f"task: non-zero exit ({code})",
+            )  # fmt: skip
+
+    async def _end(self, task: Task | None, record: Record) -> None:
+        """Stop and remove the container of a task that is wanted no more."""
+        container = container_of(record)
+        with contextlib.suppress(Missing):
+            await self._containers.stop(container, grace(task))
+        await self._containers.remove(container, force=True, volumes=True)
+        self._news.pop(record.id, None)
+        self._payloads.remove(record.task_id)
+        if task is not None and not self._final(task.id):
+            await self._say(task, TaskState.SHUTDOWN, "shutdown", record=record)
+
+    async def _say(
+        self,
+        task: Task,
+        state: TaskState,
+        message: str,
+        *,
+        record: Record | None = None,
+        **details: Any,
+    ) -> None:
+        status = TaskStatus(
+            state=state,
+            timestamp=time.time(),
+            message=message,
+            container_id=record.id if record else "",
+            **details,
+        )
+        known = self.statuses.get(task.id, task.status)
+        if msgspec.structs.replace(status, timestamp=known.timestamp) == known:
+            self.statuses[task.id] = known
+            return
+        self.statuses[task.id] = status
+        await self._report({task.id: status})
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def started(state: Json) -> bool:
+    """Whether a container in this state was ever started."""
+    return not str(state.get("StartedAt") or "0001").startswith("0001")
+
+
+def grace(task: Task | None) -> int:
+    """Seconds that the task's process has between signal and kill."""
+    spec = task.spec.container_spec if task else None
+    if spec is None or spec.stop_grace_period is None:
+        return GRACE
+    return max(0, round(spec.stop_grace_period / SECOND))

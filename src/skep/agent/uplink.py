@@ -1,0 +1,178 @@
+"""The agent's side of its session with a manager: what it is told, what it says, what it asks.
+
+The last assignment is kept on disk: a host that starts while no manager answers serves on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from skep.agent.logs import Logs
+from skep.agent.records import write_atomically
+from skep.cluster.delta import patch
+from skep.model.assignment import Assignment
+from skep.model.cluster import TaskStatus
+from skep.model.errors import Broken, Refusal, Unavailable, refusal_kind
+from skep.model.messages import (
+    Assign,
+    Attach,
+    Attached,
+    Beat,
+    Detach,
+    FromAgent,
+    FromManager,
+    Goodbye,
+    Hello,
+    ReadLogs,
+    Resync,
+    Status,
+    StopLogs,
+)
+from skep.wire.client import AgentConnection
+
+ANSWER_WITHIN = 10.0
+"""Seconds that an agent waits for a manager's answer."""
+
+log = structlog.get_logger("skep.uplink")
+
+
+class Uplink:
+    """One host's session. ``assigned`` is called with every new assignment, in order."""
+
+    def __init__(
+        self,
+        path: Path,
+        assigned: Callable[[Assignment], Awaitable[None]],
+        removed: Callable[[str], Awaitable[None]],
+        logs: Logs,
+    ) -> None:
+        self._path = path
+        self._assigned = assigned
+        self._removed = removed
+        self._logs = logs
+        self._connection: AgentConnection | None = None
+        self._serial = 0
+        self._waiting: dict[int, asyncio.Future[Attached]] = {}
+        self._owed: list[str] = []
+        self.statuses: dict[str, TaskStatus] = {}
+        self.assignment = Assignment()
+
+    def load(self) -> None:
+        """Take up the last assignment that this host was given, if it can be read."""
+        try:
+            self.assignment = msgspec.msgpack.decode(self._path.read_bytes(), type=Assignment)
+        except FileNotFoundError:
+            return
+        except (msgspec.DecodeError, OSError) as error:
+            log.warning("last assignment unreadable", path=str(self._path), why=str(error))
+
+    def forget(self) -> None:
+        """The host left its swarm."""
+        self._path.unlink(missing_ok=True)
+        self.assignment = Assignment()
+        self.statuses.clear()
+        self._owed.clear()
+
+    async def run(self, connection: AgentConnection) -> None:
+        """Follow one connection (which reconnects by itself) until cancelled."""
+        self._connection = connection
+        try:
+            async for message in connection.messages():
+                await self._take(message)
+        finally:
+            self._connection = None
+
+    def greeting(self, hello: Hello) -> list[FromAgent]:
+        """What begins a (new) session: Hello, then what the last one may have lost."""
+        self._logs.stop_all()
+        owed, self._owed = self._owed, []
+        said: list[FromAgent] = [hello]
+        if self.statuses:
+            said.append(Status(tasks=dict(self.statuses)))
+        return [*said, *(Detach(task_id=task_id) for task_id in owed)]
+
+    # --- what is said
+
+    async def report(self, statuses: dict[str, TaskStatus]) -> None:
+        """Tell the manager what was observed; kept and said again if there is none now."""
+        self.statuses.update(statuses)
+        for task_id in [i for i in self.statuses if i not in self.assignment.tasks]:
+            if task_id not in statuses:
+                del self.statuses[task_id]
+        await self._send(Status(tasks=statuses))
+
+    async def attach(self, request: Callable[[int], Attach]) -> Attached:
+        """Ask for addresses on swarm networks. Raises the manager's refusal, or `Unavailable`."""
+        self._serial += 1
+        serial = self._serial
+        future: asyncio.Future[Attached] = asyncio.get_running_loop().create_future()
+        self._waiting[serial] = future
+        try:
+            if not await self._send(request(serial)):
+                raise Unavailable("no manager of the swarm can be reached just now")
+            answer = await asyncio.wait_for(future, ANSWER_WITHIN)
+        except TimeoutError as error:
+            raise Unavailable("no manager of the swarm answered in time") from error
+        finally:
+            self._waiting.pop(serial, None)
+        if answer.refusal:
+            raise refusal_kind(answer.status)(answer.refusal)
+        return answer
+
+    async def detach(self, task_id: str) -> None:
+        """Give the addresses of an attachment back, later if no manager can be reached."""
+        if not await self._send(Detach(task_id=task_id)):
+            self._owed.append(task_id)
+
+    async def beat(self, applied: int) -> None:
+        """Say that this host is alive and how far it has come."""
+        await self._send(Beat(applied=applied))
+
+    async def goodbye(self, reason: str) -> None:
+        """Say that this host leaves."""
+        await self._send(Goodbye(reason=reason))
+
+    async def _send(self, message: FromAgent) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            await self._connection.send(message)
+        except Refusal:
+            return False
+        return True
+
+    # --- what is heard
+
+    async def _take(self, message: FromManager) -> None:
+        match message:
+            case Assign(delta=delta):
+                known = self.assignment if delta.base else None
+                if known is not None and known.index != delta.base:
+                    await self._send(Resync())
+                    return
+                if known is None or delta.index >= known.index:
+                    await self._adopt(patch(known, delta))
+            case Attached(serial=serial):
+                future = self._waiting.get(serial)
+                if future is not None and not future.done():
+                    future.set_result(message)
+            case ReadLogs():
+                self._logs.read(message, self._send)
+            case StopLogs(serial=serial):
+                self._logs.stop(serial)
+            case Goodbye(reason=reason):
+                await self._removed(reason)
+
+    async def _adopt(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        with contextlib.suppress(Broken):
+            # Secrets are for memory alone.
+            kept = msgspec.structs.replace(assignment, secrets={}, configs={})
+            write_atomically(self._path, msgspec.msgpack.encode(kept))
+        await self._assigned(assignment)

@@ -1,0 +1,163 @@
+"""From what a host was assigned and remembers to the view its kernel is planned from. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+
+import msgspec
+
+from skep.agent.addresses import next_address, next_name
+from skep.agent.locals import GATEWAY_BRIDGE
+from skep.agent.records import Record
+from skep.model.assignment import Assignment, NetworkAssignment
+from skep.model.cluster import Attachment
+from skep.model.host import INGRESS_SANDBOX, Bridge, Endpoint, HostView, Sandbox
+from skep.model.ids import mac_of
+
+
+class Underlay(msgspec.Struct, frozen=True):
+    """Where this host's tunnels end, and the MTU of the link that carries them."""
+
+    vtep: str = ""
+    mtu: int = 1500
+
+
+def derived_id(*parts: str) -> str:
+    """A 64-digit id that follows from what it identifies, the same after every restart."""
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+
+def ingress_network(assignment: Assignment) -> NetworkAssignment | None:
+    """The ingress network, if the swarm has one."""
+    for network in assignment.networks.values():
+        if network.spec.ingress:
+            return network
+    return None
+
+
+def bridge_endpoint(sandbox_id: str, bridge: Bridge, address: str, link: str) -> Endpoint:
+    """An endpoint on one of the host's bridges; its port is named after its id."""
+    endpoint_id = derived_id(sandbox_id, bridge.network_id)
+    return Endpoint(
+        id=endpoint_id,
+        network_id=bridge.network_id,
+        network_name=bridge.network_name,
+        link=link,
+        port=f"veth{endpoint_id[:7]}",
+        address=address,
+        mac=mac_of(address),
+    )
+
+
+def ingress_sandbox(assignment: Assignment, bridges: Iterable[Bridge]) -> Sandbox | None:
+    """This host's entry to the mesh: a leg on the ingress network, a leg on docker_gwbridge."""
+    network = ingress_network(assignment)
+    me = assignment.peers.get(assignment.node_id)
+    gateway = next((b for b in bridges if b.name == GATEWAY_BRIDGE), None)
+    if network is None or me is None or not me.ingress_address or gateway is None:
+        return None
+    leg = bridge_endpoint(INGRESS_SANDBOX, gateway, second_address(gateway.address), "eth1")
+    inner = Endpoint(
+        id=derived_id(INGRESS_SANDBOX, network.id),
+        network_id=network.id,
+        network_name=network.spec.name,
+        link="eth0",
+        port="veth0",
+        address=me.ingress_address,
+        mac=mac_of(me.ingress_address),
+    )
+    return Sandbox(id=INGRESS_SANDBOX, endpoints=(inner, leg), gateway=leg.id)
+
+
+def second_address(gateway: str) -> str:
+    """The address after a bridge's own: docker_gwbridge keeps it for ingress_sbox."""
+    return next_address(str_network(gateway), (), gateway.partition("/")[0], "docker_gwbridge")
+
+
+def str_network(address: str) -> str:
+    """The subnet of an address with prefix: 172.18.0.1/16 -> 172.18.0.0/16."""
+    return str(ipaddress.IPv4Interface(address).network)
+
+
+def host_view(
+    assignment: Assignment,
+    records: Iterable[Record],
+    bridges: tuple[Bridge, ...],
+    underlay: Underlay,
+) -> HostView:
+    """All that decides what this host's kernel should contain."""
+    sandboxes = [box for record in records if (box := record.sandbox)]
+    entry = ingress_sandbox(assignment, bridges)
+    if entry:
+        sandboxes.append(entry)
+    here = {e.network_id for box in sandboxes for e in box.endpoints}
+    networks = {
+        network.id: network if network.present else msgspec.structs.replace(network, present=True)
+        for network in assignment.networks.values()
+        if network.id in here
+    }
+    ingress = ingress_network(assignment)
+    return HostView(
+        node_id=assignment.node_id,
+        vtep=underlay.vtep,
+        underlay_mtu=underlay.mtu,
+        data_path_port=assignment.data_path_port,
+        ingress_network=ingress.id if ingress else "",
+        peers=assignment.peers,
+        networks=networks,
+        sandboxes=tuple(sandboxes),
+        bridges=bridges,
+    )
+
+
+class Layout:
+    """Lays out the endpoints of one sandbox beside those that the host has already.
+
+    Interface names inside count up from eth0 in the order of attaching; ports in an overlay's
+    namespace take the lowest free vethN there; bridge addresses are chosen here.
+    """
+
+    def __init__(self, sandbox_id: str, others: Iterable[Sandbox]) -> None:
+        self._sandbox_id = sandbox_id
+        self._others = [
+            endpoint for box in others if box.id != sandbox_id for endpoint in box.endpoints
+        ]
+        self.endpoints: list[Endpoint] = []
+
+    def overlay(
+        self,
+        network: NetworkAssignment,
+        attachment: Attachment,
+        vips: tuple[str, ...],
+        names: tuple[str, ...],
+    ) -> None:
+        """An endpoint on a swarm network, at the address that the cluster gave it."""
+        ports = [e.port for e in self._others if e.network_id == network.id]
+        self.endpoints.append(
+            Endpoint(
+                id=derived_id(self._sandbox_id, network.id),
+                network_id=network.id,
+                network_name=network.spec.name,
+                link=next_name("eth", [e.link for e in self.endpoints]),
+                port=next_name("veth", ports),
+                address=attachment.address,
+                mac=mac_of(attachment.address),
+                vips=vips,
+                names=names,
+            )
+        )
+
+    def bridge(self, bridge: Bridge, after: str) -> Endpoint:
+        """An endpoint on a host bridge, at the next free address. Raises `Unavailable` if full."""
+        taken = {e.address.partition("/")[0] for e in self._others}
+        taken |= {bridge.address.partition("/")[0]}
+        if bridge.name == GATEWAY_BRIDGE:
+            taken.add(second_address(bridge.address).partition("/")[0])
+        subnet = str_network(bridge.address)
+        address = next_address(subnet, taken, after, bridge.network_name)
+        link = next_name("eth", [e.link for e in self.endpoints])
+        endpoint = bridge_endpoint(self._sandbox_id, bridge, address, link)
+        self.endpoints.append(endpoint)
+        return endpoint

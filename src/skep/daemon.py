@@ -1,0 +1,261 @@
+"""skepd: wires kernel, engine, agent, swarm and API of one host together, and runs them.
+
+Containers, packets and names outlive it: whatever it finds at its start it adopts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+from aiohttp import web
+
+from skep import __version__
+from skep.agent.agent import Agent
+from skep.agent.records import write_atomically
+from skep.api.facts import Facts
+from skep.api.ports import Event, Ports
+from skep.api.server import make_app, make_runner
+from skep.cluster.change import Change
+from skep.describe import CPU, describe_host
+from skep.engine.client import Engine
+from skep.engine.events import ContainerEvent
+from skep.engine.podman import PodmanService
+from skep.events import Events
+from skep.happenings import of_changes
+from skep.kernel.kernel import Kernel
+from skep.manager.manager import Manager
+from skep.model.errors import Broken, Refusal
+from skep.swarm import Swarm
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Where skepd keeps its things and which sockets it serves and uses."""
+
+    state: Path
+    run: Path
+    socket: Path
+    engine_root: Path
+    engine: str
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="skepd", description="Skep's daemon: the Docker Engine API, networks and swarm."
+    )
+    parser.add_argument("--state", type=Path, default=Path("/var/lib/skep"),
+                        help="what must survive a reboot (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--run", type=Path, default=Path("/run/skep"),
+                        help="what must not (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--socket", type=Path, default=Path("/run/docker.sock"),
+                        help="the API's unix socket (default: %(default)s)")  # fmt: skip
+    root = Path("/var/lib/skep/engine")
+    parser.add_argument("--engine-root", type=Path, default=root,
+                        help="our own engine's images (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--engine", default="",
+                        help="use the Podman at unix:///… instead of starting one")  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"skepd {__version__}")
+    found = parser.parse_args(arguments)
+    if found.engine and not found.engine.startswith("unix:///"):
+        parser.error(f"--engine takes unix:///path/to/socket, not {found.engine}")
+    return Options(
+        state=found.state,
+        run=found.run,
+        socket=found.socket,
+        engine_root=found.engine_root,
+        engine=found.engine.removeprefix("unix://"),
+    )
+
+
+class Daemon:
+    """All of one host's parts, in the order in which they start and stop."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        run = options.run
+        self._podman = (
+            None
+            if options.engine
+            else PodmanService(
+                root=str(options.engine_root / "storage"),
+                runroot=str(run / "engine"),
+                socket=str(run / "engine.sock"),
+                state=str(options.engine_root),
+            )
+        )
+        self._engine = Engine(options.engine or str(run / "engine.sock"))
+        self._kernel = Kernel()
+        self._events = Events()
+        self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
+        self._swarm = Swarm(self._agent, self._kernel, options.state)
+        self._swarm.on_manager = self._follow
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start everything, serve until ``stop``, leave containers running. Raises refusals."""
+        for directory in (self._options.state, self._options.run, self._options.engine_root):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._podman is not None:
+            await self._podman.start()
+        api = make_runner(make_app(self._ports(), facts=self._facts()))
+        try:
+            await self._agent.load()
+            await self._swarm.resume()
+            await self._agent.adopt()
+            await open_socket(api, self._options.socket)
+            async with asyncio.TaskGroup() as group:
+                parts = [
+                    group.create_task(self._agent.run()),
+                    group.create_task(self._swarm.watch()),
+                ]
+                group.create_task(self._until(stop, parts))
+        except BaseExceptionGroup as group:
+            refused = group.subgroup(Refusal)
+            raise group if refused is None else first_of(refused) from group
+        finally:
+            await api.cleanup()
+            await self._swarm.close()
+            await self._engine.close()
+            if self._podman is not None:
+                await self._podman.stop()
+            await self._kernel.close()
+
+    def _ports(self) -> Ports:
+        return Ports(
+            cluster=self._swarm,
+            host=self._agent.containers,
+            engine=self._engine,
+            events=self._events,
+        )
+
+    def _facts(self) -> Facts:
+        host = describe_host()
+        return Facts(
+            id=host_id(self._options.state / "id"),
+            hostname=host.hostname,
+            version=__version__,
+            architecture=host.platform.architecture,
+            kernel_version=platform.release(),
+            operating_system=operating_system(),
+            cpus=host.nano_cpus // CPU,
+            memory_bytes=host.memory_bytes,
+            root_directory=str(self._options.state),
+            python=platform.python_version(),
+        )
+
+    async def _until(self, stop: asyncio.Event, parts: list[asyncio.Task[None]]) -> None:
+        await stop.wait()
+        for part in parts:
+            part.cancel()
+
+    def _tell(self, event: ContainerEvent) -> None:
+        """The engine's events, with our names in them, to whoever listens."""
+        record = self._agent.network.records.get(event.id)
+        attributes = dict(event.attributes)
+        if record is not None:
+            attributes |= {"name": record.name, "image": record.image, **record.labels}
+        if event.action == "die":
+            attributes["exitCode"] = str(event.exit_code)
+        self._events.tell(
+            Event(
+                kind="container",
+                action="destroy" if event.action == "remove" else event.action,
+                id=event.id,
+                attributes=attributes,
+                time=event.time or time.time(),
+            )
+        )
+
+    def _follow(self, manager: Manager) -> None:
+        def tell(changes: tuple[Change, ...]) -> None:
+            for event in of_changes(changes, manager.state, time.time()):
+                self._events.tell(event)
+
+        manager.listen(tell)
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first refusal in a group of them."""
+    for fault in group.exceptions:
+        return first_of(fault) if isinstance(fault, BaseExceptionGroup) else fault
+    raise AssertionError("an exception group is never empty")
+
+
+async def open_socket(api: web.AppRunner, path: Path) -> None:
+    """Serve on a unix socket that root and its group may use. Raises `Broken`."""
+    try:
+        await api.setup()
+        path.unlink(missing_ok=True)
+        await web.UnixSite(api, str(path)).start()
+        path.chmod(0o660)
+    except OSError as error:
+        raise Broken(f"cannot serve the API on {path}: {error.strerror or error}") from error
+
+
+def host_id(path: Path) -> str:
+    """This host's own id, made at its first start."""
+    if not path.exists():
+        write_atomically(path, str(uuid.uuid4()).encode())
+    return path.read_text()
+
+
+def operating_system() -> str:
+    """The distribution's name as it calls itself."""
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def configure_log() -> None:
+    """One line an event on standard error, for the journal."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def serve(options: Options) -> int:
+    """Run the daemon until SIGTERM or SIGINT; the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await Daemon(options).run(stop)
+    except Refusal as refusal:
+        print(f"skepd: {refusal}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``skepd``."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if os.geteuid() != 0:
+        print("skepd: it configures networks, so it must run as root", file=sys.stderr)
+        return 1
+    configure_log()
+    return uvloop.run(serve(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,344 @@
+"""This host's place in a swarm: making one, joining one, leaving it, resuming it after a restart.
+
+The identity on disk (``wire.identity``) is what makes a host a member: it is written last when
+entering and removed first when leaving, so a crash in between leaves a host that is not a member,
+and whatever else was made is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from skep.advertise import PORT, advertised, own_address, split
+from skep.agent.agent import Agent
+from skep.api.ports import InitRequest, JoinRequest, Membership
+from skep.cluster import control
+from skep.cluster.context import Context
+from skep.cluster.state import Draft, State
+from skep.describe import describe_host
+from skep.founding import found
+from skep.kernel.kernel import Kernel
+from skep.manager.joining import Door
+from skep.manager.manager import Manager
+from skep.manager.sessions import Sessions
+from skep.model.cluster import Tokens
+from skep.model.errors import Refusal, Unavailable
+from skep.model.messages import Hello
+from skep.store.sqlite import SqliteStore
+from skep.wire import identity as identities
+from skep.wire.calls import Candidate
+from skep.wire.client import AgentConnection, join, renew
+from skep.wire.identity import Identity
+from skep.wire.renew import renew_at
+from skep.wire.server import Endpoint
+from skep.wire.tokens import format_token
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 60.0
+"""Seconds between looks at the certificate's age and the managers' addresses."""
+
+SETTLED_WITHIN = 20.0
+"""Seconds that init and join wait for the host's first assignment."""
+
+NOT_A_MEMBER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect '
+    "this node to swarm and try again."
+)
+NOT_A_MANAGER = (
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. "
+    "Please run this command on a manager node or promote the current node to a manager."
+)
+ALREADY_A_MEMBER = (
+    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join '
+    "another one."
+)
+LAST_MANAGER = (
+    "You are attempting to leave the swarm on a node that is participating as a manager. Removing "
+    "the last manager erases all current state of the swarm. Use `--force` to ignore this message."
+)
+
+log = structlog.get_logger("skep.swarm")
+
+
+class Swarm:
+    """The membership of one host. Implements the API's ``ClusterPort``."""
+
+    def __init__(self, agent: Agent, kernel: Kernel, state: Path) -> None:
+        self._agent = agent
+        self._kernel = kernel
+        self._state = state
+        self._home = state / "swarm"
+        self._identity: Identity | None = None
+        self._manager: Manager | None = None
+        self._sessions: Sessions | None = None
+        self._store: SqliteStore | None = None
+        self._server: Endpoint | None = None
+        self._connection: AgentConnection | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._busy = asyncio.Lock()
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._error = ""
+        self.on_manager: Callable[[Manager], None] = lambda _: None
+        agent.on_removed = lambda _: asyncio.create_task(self._thrown_out())
+
+    # --- what is
+
+    def membership(self) -> Membership:
+        """This host's place in a swarm."""
+        identity = self._identity
+        if identity is None:
+            return Membership(error=self._error)
+        cluster = self._manager.state.cluster if self._manager else None
+        tokens = Tokens("", "")
+        if cluster is not None:
+            tokens = Tokens(
+                worker=format_token(cluster.ca_certificate, cluster.tokens.worker),
+                manager=format_token(cluster.ca_certificate, cluster.tokens.manager),
+            )
+        return Membership(
+            state="active",
+            node_id=identity.subject.node_id,
+            address=identity.address,
+            manager=self._manager is not None,
+            managers=self._managers(identity),
+            cluster=cluster,
+            join_tokens=tokens,
+        )
+
+    def _managers(self, identity: Identity) -> dict[str, str]:
+        peers = self._agent.uplink.assignment.peers.values()
+        known = {peer.id: peer.manager_address for peer in peers if peer.manager_address}
+        return known or dict(identity.managers)
+
+    def state(self) -> State:
+        """The cluster's state. Raises `Unavailable` if this host is not a manager."""
+        return self._must().state
+
+    async def change(self, decide: Callable[[Draft, Context], T]) -> T:
+        """Take a decision and commit it. Raises its refusal; `Unavailable` if not a manager."""
+        manager = self._must()
+        nodes = set(manager.state.nodes)
+        result = await manager.change(decide)
+        assert self._sessions is not None, "a manager has sessions"
+        for node_id in nodes - set(manager.state.nodes):
+            await self._sessions.dismiss(node_id, "removed from the swarm")
+        return result
+
+    def _must(self) -> Manager:
+        if self._manager is None:
+            raise Unavailable(NOT_A_MANAGER if self._identity else NOT_A_MEMBER)
+        return self._manager
+
+    # --- making, joining, leaving
+
+    async def init(self, request: InitRequest) -> str:
+        """Make a new swarm with this host as its manager; answers the node's id."""
+        async with self._busy:
+            if self._identity is not None:
+                raise Unavailable(ALREADY_A_MEMBER)
+            own = await self._kernel.addresses()
+            address = advertised(request.advertise_address, own)
+            vtep = own_address(request.data_path_address, own) or address
+            new = found(request, address, vtep)
+            identity = new.identity
+            try:
+                manager = await self._open_manager()
+                await manager.change(
+                    lambda d, c: control.init_cluster(d, c, cluster=new.cluster, node=new.node)
+                )
+                await self._serve(identity)
+                identities.save(self._home, identity)
+                await self._enter(identity)
+            except BaseException:
+                await self._tear_down()
+                raise
+            return identity.subject.node_id
+
+    async def join(self, request: JoinRequest) -> None:
+        """Join the swarm that the token belongs to."""
+        async with self._busy:
+            if self._identity is not None:
+                raise Unavailable(ALREADY_A_MEMBER)
+            own = await self._kernel.addresses()
+            address = advertised(request.advertise_address, own)
+            vtep = own_address(request.data_path_address, own) or address
+            candidate = Candidate(
+                description=describe_host(),
+                address=address,
+                vtep=vtep,
+                availability=request.availability,
+            )
+            joined = await join(request.remotes, request.token, candidate)
+            identity = Identity(
+                credentials=joined.credentials,
+                address=address,
+                vtep=vtep,
+                managers=joined.managers,
+            )
+            identities.save(self._home, identity)
+            try:
+                await self._enter(identity)
+            except BaseException:
+                await self._tear_down()
+                raise
+
+    async def leave(self, force: bool) -> None:
+        """Leave the swarm; the last manager only by force."""
+        async with self._busy:
+            if self._identity is None:
+                raise Unavailable("This node is not part of a swarm")
+            if self._manager is not None and not force:
+                raise Unavailable(LAST_MANAGER)
+            await self._agent.uplink.goodbye("this host left the swarm")
+            await self._tear_down()
+
+    async def _thrown_out(self) -> None:
+        async with self._busy:
+            if self._identity is not None and self._manager is None:
+                await self._tear_down()
+                self._error = "this node was removed from its swarm by a manager"
+
+    async def resume(self) -> None:
+        """Take up the membership that is on disk, if there is one."""
+        identity = identities.load(self._home)
+        if identity is None:
+            self._remove_store()
+            return
+        if identity.subject.role == "manager":
+            await self._open_manager()
+            await self._serve(identity)
+        await self._enter(identity, wait=False)
+
+    async def close(self) -> None:
+        """Stop taking part, staying a member."""
+        if self._connection is not None:
+            await self._connection.close("this host's daemon is stopping")
+            self._connection = None
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
+        if self._server is not None:
+            await self._server.close()
+            self._server = None
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    # --- how
+
+    async def _open_manager(self) -> Manager:
+        self._store = await SqliteStore.open(self._state / "cluster.db")
+        manager = Manager(self._store)
+        await manager.load()
+        self._manager = manager
+        self._sessions = Sessions(manager)
+        self.on_manager(manager)
+        return manager
+
+    async def _serve(self, identity: Identity) -> None:
+        assert self._sessions is not None, "the manager is open"
+        manager = self._must()
+        self._server = Endpoint(identity.credentials, Door(manager, self._sessions))
+        await self._server.start(*split(identity.listen_address, PORT))
+        self._spawn(manager.run())
+        self._spawn(self._sessions.run())
+
+    async def _enter(self, identity: Identity, *, wait: bool = True) -> None:
+        self._identity = identity
+        self._error = ""
+        await self._agent.enter(identity.vtep)
+        hello = Hello(description=describe_host(), address=identity.address, vtep=identity.vtep)
+        uplink = self._agent.uplink
+        self._connection = AgentConnection(
+            identity.credentials, identity.managers, lambda: uplink.greeting(hello)
+        )
+        self._spawn(self._keep_identity())
+        self._spawn(uplink.run(self._connection))
+        if wait:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait for the first assignment, and for the kernel to follow it."""
+        try:
+            async with asyncio.timeout(SETTLED_WITHIN):
+                while not self._agent.uplink.assignment.index:
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise Unavailable("the manager accepted this host but sent it no assignment") from error
+        await self._agent.network.converger.converge()
+
+    async def _tear_down(self) -> None:
+        """Undo membership, as far as it got."""
+        identities.remove(self._home)
+        self._identity = None
+        await self.close()
+        self._manager = None
+        self._sessions = None
+        self._remove_store()
+        with contextlib.suppress(Refusal):
+            await self._agent.depart()
+
+    def _remove_store(self) -> None:
+        for name in ("cluster.db", "cluster.db-wal", "cluster.db-shm"):
+            (self._state / name).unlink(missing_ok=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._running.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that ends by an exception is a bug of ours: the daemon must end with it."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not self._fault.done():
+            self._fault.set_exception(fault)
+
+    # --- keeping
+
+    async def watch(self) -> None:
+        """Raise the exception that a part of the membership ended with, if ever."""
+        await asyncio.shield(self._fault)
+
+    async def _keep_identity(self) -> None:
+        """Renew the certificate in time, and remember where the managers are."""
+        while (identity := self._identity) is not None:
+            due = renew_at(identity.credentials.certificate, time.time())
+            await asyncio.sleep(min(max(due - time.time(), 0.0), LOOK_AGAIN))
+            managers = self._managers(identity)
+            if managers != identity.managers:
+                self._adopt(msgspec.structs.replace(identity, managers=managers))
+            elif time.time() >= due:
+                await self._renew(identity)
+
+    async def _renew(self, identity: Identity) -> None:
+        try:
+            joined = await renew(tuple(identity.managers.values()), identity.credentials)
+        except Refusal as refusal:
+            log.warning("certificate not renewed yet", why=str(refusal))
+            await asyncio.sleep(LOOK_AGAIN)
+            return
+        self._adopt(
+            msgspec.structs.replace(
+                identity, credentials=joined.credentials, managers=joined.managers
+            )
+        )
+        log.info("certificate renewed")
+
+    def _adopt(self, identity: Identity) -> None:
+        identities.save(self._home, identity)
+        self._identity = identity
+        if self._connection is not None:
+            self._connection.renewed(identity.credentials)
+            self._connection.update_managers(identity.managers)
+        if self._server is not None:
+            self._server.renewed(identity.credentials)

@@ -1,0 +1,39 @@
+import pytest
+
+from skep.advertise import advertised, own_address, split
+from skep.model.errors import Invalid
+
+OWN = [("lo", "127.0.0.1/8"), ("eth0", "192.0.2.1/24"), ("docker0", "172.17.0.1/16")]
+TWO = [*OWN, ("eth1", "198.51.100.1/24")]
+
+
+def test_the_only_address_is_advertised():
+    assert advertised("", OWN) == "192.0.2.1"
+
+
+def test_a_choice_is_the_users():
+    with pytest.raises(Invalid, match="192.0.2.1 on eth0 and 198.51.100.1 on eth1.*--advertise-ad"):
+        advertised("", TWO)
+    with pytest.raises(Invalid, match="could not find the system's IP address"):
+        advertised("", OWN[:1])
+
+
+@pytest.mark.parametrize("wanted", ["eth1", "198.51.100.1", "198.51.100.1:2377", "eth1:2377"])
+def test_an_address_or_an_interface_is_taken(wanted):
+    assert advertised(wanted, TWO) == "198.51.100.1"
+
+
+def test_what_is_not_ours_is_refused_with_what_is():
+    with pytest.raises(Invalid, match=r"203.0.113.9 is neither .*: it has 127.0.0.1 on lo, 192"):
+        own_address("203.0.113.9", OWN)
+    assert own_address("", OWN) == ""
+
+
+def test_ports():
+    assert split("192.0.2.1", 2377) == ("192.0.2.1", 2377)
+    assert split("192.0.2.1:99", 2377) == ("192.0.2.1", 99)
+    assert split("[2001:db8::1]:99", 2377) == ("2001:db8::1", 99)
+    assert split("[2001:db8::1]", 2377) == ("2001:db8::1", 2377)
+    for bad in ("192.0.2.1:x", "192.0.2.1:0", "192.0.2.1:70000"):
+        with pytest.raises(Invalid, match="invalid port"):
+            split(bad, 2377)
