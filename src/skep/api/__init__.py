@@ -1,0 +1,1 @@
+"""The Docker Engine API on a unix socket: routes, schema, streams. It decides nothing itself."""

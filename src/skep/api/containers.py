@@ -1,0 +1,162 @@
+"""``/containers``: looking at containers and talking to them. What changes them: `lifecycle`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from skep.api import networks, relay, streams
+from skep.api.call import Call, empty, json
+from skep.api.ports import Container, Ports
+from skep.api.selection import FILTERS, Selection
+from skep.api.shapes import container as shapes
+from skep.api.shapes.base import Json
+from skep.model.errors import Missing
+
+NOT_RUNNING = "not-running"
+
+
+async def list_all(call: Call) -> web.StreamResponse:
+    """``GET /containers/json``: newest first; without ``all``, those that run."""
+    filters = call.filters(*FILTERS)
+    limit = call.number("limit") or 0
+    rows = await shown(call.ports, sizes=call.flag("size"))
+    selection = Selection(rows, filters)
+    everything = call.flag("all") or limit > 0 or "status" in filters
+    found = [row for row in rows if selection.passes(row) and (everything or _runs(row))]
+    return json(found[:limit] if limit > 0 else found)
+
+
+async def shown(ports: Ports, *, sizes: bool = False) -> list[Json]:
+    """All containers on record as ``GET /containers/json`` shows them, newest first."""
+    params = {"all": "1", "size": "1"} if sizes else {"all": "1"}
+    engine = await relay.ask(ports.engine, "GET", "/containers/json", params=params)
+    records = {container.id: container for container in ports.host.containers()}
+    names = networks.names(ports)
+    rows = [
+        shapes.row(item, records[item["Id"]], names) for item in engine if item["Id"] in records
+    ]
+    return sorted(rows, key=lambda row: row.get("Created", 0), reverse=True)
+
+
+def _runs(row: Json) -> bool:
+    return row["State"] in ("running", "paused", "restarting")
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/json``."""
+    container = _container(call)
+    params = {"size": "1"} if call.flag("size") else None
+    return json(
+        shapes.inspected(
+            await of_engine(call.ports, container, params), container, networks.names(call.ports)
+        )
+    )
+
+
+async def of_engine(ports: Ports, container: Container, params: dict[str, str] | None) -> Json:
+    """What the engine knows of a container. Raises `Missing` in the user's own words for it."""
+    try:
+        found: Json = await relay.ask(
+            ports.engine, "GET", f"/containers/{container.id}/json", params=params
+        )
+    except Missing as missing:
+        raise Missing(f"No such container: {container.name}") from missing
+    return found
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/logs``, framed as the container's output is."""
+    container = _container(call)
+    tty = await _has_terminal(call, container)
+    reply = await relay.accepted(call, "GET", f"/containers/{container.id}/logs")
+    return await relay.stream(call, reply, content_type=streams.media_type(call.version, tty=tty))
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/attach``: also before the container was started."""
+    await call.request.read()
+    container = _container(call)
+    tty = await _has_terminal(call, container)
+    engine = await call.ports.engine.hijack(
+        f"/containers/{container.id}/attach", params=call.parameters()
+    )
+    return await streams.hijack(call, engine, tty=tty)
+
+
+async def wait(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/wait``. The engine answers with headers once it watches, and so do
+    we: clients start the container only then. The body follows at the container's end."""
+    container = _container(call)
+    params = {"condition": call.query("condition") or NOT_RUNNING}
+    reply = await relay.accepted(call, "POST", f"/containers/{container.id}/wait", params=params)
+    return await relay.stream(call, reply, content_type=relay.JSON)
+
+
+async def resize(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/resize``."""
+    container = _container(call)
+    await relay.ask(
+        call.ports.engine,
+        "POST",
+        f"/containers/{container.id}/resize",
+        params=call.parameters(),
+    )
+    return empty(200)
+
+
+async def top(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/top``."""
+    return await relay.pass_on(call, f"/containers/{_container(call).id}/top")
+
+
+async def changes(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/changes``."""
+    return await relay.pass_on(call, f"/containers/{_container(call).id}/changes")
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/stats``: one answer or one a second. The engine knows the container's
+    name without Docker's slash; clients cut the first character off."""
+    container = _container(call)
+    reply = await relay.accepted(call, "GET", f"/containers/{container.id}/stats")
+    lines = relay.json_lines(reply.chunks(), lambda told: {**told, "name": f"/{container.name}"})
+    return await relay.stream(call, reply, content_type=relay.JSON, pieces=lines)
+
+
+async def export(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/export``: its files as a tar archive."""
+    return await relay.pass_on(call, f"/containers/{_container(call).id}/export")
+
+
+async def archive(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/archive``: files out of it (``docker cp``)."""
+    return await relay.pass_on(call, f"/containers/{_container(call).id}/archive")
+
+
+async def archive_stat(call: Call) -> web.StreamResponse:
+    """``HEAD /containers/{id}/archive``: what is at a path, in a header."""
+    container = _container(call)
+    path = f"/containers/{container.id}/archive"
+    reply = await call.ports.engine.request("HEAD", path, params=call.parameters())
+    await reply.close()
+    if reply.status == 404:
+        raise Missing(f"Could not find the file {call.query('path')} in container {container.name}")
+    kept = {name: reply.headers[name] for name in relay.KEPT_HEADERS if name in reply.headers}
+    return web.Response(status=reply.status, headers=kept)
+
+
+async def extract(call: Call) -> web.StreamResponse:
+    """``PUT /containers/{id}/archive``: files into it."""
+    path = f"/containers/{_container(call).id}/archive"
+    reply = await relay.pass_upload(call, path, call.parameters())
+    await reply.close()
+    return empty(200)
+
+
+def _container(call: Call) -> Container:
+    return call.ports.host.find(call.parts["id"])
+
+
+async def _has_terminal(call: Call, container: Container) -> bool:
+    found = await of_engine(call.ports, container, None)
+    return bool((found.get("Config") or {}).get("Tty"))

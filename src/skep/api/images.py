@@ -1,0 +1,112 @@
+"""``/images``: the engine's, under the names that users know."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from skep.api import relay
+from skep.api.call import Call, empty
+from skep.api.shapes import image as shapes
+from skep.engine.reference import familiar, with_tag
+from skep.model.errors import Missing
+
+TAR = "application/x-tar"
+FILTERS = ("before", "dangling", "label", "reference", "since", "until")
+
+
+async def list_all(call: Call) -> web.StreamResponse:
+    """``GET /images/json``."""
+    call.filters(*FILTERS)
+    return await relay.rewritten(call, "/images/json", shapes.images)
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """``GET /images/{name}/json``."""
+    try:
+        return await relay.rewritten(call, f"/images/{call.parts['name']}/json", shapes.image)
+    except Missing as missing:
+        raise _missing(call) from missing
+
+
+async def history(call: Call) -> web.StreamResponse:
+    """``GET /images/{name}/history``."""
+    try:
+        return await relay.rewritten(call, f"/images/{call.parts['name']}/history", shapes.images)
+    except Missing as missing:
+        raise _missing(call) from missing
+
+
+async def tag(call: Call) -> web.StreamResponse:
+    """``POST /images/{name}/tag?repo=&tag=``."""
+    path = f"/images/{call.parts['name']}/tag"
+    try:
+        await relay.ask(call.ports.engine, "POST", path, params=call.parameters())
+    except Missing as missing:
+        raise _missing(call) from missing
+    return empty(201)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """``DELETE /images/{name}``."""
+    try:
+        return await relay.rewritten(call, f"/images/{call.parts['name']}", shapes.removed)
+    except Missing as missing:
+        raise _missing(call) from missing
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """``POST /images/prune``."""
+    return await relay.rewritten(call, "/images/prune", shapes.pruned)
+
+
+async def load(call: Call) -> web.StreamResponse:
+    """``POST /images/load``: images from a tar archive."""
+    return await _progress(call, "/images/load", call.parameters())
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """``POST /images/create``: pull (``fromImage``) or import an archive (``fromSrc``). The engine
+    does both; where it has no registry, its refusal is the answer."""
+    params = call.parameters()
+    if params.get("fromSrc") and params.get("tag"):
+        params["repo"] = f"{params.get('repo', '')}:{params.pop('tag')}"
+    return await _progress(call, "/images/create", params)
+
+
+async def save(call: Call) -> web.StreamResponse:
+    """``GET /images/get?names=``: several images as a tar archive."""
+    names = call.request.query.getall("names", [])
+    return await _archive(call, f"/images/get?{urlencode([('names', name) for name in names])}")
+
+
+async def save_one(call: Call) -> web.StreamResponse:
+    """``GET /images/{name}/get``."""
+    return await _archive(call, f"/images/{call.parts['name']}/get")
+
+
+async def distribution(call: Call) -> web.StreamResponse:
+    """``GET /distribution/{name}/json``: refused at once. Clients ask before each service and wait
+    for the answer; without one they keep the tag and say so."""
+    raise Missing(
+        f"no registry access: the digest of {familiar(call.parts['name'])} cannot be looked up"
+    )
+
+
+def _missing(call: Call) -> Missing:
+    return Missing(f"No such image: {with_tag(familiar(call.parts['name']))}")
+
+
+async def _progress(call: Call, path: str, params: dict[str, str]) -> web.StreamResponse:
+    if call.request.body_exists:
+        reply = await relay.pass_upload(call, path, params)
+    else:
+        reply = await relay.accepted(call, "POST", path, params=params)
+    told = relay.json_lines(reply.chunks(), shapes.progress)
+    return await relay.stream(call, reply, content_type=relay.JSON, pieces=told)
+
+
+async def _archive(call: Call, path: str) -> web.StreamResponse:
+    reply = await relay.accepted(call, "GET", path, params={})
+    return await relay.stream(call, reply, content_type=TAR)

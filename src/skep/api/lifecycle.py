@@ -1,0 +1,121 @@
+"""``/containers``: making, starting, stopping and removing them, their networking included."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from skep.api import containers, relay, schema
+from skep.api.call import Call, empty, json
+from skep.api.ports import Container
+from skep.api.selection import Selection
+from skep.model.errors import Clash, Invalid, Missing, Unsupported
+
+ENDED = frozenset({"created", "exited", "dead"})
+PRUNE_FILTERS = ("until", "label", "label!")
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """``POST /containers/create?name=``."""
+    body = await schema.raw_body(call.request)
+    if not isinstance(body, dict) or not body:
+        raise Invalid("config cannot be empty in order to create a container")
+    made, warnings = await call.ports.host.create(call.query("name"), body)
+    return json({"Id": made, "Warnings": warnings}, status=201)
+
+
+async def start(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/start``: 304 if it runs."""
+    return empty(204 if await call.ports.host.start(_container(call)) else 304)
+
+
+async def stop(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/stop?t=``: 304 if it does not run."""
+    stopped = await call.ports.host.stop(_container(call), call.number("t"))
+    return empty(204 if stopped else 304)
+
+
+async def restart(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/restart?t=``: its addresses may be others afterwards."""
+    container = _container(call)
+    await call.ports.host.stop(container, call.number("t"))
+    await call.ports.host.start(container)
+    return empty()
+
+
+async def kill(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/kill?signal=``."""
+    return await _act(call, "kill", call.parameters())
+
+
+async def pause(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/pause``."""
+    return await _act(call, "pause", {})
+
+
+async def unpause(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/unpause``."""
+    return await _act(call, "unpause", {})
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/update``: resource limits."""
+    container = _container(call)
+    body = await call.body()
+    await relay.ask(call.ports.engine, "POST", f"/containers/{container.id}/update", json=body)
+    return json({"Warnings": None})
+
+
+async def rename(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/rename``: refused, because names are also DNS names."""
+    container = _container(call)
+    raise Unsupported(
+        f"renaming container {container.name} is not supported by this version of Skep: "
+        "create it anew under the other name"
+    )
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """``DELETE /containers/{id}?force=&v=``."""
+    if call.flag("link"):
+        raise Unsupported("links between containers are not supported by this version of Skep")
+    await call.ports.host.remove(_container(call), force=call.flag("force"), volumes=call.flag("v"))
+    return empty()
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """``POST /containers/prune``: all that ended, except tasks of services."""
+    filters = call.filters(*PRUNE_FILTERS)
+    if "until" in filters:
+        raise Unsupported("pruning containers by age (until) is not supported by this version")
+    rows = await containers.shown(call.ports, sizes=True)
+    selection = Selection(rows, filters)
+    deleted, freed = [], 0
+    for row in rows:
+        kept = row["State"] not in ENDED or not filters.without_labels("label!", row["Labels"])
+        if kept or not selection.passes(row):
+            continue
+        container = call.ports.host.find(row["Id"])
+        if not container.task_id and await _removed(call, container):
+            deleted.append(container.id)
+            freed += row.get("SizeRw") or 0
+    return json({"ContainersDeleted": deleted, "SpaceReclaimed": freed})
+
+
+async def _removed(call: Call, container: Container) -> bool:
+    """Remove it; False if it was started or removed meanwhile."""
+    try:
+        await call.ports.host.remove(container, force=False, volumes=False)
+    except (Clash, Missing):
+        return False
+    return True
+
+
+async def _act(call: Call, verb: str, params: dict[str, str]) -> web.StreamResponse:
+    container = _container(call)
+    path = f"/containers/{container.id}/{verb}"
+    await relay.ask(call.ports.engine, "POST", path, params=params)
+    return empty()
+
+
+def _container(call: Call) -> Container:
+    return call.ports.host.find(call.parts["id"])

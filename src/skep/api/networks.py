@@ -1,0 +1,223 @@
+"""``/networks``: the swarm's networks and the host's own, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from skep.api import errors
+from skep.api.call import Call, empty, json
+from skep.api.filters import Filters
+from skep.api.ports import LocalNetwork, Ports
+from skep.api.shapes import network as shapes
+from skep.api.shapes.base import Json
+from skep.api.shapes.endpoint import Networks
+from skep.api.shapes.network import SwarmNetwork
+from skep.cluster import control
+from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
+from skep.model.spec import NetworkSpec
+
+FILTERS = ("driver", "id", "name", "label", "scope", "type", "dangling")
+PRUNE_FILTERS = ("until", "label", "label!")
+BUILT_IN = frozenset({"bridge", "host", "none", "docker_gwbridge"})
+KINDS = ("builtin", "custom")
+IN_USE = "is in use by"
+
+AnyNetwork = LocalNetwork | SwarmNetwork
+
+
+async def list_all(call: Call) -> web.StreamResponse:
+    """``GET /networks``."""
+    filters = call.filters(*FILTERS)
+    _check_type(filters)
+    found = (_shown(network) for network in everything(call.ports).values())
+    return json(
+        [
+            network
+            for network in found
+            if _passes(network, filters) and _dangles(network, filters, call.ports)
+        ]
+    )
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """``GET /networks/{id}``, in full: what is on this host, peers, with ``verbose`` services."""
+    network = find(call.ports, call.parts["id"], scope=call.query("scope"))
+    view = call.ports.host.view()
+    shown = _shown(network)
+    shown["Containers"] = shapes.attached(view, network.id)
+    present = view.networks.get(network.id)
+    if present is not None:
+        shown["Peers"] = shapes.peers(view, present)
+        if call.flag("verbose"):
+            shown["Services"] = shapes.services(view, present)
+    return json(shown)
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """``POST /networks/create``: swarm networks; the host's own are made by the daemon alone."""
+    spec = await call.decode(NetworkSpec)
+    if not spec.name.strip():
+        raise Invalid("invalid name: name is empty")
+    if spec.name in BUILT_IN:
+        raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
+    if any(network.name == spec.name for network in call.ports.host.local_networks()):
+        raise Clash(f"network with name {spec.name} already exists")
+    if spec.driver != "overlay":
+        raise Unsupported(
+            f"networks with driver {spec.driver or 'bridge'} cannot be created by this version of "
+            "Skep: containers without --network use the network bridge; use --driver overlay"
+        )
+    try:
+        call.ports.cluster.state()
+    except Unavailable as unavailable:
+        raise errors.not_manager(unavailable) from unavailable
+    made = await call.ports.cluster.change(
+        lambda draft, context: control.create_network(draft, context, spec)
+    )
+    return json({"Id": made, "Warning": ""}, status=201)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """``DELETE /networks/{id}``."""
+    network = find(call.ports, call.parts["id"])
+    if isinstance(network, LocalNetwork):
+        raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+    await _remove(call.ports, network.id)
+    return empty()
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """``POST /networks/prune``: swarm networks that nothing uses, the ingress one excepted."""
+    filters = call.filters(*PRUNE_FILTERS)
+    if "until" in filters:
+        raise Unsupported("pruning networks by age (until) is not supported by this version")
+    deleted = []
+    for network in list(_managed(call.ports).values()):
+        spec = network.spec
+        wanted = filters.labels("label", spec.labels) and filters.without_labels(
+            "label!", spec.labels
+        )
+        if wanted and not spec.ingress and await _removed_unused(call.ports, network.id):
+            deleted.append(spec.name)
+    return json({"NetworksDeleted": deleted})
+
+
+async def connect(call: Call) -> web.StreamResponse:
+    """``POST /networks/{id}/connect``: refused."""
+    network = find(call.ports, call.parts["id"])
+    raise Unsupported(
+        f"connecting a container to network {_name(network)} after its creation is not supported "
+        "by this version of Skep: name all its networks in docker run --network"
+    )
+
+
+async def disconnect(call: Call) -> web.StreamResponse:
+    """``POST /networks/{id}/disconnect``: refused."""
+    network = find(call.ports, call.parts["id"])
+    raise Unsupported(
+        f"disconnecting a container from network {_name(network)} is not supported by this "
+        "version of Skep: remove the container"
+    )
+
+
+def everything(ports: Ports) -> Mapping[str, AnyNetwork]:
+    """All networks that this host knows of, by id."""
+    local = {network.id: network for network in ports.host.local_networks()}
+    return {**local, **ports.host.swarm_networks(), **_managed(ports)}
+
+
+def names(ports: Ports) -> Networks:
+    """What showing a container's networks takes."""
+    swarm = {**ports.host.swarm_networks(), **_managed(ports)}
+    return Networks(
+        ports.host.local_networks(), {id: network.spec.name for id, network in swarm.items()}
+    )
+
+
+def find(ports: Ports, reference: str, *, scope: str = "") -> AnyNetwork:
+    """By full id, name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""
+    candidates = {
+        id: network
+        for id, network in everything(ports).items()
+        if scope in ("", _shown(network)["Scope"])
+    }
+    if reference in candidates:
+        return candidates[reference]
+    found = [network for network in candidates.values() if _name(network) == reference]
+    found = found or [network for id, network in candidates.items() if id.startswith(reference)]
+    if not found:
+        raise Missing(f"network {reference} not found")
+    if len(found) > 1:
+        raise Invalid(
+            f"network {reference} is ambiguous ({len(found)} matches found on name or ID prefix)"
+        )
+    return found[0]
+
+
+def _managed(ports: Ports) -> Mapping[str, SwarmNetwork]:
+    """The swarm's networks as a manager knows them: all. Empty on other hosts."""
+    if not ports.cluster.membership().manager:
+        return {}
+    return ports.cluster.state().networks
+
+
+async def _remove(ports: Ports, network_id: str) -> None:
+    await ports.cluster.change(
+        lambda draft, context: control.remove_network(draft, context, network_id)
+    )
+
+
+async def _removed_unused(ports: Ports, network_id: str) -> bool:
+    """Remove it; False if something uses it."""
+    try:
+        await _remove(ports, network_id)
+    except (Invalid, Clash) as refused:
+        if IN_USE not in str(refused):
+            raise
+        return False
+    return True
+
+
+def _name(network: AnyNetwork) -> str:
+    return network.name if isinstance(network, LocalNetwork) else network.spec.name
+
+
+def _shown(network: AnyNetwork) -> Json:
+    if isinstance(network, LocalNetwork):
+        return shapes.local_network(network)
+    return shapes.swarm_network(network)
+
+
+def _check_type(filters: Filters) -> None:
+    for kind in filters.get("type"):
+        if kind not in KINDS:
+            raise Invalid(f"invalid filter: 'type'='{kind}'")
+
+
+def _passes(network: Json, filters: Filters) -> bool:
+    """The filters on what a network is. As in Docker, the ingress network counts as custom."""
+    kind = "builtin" if network["Name"] in BUILT_IN - {"docker_gwbridge"} else "custom"
+    return (
+        filters.exact("driver", network["Driver"])
+        and filters.exact("scope", network["Scope"])
+        and filters.exact("type", kind)
+        and filters.matches("name", network["Name"])
+        and filters.matches("id", network["Id"])
+        and filters.labels("label", network["Labels"])
+    )
+
+
+def _dangles(network: Json, filters: Filters, ports: Ports) -> bool:
+    """``dangling=true``: custom networks without endpoints here and without services."""
+    wanted = filters.truth("dangling")
+    if wanted is None:
+        return True
+    if network["Name"] in BUILT_IN or network["Ingress"]:
+        return False
+    used = bool(shapes.attached(ports.host.view(), network["Id"]))
+    if network["Scope"] == "swarm" and ports.cluster.membership().manager:
+        state = ports.cluster.state()
+        used = used or bool(state.services_of_network(network["Id"]))
+    return used != wanted

@@ -1,0 +1,232 @@
+"""What the API needs from the rest of the daemon, as protocols. ``daemon`` plugs in the real ones.
+
+Handlers decide nothing about the cluster: they turn JSON into specs, hand a pure decision of
+``cluster.control`` to `ClusterPort.change`, and turn what comes back into JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from skep.cluster.context import Context
+from skep.cluster.state import Draft, State
+from skep.model.assignment import NetworkAssignment
+from skep.model.cluster import Cluster, Tokens
+from skep.model.host import Container, HostView, LocalNetwork
+from skep.model.spec import NetworkSpec
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """This host's place in a swarm. ``state`` is inactive, pending, error or active.
+
+    ``managers`` maps node ids to ``host:2377`` addresses. On managers, ``cluster`` is set and
+    ``join_tokens`` are the whole tokens (``SWMTKN-1-<CA digest>-<secret>``) that users hand out.
+    """
+
+    state: str = "inactive"
+    node_id: str = ""
+    address: str = ""
+    manager: bool = False
+    managers: Mapping[str, str] = {}
+    cluster: Cluster | None = None
+    join_tokens: Tokens = Tokens("", "")
+    error: str = ""
+
+
+class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /swarm/init``, checked and with defaults filled in. Addresses are "ip[:port]"."""
+
+    listen_address: str = "0.0.0.0:2377"
+    advertise_address: str = ""
+    data_path_address: str = ""
+    data_path_port: int = 4789
+    address_pools: tuple[str, ...] = ()
+    subnet_size: int = 24
+    availability: str = "active"
+    force_new_cluster: bool = False
+    task_history: int = 5
+    heartbeat: float = 5.0
+    certificate_days: int = 90
+    labels: Mapping[str, str] = {}
+
+
+class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /swarm/join``."""
+
+    token: str
+    remotes: tuple[str, ...]
+    listen_address: str = "0.0.0.0:2377"
+    advertise_address: str = ""
+    data_path_address: str = ""
+    availability: str = "active"
+
+
+class ClusterPort(Protocol):
+    """The swarm, as this host's manager or agent sees it."""
+
+    def membership(self) -> Membership:
+        """This host's place in a swarm."""
+
+    def state(self) -> State:
+        """The cluster's state. Raises `Unavailable` (Docker's sentence) if not a manager."""
+
+    async def change(self, decide: Callable[[Draft, Context], T]) -> T:
+        """Run a pure decision on the latest state and commit what it changed, all or nothing.
+
+        Raises whatever refusal ``decide`` raises; `Unavailable` if not a manager. When it returns,
+        the change is durable.
+        """
+
+    async def init(self, request: InitRequest) -> str:
+        """Make a new swarm with this host as manager; answers the node's id."""
+
+    async def join(self, request: JoinRequest) -> None:
+        """Join the swarm that the token belongs to."""
+
+    async def leave(self, force: bool) -> None:
+        """Leave the swarm; a manager only by force."""
+
+
+class HostPort(Protocol):
+    """This host: its networks and the life of its containers (their networking included)."""
+
+    def view(self) -> HostView:
+        """What the host's kernel is made from, now."""
+
+    def local_networks(self) -> tuple[LocalNetwork, ...]:
+        """The host's own networks."""
+
+    def swarm_networks(self) -> Mapping[str, NetworkAssignment]:
+        """The swarm networks that this host knows of, by id."""
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers on record."""
+
+    def find(self, reference: str) -> Container:
+        """By full id, name (with or without "/") or unique id prefix. Raises `Missing`."""
+
+    async def create(self, name: str, body: Json) -> tuple[str, list[str]]:
+        """Create a container from Docker's ``POST /containers/create`` body: id and warnings.
+
+        Raises `Missing` (no such image, no such network), `Clash` (name in use), `Invalid`.
+        """
+
+    async def start(self, container: Container) -> bool:
+        """Attach it to its networks and start it; False if it was running already."""
+
+    async def stop(self, container: Container, timeout: int | None) -> bool:
+        """Stop it (signal, wait ``timeout`` seconds, kill); False if it was stopped already."""
+
+    async def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
+        """Remove it and all that its networking made. Raises `Clash` if it runs and not force."""
+
+
+class EngineReply(Protocol):
+    """An answer of the engine whose body is read as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def json(self) -> Any:
+        """The whole body, decoded."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece as the engine sends it."""
+
+    async def close(self) -> None:
+        """Give the connection back."""
+
+
+class RawStream(Protocol):
+    """A hijacked connection to the engine: bytes both ways, each side closed on its own."""
+
+    async def read(self) -> bytes:
+        """Some bytes, b"" at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes, waiting while the other side is slow."""
+
+    async def write_eof(self) -> None:
+        """End our side; the other's output goes on."""
+
+    async def close(self) -> None:
+        """Close both sides."""
+
+
+class EnginePort(Protocol):
+    """The container engine's Docker-compatible REST interface, with its differences from Docker
+    already smoothed where they concern the transport."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        body: AsyncIterator[bytes] | None = None,
+    ) -> EngineReply:
+        """One request ("/containers/json", no version). Any status is an answer.
+
+        Raises `Unavailable` when the engine cannot be reached.
+        """
+
+    async def hijack(
+        self, path: str, *, params: Mapping[str, str] | None = None, json: Any = None
+    ) -> RawStream:
+        """``POST`` with ``Upgrade: tcp``. Raises the refusal that the engine's status maps to."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, for ``GET /events``. ``time`` in Unix seconds.
+
+    ``kind`` is container, network, service, node, image, …; ``scope`` local or swarm.
+    """
+
+    kind: str
+    action: str
+    id: str
+    attributes: Mapping[str, str]
+    time: float
+    scope: str = "local"
+
+
+class EventsPort(Protocol):
+    """The daemon's stream of events."""
+
+    def subscribe(self, since: float | None) -> AsyncIterator[Event]:
+        """Events from now on, preceded by those kept since ``since``."""
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """All of them, as handlers receive them."""
+
+    cluster: ClusterPort
+    host: HostPort
+    engine: EnginePort
+    events: EventsPort
+
+
+__all__ = [
+    "ClusterPort",
+    "Container",
+    "EnginePort",
+    "EngineReply",
+    "Event",
+    "EventsPort",
+    "HostPort",
+    "InitRequest",
+    "JoinRequest",
+    "Json",
+    "LocalNetwork",
+    "Membership",
+    "NetworkSpec",
+    "Ports",
+    "RawStream",
+]

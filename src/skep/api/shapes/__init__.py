@@ -1,0 +1,1 @@
+"""From the model to Docker's JSON. Pure: values in, plain dicts and lists out."""

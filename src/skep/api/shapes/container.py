@@ -1,0 +1,123 @@
+"""Containers: what the engine says of them, with our networking and the user's own words in it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+from skep.api.ports import Container
+from skep.api.shapes import endpoint
+from skep.api.shapes.base import Json
+from skep.api.shapes.endpoint import Networks
+
+STATES = {
+    "configured": "created",
+    "initialized": "created",
+    "stopping": "running",
+    "stopped": "exited",
+}
+"""Podman's words for states that Docker calls otherwise."""
+
+OUR_FILES = {"/etc/hosts": "HostsPath", "/etc/resolv.conf": "ResolvConfPath"}
+"""Files that Skep gives each container: mounts to the engine, none of the user's doing."""
+
+SHA256 = "sha256:"
+
+
+def row(engine: Json, container: Container, networks: Networks) -> Json:
+    """One line of ``GET /containers/json``."""
+    state = STATES.get(engine.get("State", ""), engine.get("State", ""))
+    return {
+        **engine,
+        "Names": [f"/{container.name}"],
+        "Image": container.image,
+        "ImageID": digest(engine.get("ImageID", "")),
+        "State": state,
+        "Ports": endpoint.ports(container) if state == "running" else [],
+        "Labels": engine.get("Labels") or {},
+        "HostConfig": {"NetworkMode": container.network_mode},
+        "NetworkSettings": {"Networks": endpoint.container_networks(container, networks)},
+        "Mounts": _mounts(engine.get("Mounts") or []),
+    }
+
+
+def inspected(engine: Json, container: Container, networks: Networks) -> Json:
+    """``GET /containers/{id}/json``."""
+    return {
+        **engine,
+        "Name": f"/{container.name}",
+        "Image": digest(engine.get("Image", "")),
+        "Platform": engine.get("Platform") or "linux",
+        **_paths(engine.get("Mounts") or []),
+        "State": _state(engine.get("State") or {}),
+        "Config": _config(engine.get("Config") or {}, container),
+        "HostConfig": _host_config(engine.get("HostConfig") or {}, container),
+        "Mounts": _mounts(engine.get("Mounts") or []),
+        "NetworkSettings": endpoint.settings(container, networks),
+    }
+
+
+def digest(image: str) -> str:
+    """An image's id with its algorithm, which Podman leaves out."""
+    return image if not image or image.startswith(SHA256) else SHA256 + image
+
+
+def _state(state: Json) -> Json:
+    shown = {**state, "Status": STATES.get(state.get("Status", ""), state.get("Status", ""))}
+    if not (shown.get("Health") or {}).get("Status"):
+        shown.pop("Health", None)
+    return shown
+
+
+def _config(config: Json, container: Container) -> Json:
+    shown = {
+        **config,
+        "Image": container.image,
+        "StopSignal": _signal(config.get("StopSignal") or ""),
+    }
+    if container.exposed_ports:
+        shown["ExposedPorts"] = {port: {} for port in container.exposed_ports}
+    return shown
+
+
+def _signal(text: str) -> str:
+    """A signal by its name, where the engine has its number."""
+    numbers = {str(number.value): number.name for number in signal.Signals}
+    return numbers.get(text, text)
+
+
+def _host_config(config: Json, container: Container) -> Json:
+    policy = config.get("RestartPolicy") or {}
+    return {
+        **config,
+        "NetworkMode": container.network_mode,
+        "PortBindings": {},
+        "RestartPolicy": {
+            "Name": policy.get("Name") or "no",
+            "MaximumRetryCount": policy.get("MaximumRetryCount", 0),
+        },
+        "Binds": [bind for bind in config.get("Binds") or [] if not _is_ours(_target(bind))],
+    }
+
+
+def _target(bind: str) -> str:
+    return bind.split(":")[1] if ":" in bind else bind
+
+
+def _is_ours(target: str) -> bool:
+    return target in OUR_FILES
+
+
+def _mounts(mounts: Iterable[Any]) -> list[Any]:
+    """The mounts that are the user's."""
+    return [m for m in mounts if not (isinstance(m, dict) and _is_ours(m.get("Destination", "")))]
+
+
+def _paths(mounts: Iterable[Json]) -> Json:
+    """Where our files of the container are on the host."""
+    return {
+        OUR_FILES[mount["Destination"]]: mount.get("Source", "")
+        for mount in mounts
+        if _is_ours(mount.get("Destination", ""))
+    }

@@ -1,0 +1,145 @@
+"""A container's place on its networks: ``NetworkSettings`` and what ``docker ps`` shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from skep.api.ports import Container, LocalNetwork
+from skep.api.shapes.base import Json
+from skep.api.shapes.network import GATEWAY_NETWORK
+from skep.model.host import SHORT, Endpoint
+from skep.model.netstate import NETNS_DIR
+
+DEFAULT_NETWORK = "bridge"
+DEFAULT_MODES = ("", "default", DEFAULT_NETWORK)
+
+
+class Networks:
+    """What naming a container's networks takes: ids and gateways of the host's own networks, and
+    the names of all networks by id (users may have asked by id)."""
+
+    def __init__(self, local: Iterable[LocalNetwork], names: Mapping[str, str]) -> None:
+        self._local = {network.id: network for network in local}
+        self._names = {**names, **{n.id: n.name for n in self._local.values()}}
+        self._ids = {name: id for id, name in self._names.items()}
+
+    def name(self, reference: str) -> str:
+        """The network's name for what the user wrote."""
+        return self._names.get(reference, reference)
+
+    def id(self, name: str) -> str:
+        """The id of a network by name, "" if there is none."""
+        return self._ids.get(name, "")
+
+    def gateway(self, network_id: str) -> str:
+        """The gateway of one of the host's own networks; an overlay has none of its own."""
+        network = self._local.get(network_id)
+        return network.gateway if network else ""
+
+
+def settings(container: Container, networks: Networks) -> Json:
+    """``NetworkSettings`` of ``docker inspect``. The members beside ``Networks`` that describe an
+    endpoint are filled for the default bridge alone, as in Docker."""
+    box = container.sandbox
+    attached = container_networks(container, networks)
+    running = bool(box and box.endpoints)
+    default = attached.get(DEFAULT_NETWORK, {}) if running else {}
+    return {
+        "Bridge": "",
+        "SandboxID": box.id if box and running else "",
+        "SandboxKey": f"{NETNS_DIR}/{box.namespace}" if box and running else "",
+        "Ports": dict.fromkeys(container.exposed_ports) if running else {},
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": default.get("EndpointID", ""),
+        "Gateway": default.get("Gateway", ""),
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": default.get("IPAddress", ""),
+        "IPPrefixLen": default.get("IPPrefixLen", 0),
+        "IPv6Gateway": "",
+        "MacAddress": default.get("MacAddress", ""),
+        "Networks": attached,
+    }
+
+
+def container_networks(container: Container, networks: Networks) -> Json:
+    """``Networks``: by name, with what each endpoint has while the container runs.
+
+    The leg on docker_gwbridge is the host's business and not listed, unless it was asked for.
+    """
+    shown = {}
+    for reference in asked_networks(container):
+        name = networks.name(reference)
+        shown[name] = _blank(container, reference, networks.id(name))
+    endpoints = container.sandbox.endpoints if container.sandbox else ()
+    for endpoint in endpoints:
+        name = endpoint.network_name
+        if name == GATEWAY_NETWORK and name not in shown:
+            continue
+        blank = shown.get(name) or _blank(container, name, endpoint.network_id)
+        shown[name] = {**blank, **_filled(endpoint, networks)}
+        if name != DEFAULT_NETWORK:
+            shown[name]["DNSNames"] = _dns_names(container, endpoint, blank["Aliases"] or [])
+    return shown
+
+
+def _dns_names(container: Container, endpoint: Endpoint, aliases: list[str]) -> list[str]:
+    """What it answers to there; on the default bridge, as in Docker, to nothing."""
+    return list(endpoint.names) or [container.name, *aliases, container.id[:SHORT]]
+
+
+def asked_networks(container: Container) -> tuple[str, ...]:
+    """The networks that the user named, or the one that the network mode stands for."""
+    if container.network_mode.startswith("container:"):
+        return ()
+    if container.network_mode in ("host", "none"):
+        return (container.network_mode,)
+    if container.networks:
+        return tuple(DEFAULT_NETWORK if n in DEFAULT_MODES else n for n in container.networks)
+    return () if container.task_id else (DEFAULT_NETWORK,)
+
+
+def ports(container: Container) -> list[Json]:
+    """``Ports`` of ``docker ps``: what the image or the user exposed."""
+    shown = []
+    for port in container.exposed_ports:
+        number, _, protocol = port.partition("/")
+        shown.append({"PrivatePort": int(number), "Type": protocol or "tcp"})
+    return shown
+
+
+def _blank(container: Container, reference: str, network_id: str) -> Json:
+    address = container.addresses.get(reference, "")
+    return {
+        "IPAMConfig": {"IPv4Address": address} if address else None,
+        "Links": None,
+        "Aliases": list(container.aliases.get(reference, ())) or None,
+        "MacAddress": "",
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": network_id,
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+    }
+
+
+def _filled(endpoint: Endpoint, networks: Networks) -> Json:
+    address, _, prefix = endpoint.address.partition("/")
+    return {
+        "MacAddress": endpoint.mac,
+        "NetworkID": endpoint.network_id,
+        "EndpointID": endpoint.id,
+        "Gateway": networks.gateway(endpoint.network_id),
+        "IPAddress": address,
+        "IPPrefixLen": int(prefix or 0),
+    }

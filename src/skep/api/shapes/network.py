@@ -1,0 +1,178 @@
+"""Networks: a swarm's and a host's own, as ``network ls`` and ``network inspect`` show them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from skep.api.ports import LocalNetwork
+from skep.api.shapes.base import Json, instant
+from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService, PeerNode
+from skep.model.cluster import Network
+from skep.model.host import INGRESS_SANDBOX, SHORT, Endpoint, HostView, Sandbox
+from skep.model.spec import Ipam, IpamConfig
+
+INGRESS_KEY = "ingress-sbox"
+INGRESS_ENDPOINT = "ingress-endpoint"
+GATEWAY_NETWORK = "docker_gwbridge"
+VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
+
+SwarmNetwork = Network | NetworkAssignment
+
+
+def swarm_network(network: SwarmNetwork) -> Json:
+    """A swarm network as the cluster sees it: without what is on this host."""
+    spec = network.spec
+    options = dict(spec.options)
+    if network.subnets:
+        options[VXLAN_IDS] = ",".join(str(subnet.vni) for subnet in network.subnets)
+    configs = [subnet.config for subnet in network.subnets] or list(spec.ipam.config)
+    return {
+        "Name": spec.name,
+        "Id": network.id,
+        "Created": instant(network.created_at),
+        "Scope": "swarm",
+        "Driver": spec.driver or "overlay",
+        "EnableIPv4": True,
+        "EnableIPv6": bool(spec.enable_i_pv6),
+        "IPAM": _ipam(spec.ipam, configs),
+        "Internal": spec.internal,
+        "Attachable": spec.attachable,
+        "Ingress": spec.ingress,
+        "ConfigFrom": {"Network": spec.config_from.get("Network", "")},
+        "ConfigOnly": spec.config_only,
+        "Containers": {},
+        "Options": options,
+        "Labels": dict(spec.labels),
+    }
+
+
+def local_network(network: LocalNetwork) -> Json:
+    """A network of this host alone."""
+    configs = []
+    if network.subnet:
+        configs.append(IpamConfig(subnet=network.subnet, gateway=network.gateway))
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": instant(network.created_at),
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "IPAM": _ipam(Ipam(), configs),
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {},
+        "Options": dict(network.options),
+        "Labels": {},
+    }
+
+
+def _ipam(ipam: Ipam, configs: Iterable[IpamConfig]) -> Json:
+    return {
+        "Driver": ipam.driver or "default",
+        "Options": ipam.options or None,
+        "Config": [_ipam_config(config) for config in configs],
+    }
+
+
+def _ipam_config(config: IpamConfig) -> Json:
+    shown: Json = {"Subnet": config.subnet}
+    if config.ip_range:
+        shown["IPRange"] = config.ip_range
+    if config.gateway:
+        shown["Gateway"] = config.gateway
+    if config.auxiliary_addresses:
+        shown["AuxiliaryAddresses"] = dict(config.auxiliary_addresses)
+    return shown
+
+
+def attached(view: HostView, network_id: str) -> Json:
+    """``Containers``: this host's endpoints on a network, by container id."""
+    return {
+        INGRESS_KEY if box.id == INGRESS_SANDBOX else box.container_id: _attached(box, endpoint)
+        for box in view.sandboxes
+        for endpoint in box.endpoints
+        if endpoint.network_id == network_id
+    }
+
+
+def _attached(box: Sandbox, endpoint: Endpoint) -> Json:
+    return {
+        "Name": _endpoint_name(box, endpoint),
+        "EndpointID": endpoint.id,
+        "MacAddress": endpoint.mac,
+        "IPv4Address": endpoint.address,
+        "IPv6Address": "",
+    }
+
+
+def _endpoint_name(box: Sandbox, endpoint: Endpoint) -> str:
+    ingress = box.id == INGRESS_SANDBOX
+    if endpoint.network_name == GATEWAY_NETWORK:
+        return f"gateway_{INGRESS_KEY if ingress else box.id[:SHORT]}"
+    return INGRESS_ENDPOINT if ingress else box.container_name
+
+
+def peers(view: HostView, network: NetworkAssignment) -> list[Json]:
+    """``Peers``: the hosts that have endpoints on the network; all hosts for the ingress one."""
+    if network.spec.ingress:
+        present = set(view.peers)
+    else:
+        present = {endpoint.node_id for endpoint in network.endpoints.values()}
+        present.add(view.node_id)
+    found = (view.peers[node] for node in sorted(present) if node in view.peers)
+    return [{"Name": peer_name(peer.id), "IP": peer.address} for peer in found]
+
+
+def peer_name(node_id: str) -> str:
+    """A host's name among peers: 12 hex digits that follow from the node's id."""
+    return hashlib.sha256(node_id.encode()).hexdigest()[:SHORT]
+
+
+def services(view: HostView, network: NetworkAssignment) -> Json:
+    """``Services`` of ``network inspect --verbose``: each service with its tasks, wherever they
+    are. Endpoint ids are known for this host's own tasks only; elsewhere they are ""."""
+    here = {
+        box.task_id: endpoint.id
+        for box in view.sandboxes
+        for endpoint in box.endpoints
+        if endpoint.network_id == network.id and box.task_id
+    }
+    return {
+        service.name: _service(service, network, view.peers, here)
+        for service in network.services.values()
+    }
+
+
+def _service(
+    service: NetworkService,
+    network: NetworkAssignment,
+    hosts: Mapping[str, PeerNode],
+    here: Mapping[str, str],
+) -> Json:
+    tasks = [e for e in network.endpoints.values() if e.service_id == service.id]
+    return {
+        "VIP": service.vip.partition("/")[0],
+        "Ports": [
+            f"Target: {port.target_port}, Publish: {port.published_port}" for port in service.ports
+        ],
+        "LocalLBIndex": service.mark,
+        "Tasks": [_service_task(task, hosts, here) for task in tasks],
+    }
+
+
+def _service_task(
+    task: NetworkEndpoint, hosts: Mapping[str, PeerNode], here: Mapping[str, str]
+) -> Json:
+    host = hosts.get(task.node_id)
+    return {
+        "Name": task.names[0] if task.names else task.task_id,
+        "EndpointID": here.get(task.task_id, ""),
+        "EndpointIP": task.address.partition("/")[0],
+        "Info": {"Host IP": host.vtep if host else ""},
+    }

@@ -1,0 +1,86 @@
+"""What clients ask first: ``_ping``, ``version``, ``info``; and ``system df``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from skep.api import containers, relay
+from skep.api.call import Call, json
+from skep.api.ports import Membership
+from skep.api.shapes import image as image_shapes
+from skep.api.shapes import info as shapes
+from skep.api.shapes.base import Json
+from skep.api.shapes.swarm import membership_info
+from skep.model.cluster import Node
+from skep.model.errors import Unavailable
+
+PING_HEADERS = {
+    "Builder-Version": "1",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+}
+
+
+async def ping(call: Call) -> web.StreamResponse:
+    """``GET`` and ``HEAD /_ping``: its headers are the point."""
+    swarm = swarm_header(call.ports.cluster.membership())
+    return web.Response(text="OK", headers={**PING_HEADERS, "Swarm": swarm})
+
+
+def swarm_header(membership: Membership) -> str:
+    """This host's place in one word, by which clients choose the commands they offer."""
+    if membership.state != "active":
+        return membership.state
+    return "active/manager" if membership.manager else "active/worker"
+
+
+async def version(call: Call) -> web.StreamResponse:
+    """``GET /version``."""
+    engine, _ = await _engine(call, "/version")
+    return json(shapes.version(call.facts, engine))
+
+
+async def info(call: Call) -> web.StreamResponse:
+    """``GET /info``; without the engine's part, and a warning, while the engine is away."""
+    engine, warnings = await _engine(call, "/info")
+    return json(shapes.info(call.facts, engine, _swarm(call), warnings))
+
+
+async def disk_usage(call: Call) -> web.StreamResponse:
+    """``GET /system/df``."""
+    engine = call.ports.engine
+    found = await relay.ask(engine, "GET", "/system/df") or {}
+    listed = await relay.ask(engine, "GET", "/images/json")
+    rows = await containers.shown(call.ports, sizes=True)
+    images, size = image_shapes.used(listed, found.get("Images"))
+    return json(
+        {
+            "LayersSize": size,
+            "Images": images,
+            "Containers": rows,
+            "Volumes": found.get("Volumes") or [],
+            "BuildCache": [],
+        }
+    )
+
+
+async def _engine(call: Call, path: str) -> tuple[Json, list[str]]:
+    """The engine's answer, and no warning; or nothing, and a warning why."""
+    try:
+        return await relay.ask(call.ports.engine, "GET", path) or {}, []
+    except Unavailable as unavailable:
+        return {}, [f"WARNING: {unavailable}"]
+
+
+def _swarm(call: Call) -> Json:
+    membership = call.ports.cluster.membership()
+    shown = membership_info(membership)
+    if membership.manager:
+        nodes = call.ports.cluster.state().nodes.values()
+        shown["Nodes"] = len(nodes)
+        shown["Managers"] = sum(map(_is_manager, nodes))
+    return shown
+
+
+def _is_manager(node: Node) -> bool:
+    return node.spec.role == "manager"

@@ -1,0 +1,101 @@
+"""A lab that is a swarm, for tests: the real docker client, commands inside hosts, waiting."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+SKEP = [sys.executable, "-m", "skep.cli.main", "lab"]
+QUIET = {"DOCKER_CLI_HINTS": "false"}
+
+
+class SwarmLab:
+    """Hosts h1 (the manager), h2, …; made by `up`, removed by `down` whatever happened."""
+
+    def __init__(self, name, hosts):
+        self.name = name
+        self.hosts = [f"h{number}" for number in range(1, hosts + 1)]
+        self.client = shutil.which("docker")
+        assert self.client, "there is no docker client: bin/test installs one"
+
+    def up(self, *, swarm=True):
+        self.down()
+        self.skep("up", "--hosts", str(len(self.hosts)))
+        if not swarm:
+            return
+        self.docker("h1", "swarm", "init", "--advertise-addr", self.address("h1"))
+        token = self.docker("h1", "swarm", "join-token", "-q", "worker").strip()
+        for host in self.hosts[1:]:
+            self.docker(host, "swarm", "join", "--token", token, f"{self.address('h1')}:2377")
+
+    def down(self):
+        self.skep("down")
+
+    def skep(self, verb, *options):
+        done = subprocess.run(
+            [*SKEP, verb, "--name", self.name, *options], capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"skep lab {verb}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def address(self, host):
+        return f"192.168.90.{10 + int(host[1:])}"
+
+    def socket(self, host):
+        return f"/run/skep-lab/{self.name}/{host}/run/docker.sock"
+
+    def tried(self, host, *arguments, stdin=None):
+        """One docker command: exit code, output, complaints."""
+        done = subprocess.run(
+            [self.client, "-H", f"unix://{self.socket(host)}", *arguments],
+            capture_output=True, text=True, timeout=120, input=stdin, env=os.environ | QUIET,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    def docker(self, host, *arguments, stdin=None):
+        """One docker command that must succeed; its output."""
+        code, output, complaints = self.tried(host, *arguments, stdin=stdin)
+        assert code == 0, f"docker {' '.join(arguments)} on {host}: {output}{complaints}"
+        return output
+
+    def inside(self, host, *command):
+        """The command line that runs something inside a host."""
+        return [*SKEP, "exec", "--name", self.name, host, "--", *command]
+
+    def run(self, host, *command, check=True):
+        """Run something inside a host; its output."""
+        done = subprocess.run(
+            self.inside(host, *command), capture_output=True, text=True, timeout=120
+        )
+        assert not check or done.returncode == 0, f"{command} on {host}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def sandbox(self, host, container):
+        """The name of a container's namespace."""
+        key = self.docker(host, "inspect", "-f", "{{.NetworkSettings.SandboxKey}}", container)
+        return key.strip().rpartition("/")[2]
+
+    def running(self, service, count):
+        """Whether so many replicas of a service run."""
+        listed = self.docker("h1", "service", "ls", "--format", "{{.Name}} {{.Replicas}}")
+        return f"{service} {count}/{count}" in listed.splitlines()
+
+    def kill_daemon(self, host):
+        """``kill -9`` of a host's skepd; answers its process id there."""
+        pid = self.run(host, "pgrep", "-of", "skep.daemon --state").strip()
+        self.run(host, "kill", "-9", pid)
+        return pid
+
+    def answers(self, host):
+        """Whether the host's API answers."""
+        return self.tried(host, "version")[0] == 0
+
+
+def until(condition, seconds=30.0):
+    """Wait for a condition; its value. Fails the test when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+    return value
