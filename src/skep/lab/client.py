@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from skep.dial import UnixConnection
 from skep.model.errors import Broken, Unavailable
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("docker", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class Api:
@@ -58,7 +47,7 @@ class Api:
     def _request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> bytes:
-        connection = _UnixConnection(self._path, self._timeout)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -1,0 +1,1 @@
+"""Containers and images, through Podman's Docker-compatible service. It never touches networks."""

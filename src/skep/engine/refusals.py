@@ -1,0 +1,109 @@
+"""What an engine's error answer means, in the sentences and statuses that Docker's users know.
+
+Podman says the same as Docker in other words and sometimes with another status; clients (the
+docker CLI among them) look at both. This is the one place where they are translated. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from skep.engine.reference import familiar, with_tag
+from skep.model.errors import (
+    Broken,
+    Clash,
+    Forbidden,
+    Invalid,
+    Missing,
+    Refusal,
+    Unavailable,
+    Unsupported,
+)
+
+BY_STATUS: dict[int, type[Refusal]] = {
+    kind.status: kind for kind in (Invalid, Forbidden, Missing, Clash, Unsupported, Unavailable)
+}
+
+NO_IMAGE = "No such image: {image}"
+
+SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
+    (re.compile(r"no such image: (?P<image>\S+?): image not known"), Missing, NO_IMAGE),
+    (re.compile(r"failed to find image (?P<image>\S+?): "), Missing, NO_IMAGE),
+    (re.compile(r"(?P<image>\S+): image not known"), Missing, NO_IMAGE),
+    (
+        re.compile(r'no container with name or ID "(?P<id>[^"]+)" found'),
+        Missing,
+        "No such container: {id}",
+    ),
+    (re.compile(r"^no such container$"), Missing, "No such container: {subject}"),
+    (
+        re.compile(r'no exec session with ID "?(?P<id>[^" ]+?)"? found'),
+        Missing,
+        "No such exec instance: {id}",
+    ),
+    (
+        re.compile(r'container name "/?(?P<name>[^"]+)" is already in use by (?P<id>[0-9a-f]+)'),
+        Clash,
+        'Conflict. The container name "/{name}" is already in use by container "{id}". '
+        "You have to remove (or rename) that container to be able to reuse that name.",
+    ),
+    (
+        re.compile(r"cannot remove container \S+ as it is (running|paused)"),
+        Clash,
+        'cannot remove container "{subject}": container is running: '
+        "stop the container before removing or force remove",
+    ),
+    (
+        re.compile(r"can only create exec sessions on running containers"),
+        Clash,
+        "container {subject} is not running",
+    ),
+    (
+        re.compile(r"can only kill running containers\. (?P<id>[0-9a-f]+)"),
+        Clash,
+        "cannot kill container: {subject}: container {id} is not running",
+    ),
+    (
+        re.compile(r"container-init binary not found on the host"),
+        Broken,
+        "--init needs catatonit on every host: apt-get install catatonit",
+    ),
+    (
+        re.compile(r"registry (?P<registry>\S+) is blocked"),
+        Missing,
+        "{subject} is not on this host, and no registry is asked: load the image (docker load) on "
+        "every host that is to run it",
+    ),
+)
+
+
+def refusal(status: int, payload: bytes, subject: str = "") -> Refusal:
+    """The refusal that an answer with an error ``status`` and this body stands for.
+
+    ``subject`` is the container, image or volume that the request named.
+    """
+    said = message_of(payload) or f"The container engine answered with status {status}."
+    for pattern, kind, sentence in SENTENCES:
+        found = pattern.search(said)
+        if found:
+            parts = {"subject": subject, **found.groupdict()}
+            if "image" in parts:
+                parts["image"] = with_tag(familiar(parts["image"]))
+            return kind(sentence.format(**parts))
+    return BY_STATUS.get(status, Broken)(said)
+
+
+def message_of(payload: bytes) -> str:
+    """The sentence in an error body: its ``message``, or the body itself if it is plain text."""
+    text = payload.decode(errors="replace").strip()
+    try:
+        decoded = json.loads(text)
+    except ValueError:
+        return text
+    return str(decoded.get("message", "")) if isinstance(decoded, dict) else text
+
+
+def error_body(refused: Refusal) -> bytes:
+    """The refusal as Docker's error body."""
+    return json.dumps({"message": str(refused)}).encode()

@@ -1,0 +1,77 @@
+"""What Podman is told, as the texts of its configuration files. Pure.
+
+Sources: containers.conf(5), containers-storage.conf(5), containers-registries.conf(5),
+containers-policy.json(5).
+"""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+FILES_WANTED = 1_048_576
+"""Open files that a container may have, as in Docker, if the machine allows it."""
+
+PROCESSES_WANTED = 4_194_304
+"""Processes that a container's user may have: the kernel's own limit."""
+
+EXEC_MEMORY = 10
+"""Seconds for which an ended exec can be inspected. Each keeps a conmon alive for so long."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """This process's hard limits of open files and processes, None for unlimited."""
+
+    files: int | None
+    processes: int | None
+
+
+def containers_conf(limits: Limits) -> str:
+    """containers.conf. Limits above our own hard ones would keep every container from starting.
+
+    Locks are files because Podman's shared memory has one name for all instances on a machine.
+    """
+    files = min(FILES_WANTED, limits.files or FILES_WANTED)
+    processes = min(PROCESSES_WANTED, limits.processes or PROCESSES_WANTED)
+    return f"""\
+[containers]
+base_hosts_file = "none"
+default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+log_driver = "k8s-file"
+pids_limit = 0
+
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+exit_command_delay = {EXEC_MEMORY}
+lock_type = "file"
+runtime = "runc"
+"""
+
+
+def storage_conf(root: str, runroot: str) -> str:
+    """storage.conf: overlay mounts below ``root``."""
+    return f"""\
+[storage]
+driver = "overlay"
+graphroot = {json.dumps(root)}
+runroot = {json.dumps(runroot)}
+"""
+
+
+def registries_conf() -> str:
+    """registries.conf: short names are Docker Hub's, which is never asked: a host's images are
+    built or loaded there, and a look-up must fail at once, not after a time-out."""
+    return """\
+unqualified-search-registries = ["docker.io"]
+
+[[registry]]
+location = "docker.io"
+blocked = true
+"""
+
+
+def policy_json() -> str:
+    """policy.json: images are loaded by root, unsigned."""
+    return json.dumps({"default": [{"type": "insecureAcceptAnything"}]})

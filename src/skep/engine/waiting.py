@@ -1,0 +1,53 @@
+"""``POST /containers/{id}/wait?condition=removed``, which Podman always answers with code 0.
+
+Docker answers with the code that the container ended with, once it is gone; ``docker run --rm``
+takes its own exit code from that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from skep.engine.transport import ErrorReply, Reply, Transport
+from skep.model.errors import Missing
+
+POLL = 0.05
+"""Seconds between looks at whether the container is gone."""
+
+ENDED = ("exited", "stopped", "dead", "removing")
+
+
+async def wait_until_removed(transport: Transport, container: str) -> Reply:
+    """The answer to a wait for the removal of the container at this path: its head comes at once.
+
+    A container that was not started yet is waited for.
+    """
+    known = await transport.send("GET", f"{container}/json")
+    if isinstance(known, ErrorReply):
+        return known
+    state = (await known.json())["State"]
+    if state["Status"] in ENDED:
+        code = json.dumps({"StatusCode": state["ExitCode"]}).encode()
+        return known.with_body(_after_removal(transport, container, code))
+    # Podman remembers this code for a while longer than the container.
+    reply = await transport.send("POST", f"{container}/wait", params={"condition": "next-exit"})
+    if isinstance(reply, ErrorReply):
+        return reply
+    return reply.with_body(_after_removal(transport, container, reply))
+
+
+async def _after_removal(
+    transport: Transport, container: str, answer: Reply | bytes
+) -> AsyncIterator[bytes]:
+    body = answer if isinstance(answer, bytes) else await answer.read()
+    while not await _gone(transport, container):
+        await asyncio.sleep(POLL)
+    yield body
+
+
+async def _gone(transport: Transport, container: str) -> bool:
+    reply = await transport.send("GET", f"{container}/json")
+    await reply.read()
+    return isinstance(reply, ErrorReply) and isinstance(reply.refusal, Missing)
