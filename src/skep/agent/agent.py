@@ -165,6 +165,7 @@ class Agent:
                 continue
             self._tell(event)
             if event.action == "start":
+                await self._survive(self.containers.revived(event.id))
                 await self._survive(self.health.started(event.id))
             elif event.action == "die":
                 await self._ended(event.id)

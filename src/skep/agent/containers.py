@@ -199,6 +199,17 @@ class Containers:
             await self._network.forget(record)
         self._busy.pop(container.id, None)
 
+    async def revived(self, container_id: str) -> None:
+        """The engine says that a container runs: one that it restarted by itself (``--restart``)
+        was taken off its networks when it died, and is put back."""
+        async with self._lock(container_id):
+            record = self._network.records.get(container_id)
+            parted = record is not None and bool(record.sandbox_id) and not record.endpoints
+            if record is None or record.task_id or not parted or not record.wanted:
+                return
+            if (await self.state(container_id)).get("Running"):
+                await self._network.join(record, None)
+
     async def died(self, container_id: str) -> None:
         """The engine says that a container's process ended: free what its networking holds."""
         async with self._lock(container_id):

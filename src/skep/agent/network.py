@@ -23,7 +23,15 @@ from skep.agent.view import Layout, Underlay, host_view
 from skep.dns.client import DnsClient
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Task
-from skep.model.errors import Broken, Missing, Refusal, Unavailable
+from skep.model.errors import (
+    Broken,
+    Clash,
+    Forbidden,
+    Invalid,
+    Missing,
+    Refusal,
+    Unavailable,
+)
 from skep.model.host import Bridge, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.messages import Attach
@@ -32,6 +40,8 @@ from skep.names.zones import name_table
 from skep.plan.desired import namespaces_of
 
 NO_NETWORK = ("none", "null")
+
+SETUP_FAILED = "failed to set up container networking"
 
 log = structlog.get_logger("skep.network")
 
@@ -181,13 +191,28 @@ class Network:
             if network is not None:
                 wanted[network.id] = item
             elif not self._is_local(item.network):
-                raise Missing(f"network {item.network} not found")
+                raise self._unknown(item.network)
         if not wanted:
             return "", ()
         if self.uplink is None:
             raise Unavailable("this host is not in a swarm: its networks are out of reach")
-        answer = await self.uplink.attach(lambda serial: attach_request(serial, record, wanted))
+        try:
+            answer = await self.uplink.attach(lambda serial: attach_request(serial, record, wanted))
+        except (Missing, Forbidden, Invalid, Clash) as refusal:
+            names = ", ".join(item.network for item in wanted.values())
+            raise Broken(
+                f"{SETUP_FAILED}: Could not attach to network {names}: {refusal}"
+            ) from None
         return answer.task_id, answer.attachments
+
+    def _unknown(self, name: str) -> Refusal:
+        """Docker's sentences for a network that is not there, in a swarm and outside one."""
+        if self.uplink is None:
+            return Missing(f"{SETUP_FAILED}: network {name} not found")
+        return Broken(
+            f"{SETUP_FAILED}: Could not attach to network {name}: "
+            f"rpc error: code = NotFound desc = network {name} not found"
+        )
 
     def _is_local(self, reference: str) -> bool:
         return reference in NO_NETWORK or self.locals.named(reference) is not None
@@ -237,9 +262,7 @@ class Network:
         outcome = await self.converger.converge(self._namespaces(record) | before)
         if outcome.failures:
             first = outcome.failures[0]
-            raise Broken(
-                f"failed to set up container networking: {describe(first.op)}: {first.message}"
-            )
+            raise Broken(f"{SETUP_FAILED}: {describe(first.op)}: {first.message}")
         await self.sync_names()
 
     def _write_files(self, record: Record) -> None:

@@ -1,0 +1,306 @@
+"""The real records, layout and files; engine, kernel, name server and session are played."""
+
+import msgspec
+import pytest
+
+from skep.agent.containers import Containers, tagged, wanted_networks
+from skep.agent.converge import Outcome
+from skep.agent.locals import Locals
+from skep.agent.network import Network
+from skep.agent.records import Records
+from skep.model.assignment import Assignment, NetworkAssignment
+from skep.model.cluster import Attachment, Subnet
+from skep.model.errors import Broken, Clash, Invalid, Missing, Unsupported
+from skep.model.messages import Attached
+from skep.model.netstate import Link
+from skep.model.ops import AddLink, Failure
+from skep.model.spec import IpamConfig, NetworkSpec
+
+NET = NetworkAssignment(
+    id="netid", spec=NetworkSpec(name="net", driver="overlay", attachable=True), created_at=0.0,
+    subnets=(Subnet(config=IpamConfig(subnet="10.0.1.0/24", gateway="10.0.1.1"), vni=4097),),
+)  # fmt: skip
+
+
+class FakeEngine:
+    def __init__(self):
+        self.bodies = {}
+        self.states = {}
+        self.refuse = {}
+
+    async def image(self, reference):
+        return None if reference == "nosuch" else {"Config": {"ExposedPorts": {"80/tcp": {}}}}
+
+    async def create(self, name, body):
+        if "create" in self.refuse:
+            raise self.refuse["create"]
+        container_id = f"{len(self.bodies) + 1:064x}"
+        self.bodies[container_id] = body
+        self.states[container_id] = {"Running": False}
+        return container_id
+
+    async def start(self, container_id):
+        if "start" in self.refuse:
+            raise self.refuse["start"]
+        self.states[container_id] = {"Running": True}
+        return True
+
+    async def remove(self, container_id, *, force, volumes):
+        del self.states[container_id]
+
+    async def inspect(self, container_id):
+        return {"State": self.states[container_id]}
+
+
+class FakeKernel:
+    """Notes which namespaces were to be made right, and what the view said then."""
+
+    def __init__(self):
+        self.view = None
+        self.looks = []
+        self.failures = ()
+
+    def __call__(self, view):
+        self.view = view
+        return self
+
+    async def converge(self, only=None):
+        self.looks.append((frozenset(only), [box.namespace for box in self.view().sandboxes]))
+        return Outcome(ops=(), failures=self.failures)
+
+
+class FakeNames:
+    def __init__(self):
+        self.tables = []
+
+    async def sync(self, table):
+        self.tables.append(table)
+
+
+class FakeUplink:
+    def __init__(self):
+        self.asked = []
+        self.returned = []
+        self.refuse = None
+
+    async def attach(self, request):
+        if self.refuse:
+            raise self.refuse
+        self.asked.append(request(1))
+        attachment = Attachment(network_id="netid", address="10.0.1.5/24", aliases=("box",))
+        return Attached(serial=1, task_id="att1", attachments=(attachment,))
+
+    async def detach(self, task_id):
+        self.returned.append(task_id)
+
+
+class Rig:
+    def __init__(self, folder):
+        self.engine = FakeEngine()
+        self.kernel = FakeKernel()
+        self.names = FakeNames()
+        self.uplink = FakeUplink()
+        records = Records(folder / "containers")
+        records.load()
+        locals_ = Locals(folder / "networks.json")
+        ids = iter(f"{n:064x}" for n in range(1000, 2000))
+        locals_.ensure_defaults(lambda: next(ids), 0.0, [])
+        locals_.ensure_gateway(lambda: next(ids), 0.0, [])
+        self.network = Network(records, locals_, self.kernel, self.names, folder / "sandboxes")
+        self.network.assignment = Assignment(index=1, node_id="me", networks={"netid": NET})
+        self.network.uplink = self.uplink
+        self.containers = Containers(self.network, self.engine)
+        self.folder = folder
+
+    async def made(self, name="box", mode="net", **body):
+        request = {"Image": "busybox", "HostConfig": {"NetworkMode": mode}, **body}
+        container_id, _ = await self.containers.create(name, request)
+        return self.containers.find(container_id)
+
+
+@pytest.fixture
+def rig(tmp_path):
+    return Rig(tmp_path)
+
+
+async def test_create_gives_the_engine_a_namespace_and_our_files(rig):
+    box = await rig.made()
+    host = rig.engine.bodies[box.id]["HostConfig"]
+    namespace = box.sandbox.namespace
+    assert host["NetworkMode"] == f"ns:/run/netns/{namespace}"
+    assert [bind.partition(":")[2] for bind in host["Binds"]] == ["/etc/hosts", "/etc/resolv.conf"]
+    assert rig.kernel.looks == [({namespace}, [namespace])], "made before the engine was asked"
+    assert box.exposed_ports == ("80/tcp",)
+    assert box.sandbox.endpoints == ()
+
+
+async def test_start_attaches_before_the_process_runs(rig):
+    box = await rig.made(Hostname="web1")
+    assert await rig.containers.start(box)
+    inner, leg = rig.containers.find("box").sandbox.endpoints
+    assert (inner.link, inner.address, inner.port) == ("eth0", "10.0.1.5/24", "veth0")
+    assert (leg.link, leg.network_name) == ("eth1", "docker_gwbridge")
+    request = rig.uplink.asked[0]
+    assert (request.container_name, request.names) == ("box", ("box", box.id[:12], "web1"))
+    hosts = rig.folder / "sandboxes" / box.sandbox.id / "hosts"
+    assert "10.0.1.5\tweb1" in hosts.read_text()
+    assert rig.engine.states[box.id] == {"Running": True}
+    assert not await rig.containers.start(box), "it runs already"
+
+
+async def test_a_dead_container_gives_everything_back_but_its_namespace(rig):
+    box = await rig.made()
+    await rig.containers.start(box)
+    rig.engine.states[box.id] = {"Running": False}
+    await rig.containers.died(box.id)
+    again = rig.containers.find("box")
+    assert again.sandbox.endpoints == ()
+    assert rig.uplink.returned == ["att1"]
+    assert rig.kernel.view().sandboxes[0].namespace == box.sandbox.namespace
+
+
+async def test_a_container_the_engine_restarted_is_put_back(rig):
+    box = await rig.made()
+    await rig.containers.start(box)
+    rig.engine.states[box.id] = {"Running": False}
+    await rig.containers.died(box.id)
+    rig.engine.states[box.id] = {"Running": True}
+    await rig.containers.revived(box.id)
+    assert len(rig.containers.find("box").sandbox.endpoints) == 2
+    await rig.containers.revived(box.id)
+    assert len(rig.uplink.asked) == 2, "once is enough"
+
+
+async def test_news_of_a_death_that_is_over_change_nothing(rig):
+    box = await rig.made()
+    await rig.containers.start(box)
+    await rig.containers.died(box.id)
+    assert len(rig.containers.find("box").sandbox.endpoints) == 2
+
+
+async def test_removing_leaves_nothing(rig):
+    box = await rig.made()
+    await rig.containers.start(box)
+    with pytest.raises(Clash, match="container is running: stop the container before removing"):
+        await rig.containers.remove(box, force=False, volumes=False)
+    await rig.containers.remove(box, force=True, volumes=False)
+    assert list(rig.network.records) == []
+    assert list((rig.folder / "sandboxes").iterdir()) == []
+    assert rig.kernel.view().sandboxes == ()
+    assert rig.uplink.returned == ["att1"]
+    with pytest.raises(Missing, match="No such container: box"):
+        rig.containers.find("box")
+
+
+async def test_a_failed_create_leaves_nothing(rig):
+    rig.engine.refuse["create"] = Broken("no space left on device")
+    with pytest.raises(Broken, match="no space left"):
+        await rig.made()
+    assert list(rig.network.records) == []
+    assert list((rig.folder / "sandboxes").iterdir()) == []
+
+
+async def test_a_failed_start_gives_the_addresses_back(rig):
+    box = await rig.made()
+    rig.engine.refuse["start"] = Broken("exec format error")
+    with pytest.raises(Broken, match="exec format error"):
+        await rig.containers.start(box)
+    assert rig.uplink.returned == ["att1"]
+    assert rig.containers.find("box").sandbox.endpoints == ()
+
+
+async def test_a_kernel_that_refuses_undoes_the_attachment_and_says_what(rig):
+    box = await rig.made()
+    op = AddLink(ns="1-netid", link=Link(name="veth0"))
+    rig.kernel.failures = (Failure(op=op, errno=95, message="Operation not supported"),)
+    with pytest.raises(Broken, match="AddLink veth0 in 1-netid: Operation not supported"):
+        await rig.containers.start(box)
+    assert rig.uplink.returned == ["att1"]
+
+
+async def test_refusals_of_a_manager_come_in_dockers_words(rig):
+    box = await rig.made(mode="nosuch")
+    with pytest.raises(Broken, match="Could not attach to network nosuch: rpc error: code = NotF"):
+        await rig.containers.start(box)
+    rig.network.uplink = None
+    with pytest.raises(Missing, match="networking: network nosuch not found"):
+        await rig.containers.start(box)
+
+
+async def test_names_are_unique_and_images_must_exist(rig):
+    await rig.made()
+    with pytest.raises(Clash, match='"/box" is already in use by container "0000'):
+        await rig.made()
+    with pytest.raises(Missing, match="No such image: nosuch:latest"):
+        await rig.made(name="other", Image="nosuch")
+
+
+async def test_found_by_id_prefix_and_name(rig):
+    one = await rig.made(name="one")
+    two = await rig.made(name="two")
+    assert rig.containers.find("/one").id == one.id
+    assert rig.containers.find(two.id).name == "two"
+    with pytest.raises(Invalid, match="Multiple IDs found with provided prefix: 000"):
+        rig.containers.find("000")
+
+
+@pytest.mark.parametrize("mode", ["host", "container:abc"])
+async def test_a_container_without_network_of_its_own_has_no_sandbox(rig, mode):
+    box = await rig.made(mode=mode)
+    assert box.sandbox is None
+    assert rig.engine.bodies[box.id]["HostConfig"] == {"NetworkMode": mode}
+    assert await rig.containers.start(box)
+
+
+async def test_the_default_bridge_gives_address_and_route(rig):
+    box = await rig.made(mode="default")
+    await rig.containers.start(box)
+    (leg,) = rig.containers.find("box").sandbox.endpoints
+    assert (leg.address, leg.network_name) == ("172.17.0.2/16", "bridge")
+    assert rig.containers.find("box").sandbox.gateway == leg.id
+    assert rig.uplink.asked == []
+
+
+async def test_no_network_is_an_empty_sandbox(rig):
+    box = await rig.made(mode="none")
+    await rig.containers.start(box)
+    assert rig.containers.find("box").sandbox.endpoints == ()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}, "publish them with a"),
+        ({"HostConfig": {"Links": ["a:b"]}}, "--link is not supported"),
+        (
+            {"NetworkingConfig": {"EndpointsConfig": {"net": {"MacAddress": "02:42:00:00:00:01"}}}},
+            "network net: MacAddress",
+        ),
+    ],
+)
+async def test_what_would_be_ignored_is_refused(rig, change, words):
+    with pytest.raises(Unsupported, match=words):
+        await rig.containers.create("x", {"Image": "busybox", **change})
+    assert rig.engine.bodies == {}
+
+
+def test_several_networks_with_their_addresses_and_aliases():
+    config = {"IPAMConfig": {"IPv4Address": "10.0.1.9"}, "Aliases": ["db"]}
+    mode, wanted = wanted_networks(
+        {
+            "HostConfig": {"NetworkMode": "net"},
+            "NetworkingConfig": {"EndpointsConfig": {"other": None, "net": config}},
+        }
+    )
+    assert mode == "net"
+    assert [msgspec.structs.astuple(item) for item in wanted] == [
+        ("net", "10.0.1.9", ("db",)),
+        ("other", "", ()),
+    ]
+    assert wanted_networks({}) == ("default", wanted_networks({})[1])
+
+
+def test_tags():
+    assert tagged("nginx") == "nginx:latest"
+    assert tagged("host:5000/nginx") == "host:5000/nginx:latest"
+    assert tagged("nginx@sha256:1") == "nginx@sha256:1"
