@@ -21,8 +21,10 @@ from aiohttp import WSMsgType, web
 
 from skep.model.errors import Broken, Unavailable
 
-HEARTBEAT = 2.0
-SILENCE = 5.0
+HEARTBEAT = 1.0
+SILENCE = 3.0
+"""Seconds. A dead host must be noticed, and counted as down, within five."""
+
 CLOSE_SECONDS = 2.0
 """How long an orderly end may take: send what is queued, then the close handshake."""
 PIECE = 256 << 10
@@ -63,6 +65,8 @@ class Channel:
     def __init__(self, websocket: WebSocket, bounds: Bounds) -> None:
         """Take over an open WebSocket; `close` gives it back to nobody."""
         self._websocket = websocket
+        # Asked now: asyncio's TLS transport cannot be asked any more once it is closed.
+        self._socket = websocket.get_extra_info("socket")
         self._bounds = bounds
         self._parts = bytearray()
         self._queue: deque[bytes] = deque()
@@ -70,6 +74,7 @@ class Channel:
         self._filled, self._drained = asyncio.Event(), asyncio.Event()
         self._drained.set()
         self._reason = ""
+        self.silent = False
         self._closing: asyncio.Task[None] | None = None
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._beat())]
 
@@ -100,12 +105,17 @@ class Channel:
         self._drained.clear()
         self._filled.set()
 
+    async def drained(self) -> None:
+        """Wait until nothing is queued any more, or the channel has ended."""
+        await self._drained.wait()
+
     async def receive(self) -> bytes | None:
         """The next whole message, None when the channel has ended. May be cancelled safely."""
         while not self._reason:
             try:
                 frame = await self._websocket.receive(timeout=SILENCE)
             except TimeoutError:
+                self.silent = True
                 self._cut(f"nothing was heard for {SILENCE:.0f} seconds")
                 break
             if self._reason:
@@ -197,7 +207,7 @@ class Channel:
     def _cut(self, reason: str) -> None:
         """End at once: no farewell to a peer that is dead, slow or hostile."""
         self._end(reason)
-        shared = self._websocket.get_extra_info("socket")
+        shared = self._socket
         if shared is None or shared.fileno() < 0:
             return
         # Closing the transport would wait until its buffer is read, which this peer may never do.

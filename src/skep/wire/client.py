@@ -119,6 +119,7 @@ class AgentConnection:
         self._on_connect = on_connect
         self._channel: Channel | None = None
         self._closed = asyncio.Event()
+        self._patience = asyncio.Lock()
         self.connected = asyncio.Event()
         self.problem = ""
 
@@ -136,6 +137,14 @@ class AgentConnection:
         if self._channel is None:
             raise Unavailable(f"no manager can be reached: {self.problem or 'not connected yet'}")
         self._channel.send(_encode(message))
+
+    async def send_patiently(self, message: FromAgent) -> None:
+        """Send a message of which there are more than the session carries at once (logs): when all
+        others have left, one such at a time. Raises as `send`."""
+        async with self._patience:
+            if self._channel is not None:
+                await self._channel.drained()
+            await self.send(message)
 
     async def messages(self) -> AsyncGenerator[FromManager, None]:
         """The managers' messages, through however many sessions, until `close`."""

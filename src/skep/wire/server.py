@@ -65,6 +65,11 @@ class Session:
         """Why the session has ended, "" while it has not."""
         return self._channel.reason
 
+    @property
+    def silent(self) -> bool:
+        """Whether it ended because nothing was heard: the host, not just its daemon, is gone."""
+        return self._channel.silent
+
     async def send(self, message: FromManager) -> None:
         """Queue a message; never waits for the agent. Raises `Unavailable` if the session has
         ended, or ends now because the agent is too slow; `Broken` if it is over 64 MiB."""
