@@ -1,0 +1,1 @@
+"""The command ``skep``: its verbs, its complaints, and how it shows progress."""

@@ -1,0 +1,1 @@
+"""Containers: what ``run`` and ``create`` ask for, and being attached to them."""

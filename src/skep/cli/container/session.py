@@ -1,0 +1,119 @@
+"""Being attached to a container: its streams and ours, the terminal, signals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from skep.cli.api import Api, Hijacked, reference
+from skep.cli.command import Failure
+from skep.cli.frames import copy_output
+from skep.model.errors import Refusal
+
+_CHUNK = 65536
+# Not forwarded: those of the terminal and of children, and what ends us anyway.
+_KEPT = {signal.SIGCHLD, signal.SIGWINCH, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL,
+         signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}  # fmt: skip
+
+
+def check_terminal(*, wants_input: bool, wants_tty: bool) -> None:
+    """Raises `Failure` if a terminal is wanted for input that is none."""
+    if wants_input and wants_tty and not sys.stdin.isatty():
+        raise Failure("the input device is not a TTY")
+
+
+def terminal_size() -> tuple[int, int]:
+    """Rows and columns of our terminal; 0, 0 if there is none."""
+    if not sys.stdout.isatty():
+        return 0, 0
+    columns, rows = shutil.get_terminal_size((0, 0))
+    return rows, columns
+
+
+def converse(stream: Hijacked, *, wants_input: bool, is_tty: bool) -> None:
+    """Copy our input to the stream and its output to ours, until the output ends."""
+    with ExitStack() as stack:
+        if wants_input and is_tty and sys.stdin.isatty():
+            stack.enter_context(_raw_terminal())
+        if wants_input:
+            # A daemon: nothing can end its reading when the output has ended.
+            threading.Thread(target=_copy_input, args=(stream,), daemon=True).start()
+        copy_output(stream.read, multiplexed=stream.multiplexed and not is_tty)
+
+
+def _copy_input(stream: Hijacked) -> None:
+    with suppress(OSError):
+        while piece := os.read(sys.stdin.fileno(), _CHUNK):
+            stream.write(piece)
+        stream.end_input()
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Every key goes to the container, while this lasts."""
+    file = sys.stdin.fileno()
+    before = termios.tcgetattr(file)
+    tty.setraw(file)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def following_size(api: Api, path: str) -> Iterator[None]:
+    """Tell the other side (``path`` of its resize) how large our terminal is, now and later."""
+
+    def tell(*_: Any) -> None:
+        rows, columns = terminal_size()
+        if rows and columns:
+            # It may have ended; a terminal of the wrong size is no reason to fail either.
+            with suppress(Refusal):
+                api.post(path, h=rows, w=columns)
+
+    before = signal.signal(signal.SIGWINCH, tell)
+    try:
+        tell()
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+@contextmanager
+def forwarding_signals(api: Api, container: str) -> Iterator[None]:
+    """Signals that we get go to the container."""
+
+    def forward(number: int, _: FrameType | None) -> None:
+        with suppress(Refusal):
+            api.post(f"/containers/{reference(container)}/kill", signal=_name(number))
+
+    kept = {number: signal.getsignal(number) for number in signal.valid_signals() - _KEPT}
+    handled: list[int] = []
+    for number in kept:
+        with suppress(OSError, ValueError):
+            signal.signal(number, forward)
+            handled.append(number)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, kept[signal.Signals(number)] or signal.SIG_DFL)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
+
+
+Waiting = Callable[[], int]

@@ -1,0 +1,1 @@
+"""Services: their flags, their specs, and how they come to run."""

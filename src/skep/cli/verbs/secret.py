@@ -1,0 +1,7 @@
+"""``skep secret``."""
+
+from __future__ import annotations
+
+from skep.cli.verbs.payloads import Payload
+
+COMMANDS = Payload("secret", True).commands()
