@@ -12,7 +12,7 @@ def test_the_only_address_is_advertised():
 
 
 def test_a_choice_is_the_users():
-    with pytest.raises(Invalid, match="192.0.2.1 on eth0 and 198.51.100.1 on eth1.*--advertise-ad"):
+    with pytest.raises(Invalid, match=r"192.0.2.1 on eth0 and 198.51.100.1 on eth1.*--adv"):
         advertised("", TWO)
     with pytest.raises(Invalid, match="could not find the system's IP address"):
         advertised("", OWN[:1])

@@ -2,7 +2,7 @@ import asyncio
 
 from skep.agent.logs import PIECE, Logs
 from skep.model.errors import Missing
-from skep.model.messages import LogPiece, ReadLogs
+from skep.model.messages import LOG_WINDOW, LogPiece, ReadLogs
 
 
 class FakeReply:
@@ -66,7 +66,8 @@ async def test_a_log_is_sent_in_pieces_and_ended():
 async def test_a_log_that_cannot_be_read_says_why():
     request = ReadLogs(serial=1, container_id="gone", options={})
     pieces = await collect(Logs(FakeEngine(None)), request, lambda piece: piece.end)
-    assert pieces == [LogPiece(serial=1, end=True, refusal="No such container: gone")]
+    refusal = "No such container: gone"
+    assert pieces == [LogPiece(serial=1, end=True, refusal=refusal, status=404)]
 
 
 async def test_nobody_reads_on_when_nobody_listens():
@@ -75,5 +76,49 @@ async def test_nobody_reads_on_when_nobody_listens():
     request = ReadLogs(serial=2, container_id="c", options={"follow": "1"})
     await collect(logs, request, lambda piece: piece.data == b"line")
     logs.stop(2)
+    async with asyncio.timeout(5):
+        await reply.closed.wait()
+
+
+async def test_no_more_is_sent_than_the_reader_keeps_up_with():
+    whole = 4 * LOG_WINDOW
+    reply = FakeReply([b"x" * 4096] * (whole // 4096))
+    logs, pieces, done = Logs(FakeEngine(reply)), [], asyncio.Event()
+
+    async def send(piece):
+        pieces.append(piece)
+        if piece.end:
+            done.set()
+        return True
+
+    def under_way():
+        return sum(piece.weight for piece in pieces)
+
+    logs.read(ReadLogs(serial=7, container_id="c", options={}), send)
+    async with asyncio.timeout(5):
+        read = 0
+        while not done.is_set():
+            for _ in range(200):  # far more turns than it takes to send all
+                await asyncio.sleep(0)
+            assert under_way() - read < LOG_WINDOW + 4096 + 512
+            logs.more(6, LOG_WINDOW)
+            logs.more(7, under_way() - read)
+            read = under_way()
+    assert sum(len(piece.data) for piece in pieces) == whole
+
+
+async def test_many_small_pieces_weigh_too():
+    reply = FakeReply([b"."] * 5000, forever=True)
+    logs, pieces = Logs(FakeEngine(reply)), []
+
+    async def send(piece):
+        pieces.append(piece)
+        return True
+
+    logs.read(ReadLogs(serial=1, container_id="c", options={}), send)
+    for _ in range(6000):
+        await asyncio.sleep(0)
+    assert 0 < len(pieces) < 1000
+    logs.stop_all()
     async with asyncio.timeout(5):
         await reply.closed.wait()

@@ -1,15 +1,24 @@
 import asyncio
 import contextlib
 
+import msgspec
 import pytest
 
+from skep.agent import drain
+from skep.agent.drain import Draining
 from skep.agent.payloads import Payloads
 from skep.agent.records import Record
-from skep.agent.tasks import Tasks, grace
+from skep.agent.tasks import Tasks, drain_time, grace
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
 from skep.model.errors import Broken, Missing
-from skep.model.spec import ContainerSpec, TaskSpec
+from skep.model.host import Endpoint
+from skep.model.spec import ContainerSpec, PortConfig, TaskSpec
+
+LEG = Endpoint(
+    id="e", network_id="n", network_name="net", link="eth0", port="veth0",
+    address="10.0.1.2/24", mac="02:42:0a:00:01:02",
+)  # fmt: skip
 
 
 class FakeHost:
@@ -41,6 +50,9 @@ class FakeHost:
     async def start_record(self, container_id, task):
         if "start" in self.broken:
             raise self.broken["start"]
+        self.records[container_id] = msgspec.structs.replace(
+            self.records[container_id], endpoints=(LEG,), ports=task.host_ports if task else ()
+        )
         self.states[container_id] = {
             "Running": True, "Status": "running", "Pid": 7, "StartedAt": "2026-01-01T00:00:00Z",
         }  # fmt: skip
@@ -79,10 +91,16 @@ class Rig:
         self.host = FakeHost()
         self.health = FakeHealth()
         self.reports = []
-        self.tasks = Tasks(self.host, self.health, Payloads(folder), self.report)
+        self.open = []
+        draining = Draining(self.connections)
+        self.tasks = Tasks(self.host, self.health, Payloads(folder), draining, self.report)
 
-    def assign(self, tasks):
-        self.tasks.assigned(Assignment(tasks=tasks))
+    def assign(self, tasks, index=0, settled=0):
+        self.tasks.assigned(Assignment(tasks=tasks, index=index, settled=settled))
+
+    async def connections(self, namespace):
+        """How many are open, look by look; none when the test says no more."""
+        return self.open.pop(0) if self.open else 0
 
     async def report(self, statuses):
         self.reports += statuses.values()
@@ -97,7 +115,8 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path):
+async def rig(tmp_path, monkeypatch):
+    monkeypatch.setattr(drain, "LOOK", 0.005)
     rig = Rig(tmp_path / "payloads")
     runner = asyncio.create_task(rig.tasks.run())
     await asyncio.sleep(0)
@@ -142,7 +161,7 @@ async def test_a_task_runs_only_once_it_is_healthy(rig):
     assert rig.states()[-1] == TaskState.STARTING
     rig.health.statuses["c-t1"] = "healthy"
     rig.tasks.heard("c-t1")
-    await rig.until(lambda: rig.states()[-1] == TaskState.RUNNING)
+    await rig.until(lambda: TaskState.RUNNING in rig.states())
 
 
 async def test_an_unhealthy_task_is_stopped_and_has_failed(rig):
@@ -163,6 +182,42 @@ async def test_a_task_wanted_no_more_is_stopped_with_its_grace_and_removed(rig):
     await rig.until(lambda: rig.states()[-1] == TaskState.SHUTDOWN)
     assert rig.host.stopped == [("c-t1", 3)]
     assert rig.host.records == {}
+
+
+async def test_a_task_is_stopped_when_all_hosts_know_and_its_connections_are_over(rig):
+    rig.assign({"t1": task()}, index=4)
+    await rig.until(lambda: TaskState.RUNNING in rig.states())
+    rig.open = [2, 1]
+    gone = {"t1": task(desired=TaskState.SHUTDOWN)}
+    rig.assign(gone, index=5, settled=4)
+    await asyncio.sleep(0.03)
+    assert rig.open == [2, 1], "not all hosts have heard"
+    rig.assign(gone, index=6, settled=5)
+    await rig.until(lambda: rig.host.stopped == [("c-t1", 10)])
+    assert rig.open == []
+
+
+async def test_the_options_of_a_removed_service_still_count(rig):
+    options = {"skep.drain": "0s"}
+    rig.assign({"t1": msgspec.structs.replace(task(), options=options)})
+    await rig.until(lambda: TaskState.RUNNING in rig.states())
+    rig.open = [1] * 10_000
+    rig.assign({"t1": task(desired=TaskState.REMOVE)})
+    await rig.until(lambda: rig.host.stopped == [("c-t1", 10)])
+    assert len(rig.open) == 9999
+
+
+async def test_ports_of_its_own_host_are_reported(rig):
+    port = PortConfig(target_port=80, published_port=32768, publish_mode="host")
+    rig.assign({"t1": msgspec.structs.replace(task(), host_ports=(port,))})
+    await rig.until(lambda: rig.states()[-1:] == [TaskState.RUNNING])
+    assert rig.reports[-1].ports == (port,)
+
+
+def test_the_time_to_drain_is_the_options_or_the_grace():
+    assert drain_time(task(stop_grace_period=3_000_000_000)) == 3.0
+    options = {"skep.drain": "1m"}
+    assert drain_time(msgspec.structs.replace(task(), options=options)) == 60.0
 
 
 async def test_a_task_that_vanished_from_the_assignment_goes_too(rig):

@@ -1,12 +1,13 @@
 import pytest
+from msgspec.structs import replace
 
 from skep.agent.records import Record
 from skep.agent.view import Layout, Underlay, host_view, ingress_sandbox
 from skep.model.assignment import Assignment, NetworkAssignment, PeerNode
-from skep.model.cluster import Attachment, Subnet
+from skep.model.cluster import Attachment, Subnet, Task, TaskState
 from skep.model.errors import Unavailable
 from skep.model.host import Bridge, Sandbox
-from skep.model.spec import IpamConfig, NetworkSpec
+from skep.model.spec import IpamConfig, NetworkSpec, PortConfig
 
 GATEWAY = Bridge(
     network_id="g" * 64, network_name="docker_gwbridge", name="docker_gwbridge",
@@ -51,6 +52,23 @@ def test_the_ingress_sandbox_follows_from_the_assignment():
 )
 def test_no_ingress_sandbox_without(assignment, bridges):
     assert ingress_sandbox(assignment, bridges) is None
+
+
+def test_a_task_has_its_services_options_as_they_are_now_and_no_ports_once_it_is_to_stop():
+    port = PortConfig(target_port=80, published_port=8080, publish_mode="host")
+    record = Record(
+        id="c" * 64, name="x", image="i", sandbox_id="a" * 64, network_mode="web", created_at=1.0,
+        task_id="t", ports=(port,),
+    )  # fmt: skip
+    task = Task(id="t", service_id="s", options={"skep.allow": "10.0.0.0/8"})
+
+    def seen(*tasks):
+        assignment = replace(ASSIGNMENT, tasks={each.id: each for each in tasks})
+        return host_view(assignment, [record], (GATEWAY,), Underlay()).sandboxes[0]
+
+    assert (seen(task).ports, seen(task).options) == ((port,), task.options)
+    assert seen(replace(task, desired_state=TaskState.SHUTDOWN)).ports == ()
+    assert seen().ports == ()
 
 
 def test_endpoints_are_named_in_order_and_ports_beside_those_there():

@@ -1,4 +1,4 @@
-"""``kill -9`` of any host's skepd: containers and connections live on, and its restart adopts all."""
+"""``kill -9`` of any skepd: containers and connections live on, its restart adopts all."""
 
 import os
 import subprocess
@@ -38,7 +38,9 @@ class Conversation:
             "h2", "inspect", "-f", "{{.NetworkSettings.Networks.net.IPAddress}}", "echo"
         ).strip()
         self._process = subprocess.Popen(
-            lab.inside("h1", "nsenter", f"--net=/run/netns/{box}", "busybox", "nc", address, "7000"),
+            lab.inside(
+                "h1", "nsenter", f"--net=/run/netns/{box}", "busybox", "nc", address, "7000"
+            ),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
 

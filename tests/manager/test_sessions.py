@@ -1,4 +1,4 @@
-"""Real decisions, real store, real deltas; only the socket between agent and manager is not there."""
+"""Real decisions, store and deltas; only the socket between agent and manager is missing."""
 
 import asyncio
 import contextlib
@@ -186,7 +186,7 @@ async def test_a_host_cannot_speak_for_anothers_task(rig):
     two.inbox.put_nowait(Status(tasks={task.id: failed}))
     barrier = Detach(task_id="nosuch")
     two.inbox.put_nowait(barrier)
-    await rig.until(lambda: two.inbox.empty())
+    await rig.until(two.inbox.empty)
     assert rig.manager.state.tasks[task.id].status.state != TaskState.FAILED
 
 

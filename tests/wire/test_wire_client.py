@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from skep.model.errors import Broken, Clash, Forbidden, Invalid, Unavailable
-from skep.model.messages import Beat, Goodbye
+from skep.model.messages import Beat, Goodbye, LogPiece
 from skep.wire.authority import Subject, subject_of
 from skep.wire.client import AgentConnection, join, renew
 from skep.wire.server import Endpoint
@@ -286,6 +286,30 @@ class TestSession:
         with pytest.raises(Broken, match="larger than 1048576"):
             await connection.send(Goodbye(reason="x" * (1 << 20)))
         assert connection.connected.is_set()
+
+    async def test_more_than_it_carries_at_once_is_sent_patiently(
+        self, agent, remote, manager, until
+    ):
+        connection, _ = agent(remote)
+        _, heard = await manager.sessions.get()
+        await connection.connected.wait()
+
+        async def send(serial):
+            for _ in range(40):
+                await connection.send_patiently(LogPiece(serial=serial, data=b"x" * 65536))
+            await connection.send_patiently(LogPiece(serial=serial, end=True))
+
+        await asyncio.gather(*map(send, range(4)))
+        assert connection.connected.is_set(), "the session was not cut off"
+        await until(lambda: sum(piece.end for piece in heard[1:]) == 4)
+        assert sum(len(piece.data) for piece in heard[1:]) == 4 * 40 * 65536
+
+    async def test_patience_ends_with_the_session(self, agent, remote, manager):
+        connection, _ = agent(remote)
+        await connection.connected.wait()
+        await connection.close()
+        with pytest.raises(Unavailable, match="no manager can be reached"):
+            await connection.send_patiently(LogPiece(serial=1))
 
     async def test_does_not_hammer_a_manager_that_will_not_have_it(
         self, agent, remote, manager, until

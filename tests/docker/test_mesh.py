@@ -1,0 +1,308 @@
+"""The routing mesh and draining, on a lab of three hosts: what clients see, and that they lose
+nothing. h3 stands for a client outside: it asks by other hosts' addresses."""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from swarm_lab import SwarmLab, until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+
+CLIENT = [sys.executable, str(Path(__file__).with_name("mesh_client.py"))]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"mesh{os.getpid()}", 3)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        if not os.environ.get("SKEP_KEEP_LAB"):
+            lab.down()
+
+
+@pytest.fixture
+def service(lab):
+    """Makes services that are removed after the test."""
+    made = []
+
+    def create(name, replicas, *options, runs=("nginx",)):
+        made.append(name)
+        lab.docker("h1", "service", "create", "--detach", "--name", name,
+                   "--replicas", str(replicas), *options, *runs)  # fmt: skip
+        until(lambda: lab.running(name, replicas), 60)
+
+    yield create
+    for name in made:
+        lab.tried("h1", "service", "rm", name)
+    until(lambda: not lab.docker("h1", "service", "ls", "-q").split())
+    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 60)
+
+
+def ask(lab, host, *words):
+    return json.loads(lab.run(host, *CLIENT, *words).splitlines()[-1])
+
+
+@contextlib.contextmanager
+def running(lab, host, *words, box=""):
+    """A client or server in a host, in the sandbox ``box`` if one is named."""
+    enter = ["nsenter", f"--net=/run/netns/{box}"] if box else []
+    process = subprocess.Popen(
+        lab.inside(host, *enter, *CLIENT, *words),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def under_load(lab, entry, port, count=4000):
+    """Requests from h3 while the block runs; all must have been answered."""
+    with running(lab, "h3", "load", lab.address(entry), str(port), str(count), "8", "0.01") as load:
+        yield
+        assert load.poll() is None, "the load ended before what it was to meet"
+        result = json.loads(load.communicate(timeout=120)[0])
+    assert result["failed"] == {}
+    assert sum(result["answered"].values()) == count
+
+
+def tasks(lab, name):
+    """(slot, host, container id) of a service's containers."""
+    found = []
+    for host in lab.hosts:
+        listed = lab.docker(host, "ps", "--no-trunc", "--format", "{{.Names}} {{.ID}}")
+        for line in listed.splitlines():
+            container, _, key = line.partition(" ")
+            if container.startswith(f"{name}."):
+                found.append((container.split(".")[1], host, key))
+    return sorted(found)
+
+
+def only_running(lab, name, count):
+    return lab.running(name, count) and len(tasks(lab, name)) == count
+
+
+class TestTurns:
+    @pytest.mark.parametrize("entry", ["h1", "h2"])
+    def test_are_even_and_every_task_sees_its_client(self, lab, service, entry):
+        service("web", 3, "--publish", "8080:80")
+        found = ask(lab, "h3", "load", lab.address(entry), "8080", "600", "6")
+        assert found["failed"] == {}
+        assert sorted(found["answered"].values()) == [200, 200, 200]
+        assert found["seen"] == {lab.address("h3"): 600}
+
+    def test_from_the_host_itself(self, lab, service):
+        service("web", 3, "--publish", "8080:80")
+        for address in ("127.0.0.1", lab.address("h1")):
+            found = ask(lab, "h1", "load", address, "8080", "30", "2")
+            assert (found["failed"], sorted(found["answered"].values())) == ({}, [10, 10, 10])
+
+    def test_of_services_asked_alternately_do_not_meet(self, lab, service):
+        places = []
+        for number in range(4):
+            service(f"web{number}", 2, "--publish", f"{8090 + number}:80")
+            places.append(f"{lab.address('h1')}:{8090 + number}")
+        for count in (1, 2, 4):
+            found = ask(lab, "h3", "turns", "20", *places[:count])
+            assert {tuple(each.values()) for each in found.values()} == {(10, 10)}
+
+    def test_by_options(self, lab, service):
+        service("web", 3, "--publish", "8080:80", "--label", "skep.balance=source")
+
+        def answered(entry):
+            return set(ask(lab, "h3", "load", lab.address(entry), "8080", "40", "4")["answered"])
+
+        assert len(answered("h1") | answered("h2")) == 1, "by whatever host it comes in"
+        relabel = ("h1", "service", "update", "--detach", "--label-add")
+        lab.docker(*relabel, "skep.balance=random", "web")
+        until(lambda: len(answered("h1")) == 3)
+        code, _, why = lab.tried(*relabel, "skep.balance=best", "web")
+        assert code == 1
+        assert 'label skep.balance: "best" is none of round-robin, random, source' in why
+
+
+ABRUPT = ("--stop-signal", "SIGKILL")
+"""A server that ends what it is at when it is told to stop."""
+
+
+class TestDraining:
+    def test_scaling_loses_no_request(self, lab, service):
+        service("web", 3, "--publish", "8080:80", *ABRUPT)
+        with under_load(lab, "h2", 8080):
+            for count in (1, 3, 2):
+                lab.docker("h1", "service", "scale", "--detach", f"web={count}")
+                until(lambda count=count: only_running(lab, "web", count))
+
+    def test_an_update_loses_no_request(self, lab, service):
+        service("web", 3, "--publish", "8080:80", *ABRUPT)
+        before = {key for _, _, key in tasks(lab, "web")}
+        with under_load(lab, "h1", 8080, 8000):
+            lab.docker("h1", "service", "update", "--detach", "--force", "web")
+            until(lambda: not before & {key for _, _, key in tasks(lab, "web")}, 60)
+            until(lambda: only_running(lab, "web", 3))
+
+    def test_draining_a_node_loses_no_request(self, lab, service):
+        service("web", 3, "--publish", "8080:80", *ABRUPT)
+        try:
+            with under_load(lab, "h2", 8080):
+                lab.docker("h1", "node", "update", "--availability", "drain", "h2")
+                until(lambda: not [t for t in tasks(lab, "web") if t[1] == "h2"])
+        finally:
+            lab.docker("h1", "node", "update", "--availability", "active", "h2")
+
+    def test_an_open_connection_is_waited_for(self, lab, service):
+        service("web", 1, "--publish", "8080:80", "--label", "skep.drain=20s")
+        with running(lab, "h3", "hold", lab.address("h1"), "8080") as client:
+            assert client.stdout.readline() == "open\n"
+            lab.docker("h1", "service", "scale", "--detach", "web=0")
+            until(lambda: lab.tried("h3", "version")[0] == 0 and refused(lab, "h2", 8080))
+            for _ in range(3):
+                client.stdin.write("\n")
+                assert json.loads(client.stdout.readline())[1] == lab.address("h3")
+            assert len(tasks(lab, "web")) == 1
+            client.stdin.close()
+            until(lambda: tasks(lab, "web") == [], 5)
+
+    def test_an_open_connection_is_not_waited_for_longer_than_it_may(self, lab, service):
+        service("web", 1, "--publish", "8080:80", "--stop-grace-period", "1s")
+        with running(lab, "h3", "hold", lab.address("h1"), "8080") as client:
+            assert client.stdout.readline() == "open\n"
+            lab.docker("h1", "service", "rm", "web")
+            until(lambda: tasks(lab, "web") == [], 10)
+
+    def test_a_host_that_is_cut_off_holds_nobody_up(self, lab, service):
+        service("web", 1, "--publish", "8080:80", "--constraint", "node.hostname==h1")
+        lab.skep("cut", "h1", "h3")
+        try:
+            lab.docker("h1", "service", "scale", "--detach", "web=0")
+            until(lambda: tasks(lab, "web") == [], 15)
+        finally:
+            lab.skep("heal", "h1", "h3")
+            until(lambda: lab.docker("h1", "node", "ls").count("Ready") == 3)
+
+
+def refused(lab, entry, port):
+    found = ask(lab, "h3", "load", lab.address(entry), str(port), "1", "1")
+    return any("ConnectionRefused" in each for each in found["failed"])
+
+
+def datagrams(lab, entry):
+    """What becomes of a few. The kernel answers a stranger with an error not more than so often."""
+    return ask(lab, "h3", "udp", lab.address(entry), "5353", "0.1")
+
+
+class TestFlows:
+    def test_datagrams_move_at_once_when_their_task_goes(self, lab, service):
+        service("names", 2, "--publish", "5353:53/udp", runs=("busybox", "sleep", "infinity"))
+        with contextlib.ExitStack() as servers:
+            for slot, host, key in tasks(lab, "names"):
+                box = lab.sandbox(host, key)
+                server = servers.enter_context(running(lab, host, "serve-udp", "53", slot, box=box))
+                assert server.stdout.readline() == "ready\n"
+            asking = ("udp", lab.address("h1"), "5353", "8")
+            clients = [servers.enter_context(running(lab, "h3", *asking)) for _ in range(2)]
+            assert [client.stdout.readline() for client in clients] == ["asking\n"] * 2
+            lab.docker("h1", "service", "scale", "--detach", "names=1")
+            until(lambda: only_running(lab, "names", 1), 30)
+            answers = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
+        words = [[answer.split(" ") for answer in each] for each in answers]
+        assert {client for each in words for _, client in each} == {lab.address("h3")}
+        orders = [[slot for slot, _ in each] for each in words]
+        moves = [sum(one != other for one, other in itertools.pairwise(each)) for each in orders]
+        assert sorted(moves) == [0, 1], "one of them had to move"
+        assert {each[-1] for each in orders} == {tasks(lab, "names")[0][0]}
+
+    def test_who_has_no_task_refuses(self, lab, service):
+        service("web", 1, "--publish", "8080:80", "--publish", "5353:53/udp")
+        lab.docker("h1", "service", "scale", "--detach", "web=0")
+        until(lambda: tasks(lab, "web") == [], 30)
+        for entry in ("h1", "h2"):
+            assert refused(lab, entry, 8080)
+            assert "ConnectionRefusedError" in datagrams(lab, entry)
+
+
+class TestHostMode:
+    def test_a_port_is_open_where_its_task_is(self, lab, service):
+        service("web", 1, "--publish", "mode=host,published=8081,target=80",
+                "--constraint", "node.hostname==h2")  # fmt: skip
+        found = ask(lab, "h3", "load", lab.address("h2"), "8081", "10", "2")
+        assert (found["failed"], found["seen"]) == ({}, {lab.address("h3"): 10})
+        assert ask(lab, "h2", "load", "127.0.0.1", "8081", "3", "1")["failed"] == {}
+        assert refused(lab, "h1", 8081)
+        listed = lab.docker("h1", "service", "ps", "--format", "{{.Ports}}", "web")
+        assert listed.strip() == "*:8081->80/tcp"
+
+    def test_a_port_is_chosen_and_shown(self, lab, service):
+        service("web", 2, "--publish", "mode=host,target=80")
+        listed = lab.docker("h1", "service", "ps", "--format", "{{.Node}} {{.Ports}}", "web")
+        for line in listed.splitlines():
+            host, _, port = line.partition(" *:")
+            number = port.partition("->")[0]
+            assert 32768 <= int(number) <= 60999
+            assert ask(lab, "h3", "load", lab.address(host), number, "2", "1")["failed"] == {}
+
+    def test_a_listener_in_the_way_is_named(self, lab):
+        listener = subprocess.Popen(lab.inside("h2", "busybox", "nc", "-ll", "-p", "8082"))
+        try:
+            until(lambda: ":8082" in lab.run("h2", "ss", "-tln"))
+            lab.docker("h1", "service", "create", "--detach", "--name", "late",
+                       "--restart-condition", "none", "--constraint", "node.hostname==h2",
+                       "--publish", "mode=host,published=8082,target=80", "nginx")  # fmt: skip
+            error = until(
+                lambda: lab.docker(
+                    "h1", "service", "ps", "--no-trunc", "--format", "{{.Error}}", "late"
+                ).strip()
+            )
+            assert "port 8082/tcp is in use on this host by busybox (pid " in error
+        finally:
+            lab.docker("h1", "service", "rm", "late")
+            listener.kill()
+            listener.wait()
+
+
+class TestPublishing:
+    def test_local_only(self, lab, service):
+        service("web", 1, "--publish", "8080:80", "--constraint", "node.hostname==h2",
+                "--label", "skep.local-only=true")  # fmt: skip
+        assert ask(lab, "h3", "load", lab.address("h2"), "8080", "5", "1")["failed"] == {}
+        assert refused(lab, "h1", 8080)
+
+    def test_on_some_hosts(self, lab, service):
+        lab.docker("h1", "node", "update", "--label-add", "zone=edge", "h1")
+        edge = "skep.publish-on=node.labels.zone==edge"
+        service("web", 1, "--publish", "8080:80", "--label", edge)
+        assert ask(lab, "h3", "load", lab.address("h1"), "8080", "5", "1")["failed"] == {}
+        assert refused(lab, "h2", 8080)
+        lab.docker("h1", "node", "update", "--label-add", "zone=edge", "h2")
+        until(lambda: not refused(lab, "h2", 8080))
+
+    def test_at_one_address(self, lab, service):
+        service("web", 1, "--publish", "8080:80",
+                "--label", f"skep.publish-address={lab.address('h2')}")  # fmt: skip
+        assert ask(lab, "h3", "load", lab.address("h2"), "8080", "5", "1")["failed"] == {}
+        assert refused(lab, "h1", 8080)
+        assert ask(lab, "h2", "load", "127.0.0.1", "8080", "1", "1")["answered"] == {}
+
+    @pytest.mark.parametrize("mode", ["ingress", "host"])
+    def test_for_some_clients(self, lab, service, mode):
+        service("web", 1, "--constraint", "node.hostname==h1",
+                "--publish", f"mode={mode},published=8080,target=80", "--publish", "5353:53/udp",
+                "--label", f"skep.allow=10.9.0.0/16,{lab.address('h2')}")  # fmt: skip
+        assert ask(lab, "h2", "load", lab.address("h1"), "8080", "5", "1")["failed"] == {}
+        assert ask(lab, "h1", "load", "127.0.0.1", "8080", "1", "1")["failed"] == {}
+        assert refused(lab, "h1", 8080)
+        assert "ConnectionRefusedError" in datagrams(lab, "h1")
+        counted = lab.run("h1", "nft", "list", "chain", "ip", "skep", "refuse")
+        assert "counter packets 0" not in counted
+        lab.docker("h1", "service", "update", "--detach", "--label-rm", "skep.allow", "web")
+        until(lambda: not refused(lab, "h1", 8080))
