@@ -11,6 +11,7 @@ from skep.cluster import control
 from skep.cluster.change import Change
 from skep.cluster.codec import decode, encode, key
 from skep.cluster.context import Context
+from skep.cluster.lives import age_key, is_live, is_placed, is_running, is_stopping
 from skep.cluster.reconcile import reconcile
 from skep.cluster.state import Draft, State
 from skep.model.cluster import (
@@ -23,6 +24,7 @@ from skep.model.cluster import (
     TaskStatus,
     Tokens,
 )
+from skep.model.container import ConfigReference, FileTarget, SecretReference
 from skep.model.ids import base36
 from skep.model.spec import (
     ContainerSpec,
@@ -34,6 +36,7 @@ from skep.model.spec import (
     NodeSpec,
     PortConfig,
     Replicated,
+    SecretSpec,
     ServiceMode,
     ServiceSpec,
     TaskSpec,
@@ -143,11 +146,12 @@ class World:
         ports: tuple[PortConfig, ...] = (),
         mode: str = "vip",
         image: str = "nginx",
+        service_mode: ServiceMode | None = None,
         **template: Any,
     ) -> ServiceSpec:
         return ServiceSpec(
             name=name,
-            mode=ServiceMode(replicated=Replicated(replicas=replicas)),
+            mode=service_mode or ServiceMode(replicated=Replicated(replicas=replicas)),
             task_template=TaskSpec(
                 container_spec=template.pop("container_spec", ContainerSpec(image=image)),
                 networks=tuple(NetworkAttachmentConfig(target=n) for n in networks),
@@ -159,6 +163,16 @@ class World:
     def create(self, *args: Any, **kwargs: Any) -> str:
         self.now += 1  # so that services have an order
         return self.change(control.create_service, self.spec(*args, **kwargs))
+
+    def secret(self, name: str, target: str = "", **spec: Any) -> SecretReference:
+        id = self.change(control.create_secret, SecretSpec(name=name, data=b"x", **spec))
+        file = FileTarget(name=target or name)
+        return SecretReference(file=file, secret_id=id, secret_name=name)
+
+    def config(self, name: str, target: str = "", **spec: Any) -> ConfigReference:
+        id = self.change(control.create_config, SecretSpec(name=name, data=b"x", **spec))
+        file = FileTarget(name=target or name)
+        return ConfigReference(file=file, config_id=id, config_name=name)
 
     def update(self, name: str, /, **changes: Any) -> None:
         service = self.service(name)
@@ -174,14 +188,16 @@ class World:
 
     def tasks(self, name: str) -> list[Task]:
         found = self.state.tasks_of_service(self.service(name).id)
-        return sorted(found, key=lambda t: (t.slot, t.created_at, t.id))
+        return sorted(found, key=lambda t: (t.slot, t.node_id if not t.slot else "", *age_key(t)))
 
     def live(self, name: str) -> list[Task]:
-        return [
-            task
-            for task in self.tasks(name)
-            if task.desired_state <= TaskState.RUNNING and task.status.state <= TaskState.RUNNING
-        ]
+        return [task for task in self.tasks(name) if is_live(task)]
+
+    def stopping(self, name: str) -> list[Task]:
+        return [task for task in self.tasks(name) if is_stopping(task)]
+
+    def on(self, name: str, host: str) -> list[Task]:
+        return [task for task in self.tasks(name) if task.node_id == self.node(host).id]
 
     def report(self, task: Task, state: TaskState, **details: Any) -> None:
         status = TaskStatus(state=state, timestamp=self.now, **details)
@@ -194,14 +210,11 @@ class World:
             todo = [
                 (task, TaskState.RUNNING)
                 for task in self.state.tasks.values()
-                if task.desired_state == TaskState.RUNNING
-                and TaskState.ASSIGNED <= task.status.state < TaskState.RUNNING
+                if is_live(task) and is_placed(task) and not is_running(task)
             ] + [
                 (task, TaskState.SHUTDOWN)
                 for task in self.state.tasks.values()
-                if task.desired_state > TaskState.RUNNING
-                and task.node_id in self.state.nodes
-                and task.status.state <= TaskState.RUNNING
+                if is_stopping(task) and task.node_id in self.state.nodes
             ]
             todo = [
                 (task, state)

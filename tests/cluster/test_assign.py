@@ -132,14 +132,15 @@ def test_an_endpoint_has_all_its_names(swarm):
     assert endpoint.ready
 
 
-def test_a_hostname_that_is_a_template_is_no_name(swarm):
+def test_a_hostname_that_is_a_template_is_a_name_filled_in(swarm):
     net = swarm.network("net")
     spec = ContainerSpec(image="a", hostname="{{.Node.Hostname}}")
     swarm.create("web", 1, networks=("net",), container_spec=spec)
     swarm.settle()
     (task,) = swarm.live("web")
     endpoint = assign(swarm.state, task.node_id).networks[net].endpoints[task.id]
-    assert endpoint.names == (task.name,)
+    host = swarm.state.nodes[task.node_id].description.hostname
+    assert endpoint.names == (task.name, host)
 
 
 def test_a_hand_started_container_is_an_endpoint_at_once(swarm):
@@ -207,13 +208,18 @@ def test_a_service_shows_its_vip_mark_aliases_and_ports_where_they_matter(swarm)
     networks = assign(swarm.state, task.node_id).networks
     assert networks[net].services == {
         task.service_id: NetworkService(
-            id=task.service_id, name="web", vip="10.0.1.2", mark=256, aliases=("a", "b")
+            id=task.service_id,
+            name="web",
+            vip="10.0.1.2",
+            mark=256,
+            aliases=("a", "b"),
+            created_at=swarm.now,
         )
     }
     assert networks[swarm.state.ingress_id].services == {
         task.service_id: NetworkService(
             id=task.service_id, name="web", vip="10.0.0.5", mark=256,
-            ports=(replace(port, published_port=30000),),
+            ports=(replace(port, published_port=30000),), created_at=swarm.now,
         )
     }  # fmt: skip
 

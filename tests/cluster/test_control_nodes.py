@@ -19,7 +19,7 @@ from skep.model.errors import (
     Unavailable,
     Unsupported,
 )
-from skep.model.spec import IpamConfig
+from skep.model.spec import IpamConfig, Reservation, Resources, ServiceMode
 
 FAILED_PRECONDITION = "rpc error: code = FailedPrecondition desc = "
 
@@ -139,9 +139,13 @@ def test_labels_and_availability_change(swarm):
         swarm.change(control.update_node, "nosuch", 1, node.spec)
 
 
-def test_roles_do_not_change_yet(swarm):
-    with pytest.raises(Unsupported, match="promoting and demoting"):
+def test_roles_do_not_change(swarm):
+    with pytest.raises(Unsupported) as unsupported:
         swarm.node_spec("h2", role="manager")
+    assert str(unsupported.value) == (
+        "a second manager needs a store that several managers share, which this version of Skep "
+        "does not have: node h2 stays a worker, and h1 the swarm's manager"
+    )
     with pytest.raises(Invalid) as refusal:
         swarm.node_spec("h1", role="worker")
     assert str(refusal.value) == (
@@ -162,6 +166,16 @@ def test_a_node_is_removed_when_it_is_down_or_by_force(swarm):
     swarm.down("h3")
     swarm.change(control.remove_node, "h3")
     assert len(swarm.state.nodes) == 1
+
+
+def test_what_waits_for_a_removed_node_is_deleted(swarm):
+    reserved = Resources(reservations=Reservation(memory_bytes=9 * 2**30))
+    swarm.create("web", service_mode=ServiceMode(global_={}), resources=reserved)
+    swarm.settle()
+    swarm.down("h3")
+    swarm.change(control.remove_node, "h3")
+    swarm.settle()
+    assert len(swarm.tasks("web")) == 2
 
 
 def test_a_manager_is_never_removed(swarm):
@@ -311,6 +325,18 @@ def test_states_only_move_forward(swarm, task):
     assert (status_of(swarm, task).pid, status_of(swarm, task).container_id) == (7, "c1")
     swarm.report(task, TaskState.FAILED, exit_code=3)
     assert status_of(swarm, task).exit_code == 3
+
+
+def test_it_is_known_since_when_a_task_runs(swarm, task):
+    swarm.report(task, TaskState.STARTING)
+    assert swarm.state.tasks[task.id].running_since == 0.0
+    swarm.report(task, TaskState.RUNNING)
+    began = swarm.now
+    swarm.now += 5
+    swarm.report(task, TaskState.RUNNING, pid=7)
+    swarm.now += 5
+    swarm.report(task, TaskState.FAILED)
+    assert swarm.state.tasks[task.id].running_since == began
 
 
 def test_the_dead_say_nothing_more(swarm, task):

@@ -231,11 +231,15 @@ def test_a_task_on_a_host_that_stays_away_is_orphaned_after_a_day(swarm):
     assert swarm.state.tasks[lost.id].status.state == TaskState.ORPHANED
 
 
-def test_a_removed_services_tasks_on_a_lost_host_are_deleted(swarm):
+def test_a_removed_services_tasks_on_a_lost_host_keep_their_addresses_until_it_is_back(swarm):
     swarm.create("web", 3)
     swarm.obey()
     swarm.down("h2")
+    (lost,) = [t for t in swarm.tasks("web") if t.node_id == swarm.node("h2").id]
     swarm.change(control.remove_service, "web")
+    swarm.obey()
+    assert list(swarm.state.tasks) == [lost.id]
+    swarm.up("h2")
     swarm.obey()
     assert not swarm.state.tasks
 

@@ -137,7 +137,8 @@ def test_an_update_goes_on_past_tasks_that_are_done_for_good(swarm):
     once = {"restart_policy": RestartPolicy(condition="none")}
     swarm.create("web", 3, image="nginx:1", **once)
     swarm.obey()
-    swarm.update("web", task_template=template(**once))
+    config = UpdateConfig(parallelism=1, failure_action="continue")
+    swarm.update("web", task_template=template(**once), update_config=config)
     for _ in range(3):
         swarm.settle()
         for task in swarm.tasks("web"):

@@ -8,14 +8,22 @@ cursor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 from msgspec.structs import replace
 
 from skep.cluster.context import Context
-from skep.cluster.needs import endpoint_of, task_networks, virtual_networks
+from skep.cluster.needs import (
+    HOST_MODE,
+    config_ids,
+    endpoint_of,
+    secret_ids,
+    task_networks,
+    virtual_networks,
+)
+from skep.cluster.numbers import MARKS, first_free, number_of, ports_of
 from skep.cluster.state import Draft
-from skep.cluster.subnets import endpoint_range, reserved
+from skep.cluster.subnets import endpoint_range, parsed, reserved
 from skep.cluster.view import View
 from skep.model.cluster import (
     Attachment,
@@ -54,14 +62,14 @@ def free_address(view: View, network: Network) -> tuple[int, str] | None:
 
 
 def _after_cursor(view: View, network: Network, subnet: Subnet) -> str:
-    candidates = endpoint_range(subnet.config)
-    kept_back = reserved(subnet.config)
-    start = int(IPv4Address(subnet.cursor)) + 1 - candidates.start if subnet.cursor else 0
-    for step in range(len(candidates)):
-        candidate = candidates[(start + step) % len(candidates)]
-        address = str(IPv4Address(candidate))
-        if candidate not in kept_back and not view.in_use(network, address):
-            return address
+    candidates, kept_back = endpoint_range(subnet.config), reserved(subnet.config)
+    start = number_of(subnet.cursor) + 1 if subnet.cursor else candidates.start
+    taken = view.addresses(network)
+    # After the cursor, then from the beginning.
+    for span in (range(start, candidates.stop), range(candidates.start, start)):
+        number = first_free(taken, span, kept_back)
+        if number is not None:
+            return str(IPv4Address(number))
     return ""
 
 
@@ -78,16 +86,12 @@ def take_address(draft: Draft, network_id: str) -> str | None:
     subnets = list(network.subnets)
     subnets[position] = replace(subnets[position], cursor=address)
     draft.put(replace(network, subnets=tuple(subnets)))
-    return f"{address}/{IPv4Network(subnets[position].config.subnet).prefixlen}"
+    return f"{address}/{parsed(subnets[position].config.subnet).prefixlen}"
 
 
 def lowest_free_mark(view: View) -> int:
     """The lowest firewall mark that no service has."""
-    used = {service.endpoint.mark for service in view.services.values() if service.endpoint}
-    mark = FIRST_MARK
-    while mark in used:
-        mark += 1
-    return mark
+    return view.numbers(MARKS).next_free(FIRST_MARK)
 
 
 class Allocator:
@@ -127,7 +131,7 @@ class Allocator:
         ``problem`` is what keeps the service itself from being allocated, "" if nothing does.
         """
         wanted = task_networks(service.spec, self._draft.ingress_id)
-        problem = problem or self._missing(wanted)
+        problem = problem or self._missing(wanted) or self._unknown_files(task)
         now = self._context.now
         if problem:
             if task.status.error != problem:
@@ -155,6 +159,17 @@ class Allocator:
                 return self._full[network_id]
         return ""
 
+    def _unknown_files(self, task: Task) -> str:
+        """What of its secrets and configs is gone, as it may be after a roll-back by itself."""
+        for word, ids, records in (
+            ("secret", secret_ids(task.spec), self._draft.secrets),
+            ("config", config_ids(task.spec), self._draft.configs),
+        ):
+            gone = next((id for id in ids if id not in records), None)
+            if gone is not None:
+                return f"{word} {gone} not found"
+        return ""
+
     def _take(self, network_id: str) -> str:
         address = take_address(self._draft, network_id)
         assert address is not None, "a free address was seen a moment ago"
@@ -166,27 +181,29 @@ class Allocator:
         With a sentence instead of ports if there are none left.
         """
         ports = _kept_ports(service)
-        taken = {(p.protocol, p.published_port) for p in ports}
-        if not all(p.published_port for p in ports):
-            taken |= self._used_ports(service)
+        own = {(p.protocol, p.published_port) for p in ports}
+        left = {(p.protocol, p.published_port) for p in _allocated_ports(service)} - own
         for position, port in enumerate(ports):
-            if port.published_port:
+            if port.published_port or port.publish_mode == HOST_MODE:
                 continue
-            number = next((n for n in DYNAMIC_PORTS if (port.protocol, n) not in taken), 0)
-            if not number:
+            number = self._dynamic_port(port.protocol, own, left)
+            if number is None:
                 return (), "no free published port between 30000 and 32767"
-            taken.add((port.protocol, number))
+            own.add((port.protocol, number))
             ports[position] = replace(port, published_port=number)
         return tuple(ports), ""
 
-    def _used_ports(self, but: Service) -> set[tuple[str, int]]:
-        return {
-            (port.protocol, port.published_port)
-            for service in self._draft.services.values()
-            if service.id != but.id
-            for ports in (endpoint_of(service.spec).ports, _allocated_ports(service))
-            for port in ports
-        }
+    def _dynamic_port(
+        self, protocol: str, own: set[tuple[str, int]], left: set[tuple[str, int]]
+    ) -> int | None:
+        """The lowest one that no other service has; ``left`` are those that this one leaves."""
+        kept_back = {number for other, number in own if other == protocol}
+        free = [n for other, n in left if other == protocol and n in DYNAMIC_PORTS]
+        taken = self._draft.numbers(ports_of(protocol))
+        number = first_free((taken,), DYNAMIC_PORTS, kept_back)
+        if number is not None:
+            free.append(number)
+        return min((n for n in free if n not in kept_back), default=None)
 
 
 def _allocated_ports(service: Service) -> tuple[PortConfig, ...]:
@@ -207,18 +224,4 @@ def _kept_ports(service: Service) -> list[PortConfig]:
     return kept
 
 
-def allocate(draft: Draft, context: Context) -> None:
-    """Allocate for all services that changed and all tasks that are new."""
-    allocator = Allocator(draft, context)
-    problems = {
-        service.id: allocator.service(service)
-        for service in sorted(draft.services.values(), key=lambda s: (s.created_at, s.id))
-    }
-    new = [t for t in draft.tasks.values() if t.status.state == TaskState.NEW and t.service_id]
-    for task in sorted(new, key=lambda t: (t.created_at, t.service_id, t.slot, t.id)):
-        service = draft.services.get(task.service_id)
-        if service is not None and task.desired_state <= TaskState.RUNNING:
-            allocator.task(task, service, problems[service.id])
-
-
-__all__ = ["Allocator", "allocate", "exhausted", "free_address", "lowest_free_mark", "take_address"]
+__all__ = ["Allocator", "exhausted", "free_address", "lowest_free_mark", "take_address"]

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from skep.model.cluster import Cluster, Network, Node, Record, Service, Task
+from skep.model.cluster import Cluster, Config, Network, Node, Record, Secret, Service, Task
 
 KINDS: Mapping[str, type[Record]] = {
     "cluster": Cluster,
     "nodes": Node,
     "networks": Network,
     "services": Service,
+    "secrets": Secret,
+    "configs": Config,
     "tasks": Task,
 }
 """The first part of an object's key in the store, and its type."""

@@ -1,4 +1,4 @@
-"""Placement constraints: ``node.labels.disk==ssd`` and the like.
+"""What a node must be: placement constraints (``node.labels.disk==ssd``), platforms, labels.
 
 Comparing ignores case. A key that nobody knows matches no node, as in Docker.
 Source: swarmkit manager/constraint.
@@ -7,7 +7,7 @@ Source: swarmkit manager/constraint.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
 import msgspec
@@ -19,6 +19,9 @@ _KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE)
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE)
 _NODE_LABEL = "node.labels."
 _ENGINE_LABEL = "engine.labels."
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Go's words for what uname says."""
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ def satisfied(constraint: Constraint, node: Node) -> bool:
     if constraint.key.lower() == "node.ip":
         same = _within(node.address, constraint.value)
     else:
-        actual = _actual(constraint.key, node)
+        actual = attribute(constraint.key, node)
         same = None if actual is None else actual.lower() == constraint.value.lower()
     # None, for what cannot be compared, is neither the same nor another.
     return same == (constraint.operator == "==")
@@ -70,21 +73,28 @@ def violated(expressions: Iterable[str], node: Node) -> str:
     return ""
 
 
-def _actual(key: str, node: Node) -> str | None:
-    known: Mapping[str, str] = {
-        "node.id": node.id,
-        "node.hostname": node.description.hostname,
-        "node.role": node.spec.role,
-        "node.platform.os": node.description.platform.os,
-        "node.platform.arch": node.description.platform.architecture,
-    }
+def attribute(key: str, node: Node) -> str | None:
+    """What the node says of a constraint's or a spread's key; None for a key that nobody knows.
+
+    A label that the node does not have is "".
+    """
     lower = key.lower()
     # Only the prefix ignores case: labels themselves do not.
     if lower.startswith(_NODE_LABEL):
         return node.spec.labels.get(key[len(_NODE_LABEL) :], "")
     if lower.startswith(_ENGINE_LABEL):
         return node.description.engine_labels.get(key[len(_ENGINE_LABEL) :], "")
-    return known.get(lower)
+    read = _ATTRIBUTES.get(lower)
+    return read(node) if read else None
+
+
+_ATTRIBUTES: Mapping[str, Callable[[Node], str]] = {
+    "node.id": lambda node: node.id,
+    "node.hostname": lambda node: node.description.hostname,
+    "node.role": lambda node: node.spec.role,
+    "node.platform.os": lambda node: node.description.platform.os,
+    "node.platform.arch": lambda node: node.description.platform.architecture,
+}
 
 
 def _within(address: str, wanted: str) -> bool | None:
@@ -92,3 +102,28 @@ def _within(address: str, wanted: str) -> bool | None:
         return ip_address(address) in ip_network(wanted, strict=False)
     except ValueError:
         return None
+
+
+def runs_on(platforms: Iterable[Mapping[str, str]], node: Node) -> bool:
+    """Whether the node is of one of the platforms; of any if there are none."""
+    wanted = tuple(platforms)
+    return not wanted or any(_fits(platform, node) for platform in wanted)
+
+
+def _fits(wanted: Mapping[str, str], node: Node) -> bool:
+    have = node.description.platform
+    architecture, system = wanted.get("Architecture", ""), wanted.get("OS", "")
+    return system in ("", have.os) and (
+        not architecture or _normal(architecture) == _normal(have.architecture)
+    )
+
+
+def _normal(architecture: str) -> str:
+    return ARCHITECTURES.get(architecture.lower(), architecture.lower())
+
+
+def is_known(key: str) -> bool:
+    """Whether nodes say anything under this key of a constraint or a spread."""
+    lower = key.lower()
+    labels = any(lower.startswith(p) and len(key) > len(p) for p in (_NODE_LABEL, _ENGINE_LABEL))
+    return labels or lower in _ATTRIBUTES

@@ -6,13 +6,11 @@ Source: swarmkit manager/orchestrator/restart.
 
 from __future__ import annotations
 
-from skep.cluster.lives import age_key
+from skep.cluster.lives import DIED_BY_ITSELF, age_key
 from skep.model.cluster import Task, TaskState
 from skep.model.spec import SECOND, RestartPolicy
 
 DEFAULT_DELAY = 5 * SECOND
-
-DIED_BY_ITSELF = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 
 
 def policy_of(task: Task) -> RestartPolicy:

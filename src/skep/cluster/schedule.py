@@ -1,191 +1,220 @@
 """Choosing a node for each task: filters that say in words why a node will not do, then the one
 with the fewest tasks of the service, the fewest tasks, the lowest id.
 
-A node on which the service's tasks keep failing comes after those on which they do not.
+Placement preferences come first: of the values of a label, the one with the fewest tasks of the
+service. A node on which the service's tasks keep failing comes after those on which they do not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
+from heapq import heapify, heappop, heapreplace
 
 from msgspec.structs import replace
 
 from skep.cluster import constraints
 from skep.cluster.context import Context
-from skep.cluster.lives import is_dead, is_live
+from skep.cluster.dirty import Attention
+from skep.cluster.filters import LASTING, PASSING, checks, claimed, refusal
+from skep.cluster.index import UNPLACED_TASKS
 from skep.cluster.state import Draft
+from skep.cluster.view import View
 from skep.model.cluster import Node, Task, TaskState
-from skep.model.spec import Reservation
 
 FAILURES = 3
 FAILURES_WITHIN = 300.0
 """So many failed tasks of one spec within so many seconds make a node the last choice."""
 
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Go's words for what uname says."""
+Need = tuple[object, ...]
+"""Tasks with the same need are the same to the scheduler."""
 
-FAILED = (TaskState.FAILED, TaskState.REJECTED)
+Rank = tuple[object, ...]
 
 
-class Load:
-    """What every node carries, kept up to date while tasks are placed."""
+class Spread:
+    """How many tasks of one service are under each value of its placement preferences."""
 
-    def __init__(self, draft: Draft, now: float) -> None:
-        self.tasks: Counter[str] = Counter()
-        self.of_service: Counter[tuple[str, str]] = Counter()
-        self.failures: Counter[tuple[str, str, int]] = Counter()
-        self.nano_cpus: Counter[str] = Counter()
-        self.memory: Counter[str] = Counter()
-        for task in draft.tasks.values():
-            if not task.node_id or not task.service_id:
-                continue
-            if not is_dead(task):
-                self.add(task, task.node_id)
-            elif task.status.state in FAILED and task.updated_at > now - FAILURES_WITHIN:
-                self.failures[task.node_id, task.service_id, task.spec_version] += 1
+    def __init__(self, view: View, task: Task) -> None:
+        preferences = task.spec.placement.preferences if task.spec.placement else ()
+        self._keys = [p.spread.spread_descriptor for p in preferences if p.spread]
+        self._service_id = task.service_id
+        self._tasks: Counter[tuple[str, ...]] = Counter()
+        if self._keys:
+            for node in view.nodes.values():
+                self.add(node, view.load_of(node.id).services[task.service_id])
 
-    def add(self, task: Task, node_id: str) -> None:
-        """Count a task that is not dead. Its reservation stands until it is; its place does not."""
-        if is_live(task):
-            self.tasks[node_id] += 1
-            self.of_service[node_id, task.service_id] += 1
-        reservation = reservation_of(task)
-        self.nano_cpus[node_id] += reservation.nano_cpus
-        self.memory[node_id] += reservation.memory_bytes
+    def _path(self, node: Node) -> tuple[str, ...]:
+        # What a node does not say counts as one value more.
+        return tuple(constraints.attribute(key, node) or "" for key in self._keys)
 
-    def rank(self, task: Task, node: Node) -> tuple[bool, int, int, str]:
-        """Sorts nodes that would do from best to worst."""
-        failures = self.failures[node.id, task.service_id, task.spec_version]
+    def add(self, node: Node, tasks: int = 1) -> None:
+        """So many tasks more are on this node."""
+        path = self._path(node)
+        for length in range(1, len(path) + 1):
+            self._tasks[path[:length]] += tasks
+
+    def rank(self, node: Node) -> Rank:
+        """Sorts nodes by the first preference, then the next."""
+        if not self._keys:
+            return ()
+        path = self._path(node)
+        prefixes = [path[:length] for length in range(1, len(path) + 1)]
+        return tuple(part for prefix in prefixes for part in (self._tasks[prefix], prefix[-1]))
+
+
+class Candidates:
+    """The nodes that would do for one need, best first, and kept so while a batch is placed.
+
+    In a batch loads only grow: a node that was refused stays so, and ranks only get worse. So each
+    node is looked at once, and again only when it is about to be taken.
+    """
+
+    def __init__(self, draft: Draft, now: float, task: Task, spread: Spread) -> None:
+        self._draft = draft
+        self._task = task
+        self._spread = spread
+        self._lasting = checks(LASTING, task)
+        self._passing = checks(PASSING, task)
+        self._failures = _failures(draft, now, task)
+        self._heap = [
+            (self._rank(node), node.id)
+            for node in draft.nodes.values()
+            if not refusal(self._lasting, node, draft.load_of(node.id))
+        ]
+        heapify(self._heap)
+
+    def _rank(self, node: Node) -> Rank:
+        load = self._draft.load_of(node.id)
         return (
-            failures >= FAILURES,
-            self.of_service[node.id, task.service_id],
-            self.tasks[node.id],
-            node.id,
+            *self._spread.rank(node),
+            self._failures[node.id] >= FAILURES,
+            load.services[self._task.service_id],
+            load.tasks,
         )
 
+    def best(self) -> Node | None:
+        """The best of those that will do now."""
+        while self._heap:
+            rank, node_id = self._heap[0]
+            node = self._draft.nodes[node_id]
+            if refusal(self._passing, node, self._draft.load_of(node_id)):
+                heappop(self._heap)
+            elif (now := self._rank(node)) != rank:
+                heapreplace(self._heap, (now, node_id))
+            else:
+                return node
+        return None
 
-Filter = Callable[[Task, Node, Load], str]
-"""Says why the node will not do for the task; "" if it will."""
+    def explain(self, nodes: Iterable[Node]) -> str:
+        """Why none of the nodes will do."""
+        every = (*self._lasting, *self._passing)
+        load_of = self._draft.load_of
+        reasons = Counter(refusal(every, node, load_of(node.id)) for node in nodes)
+        parts = [
+            f"{count} {'node' if count == 1 else 'nodes'}: {words}"
+            for words, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        ]
+        return f"no suitable node ({'; '.join(parts) or 'there are no nodes'})"
 
-
-def reservation_of(task: Task) -> Reservation:
-    """The resources to set aside for a task."""
-    resources = task.spec.resources
-    return (resources.reservations if resources else None) or Reservation()
-
-
-def is_ready(_task: Task, node: Node, _load: Load) -> str:
-    """Only hosts that are there."""
-    return "" if node.state == "ready" else "not ready"
-
-
-def is_available(_task: Task, node: Node, _load: Load) -> str:
-    """Only hosts that take new tasks."""
-    wanted = node.spec.availability
-    return "" if wanted == "active" else f"availability {wanted}"
-
-
-def meets_constraints(task: Task, node: Node, _load: Load) -> str:
-    """Only hosts that all constraints hold for."""
-    placement = task.spec.placement
-    broken = constraints.violated(placement.constraints, node) if placement else ""
-    return f"constraint {broken}" if broken else ""
-
-
-def has_platform(task: Task, node: Node, _load: Load) -> str:
-    """Only hosts that the image runs on."""
-    platforms = task.spec.placement.platforms if task.spec.placement else ()
-    if not platforms or any(_fits(platform, node) for platform in platforms):
-        return ""
-    return "unsupported platform"
+    def will_do(self, node: Node) -> bool:
+        """Whether one node will do."""
+        return not refusal((*self._lasting, *self._passing), node, self._draft.load_of(node.id))
 
 
-def _fits(wanted: Mapping[str, str], node: Node) -> bool:
-    have = node.description.platform
-    architecture, system = wanted.get("Architecture", ""), wanted.get("OS", "")
-    return system in ("", have.os) and (
-        not architecture or _normal(architecture) == _normal(have.architecture)
+def _failures(view: View, now: float, task: Task) -> Counter[str]:
+    """How often tasks of this service and version failed lately, by node."""
+    failed = [view.tasks[id] for id in view.ids(("tasks", "failed", task.service_id))]
+    return Counter(
+        each.node_id
+        for each in failed
+        if each.spec_version == task.spec_version and each.updated_at > now - FAILURES_WITHIN
     )
 
 
-def _normal(architecture: str) -> str:
-    return ARCHITECTURES.get(architecture.lower(), architecture.lower())
+class Batch:
+    """The placing of some tasks in one draft."""
+
+    def __init__(self, draft: Draft, context: Context) -> None:
+        self._draft = draft
+        self._context = context
+        self._candidates: dict[Need, Candidates] = {}
+        self._spreads: dict[Need, Spread] = {}
+
+    def place(self, tasks: Iterable[Task]) -> None:
+        """Assign them to nodes, the oldest first, or note in their status why none will do."""
+        left = []
+        for task in sorted(tasks, key=lambda t: (t.created_at, t.service_name, t.slot, t.id)):
+            candidates = self._for(task)
+            # A task may come with its node, as those of global services do.
+            node = self._draft.nodes.get(task.node_id) if task.node_id else candidates.best()
+            if node is None or (task.node_id and not candidates.will_do(node)):
+                left.append(task)
+            else:
+                self._assign(task, node)
+        # Only now it is known what all the others took.
+        sentences: dict[tuple[Need, str], str] = {}
+        for task in left:
+            key = (_need(task), task.node_id)
+            if key not in sentences:
+                sentences[key] = self._for(task).explain(self._asked(task))
+            self._excuse(task, sentences[key])
+
+    def _asked(self, task: Task) -> Iterable[Node]:
+        if not task.node_id:
+            return self._draft.nodes.values()
+        node = self._draft.nodes.get(task.node_id)
+        return [node] if node else []
+
+    def _for(self, task: Task) -> Candidates:
+        need = _need(task)
+        found = self._candidates.get(need)
+        if found is None:
+            spread = self._spreads.get(need[:2])
+            if spread is None:
+                spread = self._spreads[need[:2]] = Spread(self._draft, task)
+            found = Candidates(self._draft, self._context.now, task, spread)
+            self._candidates[need] = found
+        return found
+
+    def _assign(self, task: Task, node: Node) -> None:
+        status = replace(
+            task.status,
+            state=TaskState.ASSIGNED,
+            timestamp=self._context.now,
+            message="scheduler assigned task to node",
+            error="",
+        )
+        self._draft.put(
+            replace(
+                task,
+                node_id=node.id,
+                status=status,
+                updated_at=self._context.now,
+                generic_resources=claimed(task, node, self._draft.load_of(node.id)),
+            )
+        )
+        for (service_id, *_), spread in self._spreads.items():
+            if service_id == task.service_id:
+                spread.add(node)
+
+    def _excuse(self, task: Task, error: str) -> None:
+        if task.status.error != error:
+            status = replace(task.status, error=error, timestamp=self._context.now)
+            self._draft.put(replace(task, status=status, updated_at=self._context.now))
 
 
-def has_resources(task: Task, node: Node, load: Load) -> str:
-    """Only hosts that can still set aside what the task reserves."""
-    wanted = reservation_of(task)
-    if wanted.nano_cpus > node.description.nano_cpus - load.nano_cpus[node.id]:
-        return "insufficient CPU"
-    if wanted.memory_bytes > node.description.memory_bytes - load.memory[node.id]:
-        return "insufficient memory"
-    return ""
+def _need(task: Task) -> Need:
+    """The service and its version say all, but for ports that were given since."""
+    return task.service_id, task.spec_version, task.host_ports
 
 
-def has_room(task: Task, node: Node, load: Load) -> str:
-    """Only hosts with fewer than ``--replicas-max-per-node`` tasks of the service."""
-    limit = task.spec.placement.max_replicas if task.spec.placement else 0
-    if limit and load.of_service[node.id, task.service_id] >= limit:
-        return f"max replicas per node {limit}"
-    return ""
-
-
-FILTERS: tuple[Filter, ...] = (
-    is_ready,
-    is_available,
-    meets_constraints,
-    has_platform,
-    has_resources,
-    has_room,
-)
-
-
-def refusal(task: Task, node: Node, load: Load) -> str:
-    """Why the node will not do: the first filter's words, "" if it will."""
-    return next((words for check in FILTERS if (words := check(task, node, load))), "")
-
-
-def schedule(draft: Draft, context: Context) -> None:
-    """Assign every task that waits for a node, or note in its status why none will do."""
+def schedule(draft: Draft, context: Context, attention: Attention) -> None:
+    """Place the tasks that wait for a node and may find one now."""
     waiting = [
         task
-        for task in draft.tasks.values()
-        if is_live(task) and not task.node_id and task.status.state == TaskState.PENDING
+        for task in map(draft.tasks.__getitem__, list(draft.ids(UNPLACED_TASKS)))
+        if attention.room or task.id in attention.tasks or task.service_id in attention.services
     ]
-    if not waiting:
-        return
-    load = Load(draft, context.now)
-    nodes = list(draft.nodes.values())
-    for task in sorted(waiting, key=lambda t: (t.created_at, t.service_name, t.slot, t.id)):
-        _place(draft, context, task, (nodes, load))
-
-
-def _place(draft: Draft, context: Context, task: Task, field: tuple[list[Node], Load]) -> None:
-    nodes, load = field
-    reasons = {node.id: refusal(task, node, load) for node in nodes}
-    fit = [node for node in nodes if not reasons[node.id]]
-    if not fit:
-        _explain(draft, context, task, Counter(reasons.values()))
-        return
-    best = min(fit, key=lambda node: load.rank(task, node))
-    status = replace(
-        task.status,
-        state=TaskState.ASSIGNED,
-        timestamp=context.now,
-        message="scheduler assigned task to node",
-        error="",
-    )
-    draft.put(replace(task, node_id=best.id, status=status, updated_at=context.now))
-    load.add(task, best.id)
-
-
-def _explain(draft: Draft, context: Context, task: Task, reasons: Counter[str]) -> None:
-    parts = [
-        f"{count} {'node' if count == 1 else 'nodes'}: {words}"
-        for words, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    error = f"no suitable node ({'; '.join(parts) or 'there are no nodes'})"
-    if task.status.error != error:
-        status = replace(task.status, error=error, timestamp=context.now)
-        draft.put(replace(task, status=status, updated_at=context.now))
+    if waiting:
+        Batch(draft, context).place(waiting)

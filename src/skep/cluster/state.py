@@ -1,44 +1,36 @@
 """The picture of the cluster in memory, and drafts of its future.
 
 A `State` is what the store holds at one revision. Decisions never touch it: they write into a
-`Draft`, whose changes are committed to the store and only then applied.
+`Draft`, whose changes are committed to the store and only then applied. A draft costs what is
+written into it, however large the state below is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from skep.cluster.change import KINDS, Change, kind_of
-from skep.cluster.index import Key, keys
+from skep.cluster.index import Index, Key, keys
+from skep.cluster.loads import EMPTY, Load, bearer, weighs_the_same
+from skep.cluster.numbers import NONE, Numbers, Pool, held, holds_the_same
 from skep.cluster.view import View
-from skep.model.cluster import Cluster, Network, Node, Record, Service, Task
+from skep.model.cluster import Record, Task
 
 R = TypeVar("R", bound=Record)
 
 
-class _Index:
-    """Ids by key. Dictionaries stand in for sets: they keep an order that does not vary."""
+class Edit(msgspec.Struct, frozen=True):
+    """What an object was, and what it is now; None where it is not."""
 
-    def __init__(self) -> None:
-        self._ids: dict[Key, dict[str, None]] = {}
-
-    def get(self, key: Key) -> Iterable[str]:
-        return self._ids.get(key, ())
-
-    def add(self, record: Record) -> None:
-        for key in keys(record):
-            self._ids.setdefault(key, {})[record.id] = None
-
-    def discard(self, record: Record) -> None:
-        for key in keys(record):
-            ids = self._ids.get(key, {})
-            ids.pop(record.id, None)
-            if not ids:
-                self._ids.pop(key, None)
+    kind: str
+    id: str
+    old: Record | None
+    new: Record | None
 
 
 class State(View):
@@ -51,7 +43,9 @@ class State(View):
     def _clear(self) -> None:
         self._records: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
         self._views = {kind: MappingProxyType(records) for kind, records in self._records.items()}
-        self._index = _Index()
+        self._index = Index()
+        self._numbers: dict[Pool, Numbers] = {}
+        self._loads: dict[str, Load] = {}
 
     def load(self, records: Iterable[Record], revision: int) -> None:
         """Become the picture of a whole snapshot; the records carry their versions."""
@@ -68,40 +62,47 @@ class State(View):
             self._set(change.kind, change.id, record)
         self.revision = revision
 
-    def _set(self, kind: str, id: str, record: Record | None) -> None:
-        old = self._records[kind].pop(id, None)
-        if old is not None:
-            self._index.discard(old)
-        if record is not None:
-            self._records[kind][id] = record
-            self._index.add(record)
+    def _set(self, kind: str, id: str, new: Record | None) -> None:
+        old = self._records[kind].get(id)
+        if new is None:
+            self._records[kind].pop(id, None)
+        else:
+            self._records[kind][id] = new
+        before = tuple(keys(old)) if old else ()
+        after = tuple(keys(new)) if new else ()
+        if before != after:
+            self._index.discard(id, before)
+            self._index.add(id, after)
+        if old is None or new is None or not holds_the_same(old, new):
+            self._hold(old, new)
+        self._carry(old, new)
 
-    def records(self, kind: str) -> Mapping[str, Record]:
-        """All objects of a kind by id."""
+    def _hold(self, old: Record | None, new: Record | None) -> None:
+        for pool, number in held(old) if old else ():
+            self._numbers[pool].discard(number)
+        for pool, number in held(new) if new else ():
+            self._numbers.setdefault(pool, Numbers()).add(number)
+
+    def _carry(self, old: Record | None, new: Record | None) -> None:
+        before, after = bearer(old), bearer(new)
+        if before and after and weighs_the_same(cast("Task", old), cast("Task", new)):
+            return
+        if before:
+            self._loads[before].remove(cast("Task", old))
+        if after:
+            self._loads.setdefault(after, Load()).add(cast("Task", new))
+
+    def records(self, kind: str) -> Mapping[str, Any]:  # noqa: D102 - as in `View`
         return self._views[kind]
-
-    @property
-    def cluster(self) -> Cluster | None:  # noqa: D102 - as in `View`
-        return cast("Cluster | None", next(iter(self._records["cluster"].values()), None))
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:  # noqa: D102
-        return cast("Mapping[str, Node]", self._views["nodes"])
-
-    @property
-    def networks(self) -> Mapping[str, Network]:  # noqa: D102
-        return cast("Mapping[str, Network]", self._views["networks"])
-
-    @property
-    def services(self) -> Mapping[str, Service]:  # noqa: D102
-        return cast("Mapping[str, Service]", self._views["services"])
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:  # noqa: D102
-        return cast("Mapping[str, Task]", self._views["tasks"])
 
     def ids(self, key: Key) -> Iterable[str]:  # noqa: D102
         return self._index.get(key)
+
+    def numbers(self, pool: Pool) -> Numbers:  # noqa: D102
+        return self._numbers.get(pool, NONE)
+
+    def load_of(self, node_id: str) -> Load:  # noqa: D102
+        return self._loads.get(node_id, EMPTY)
 
 
 class _Layer(Mapping[str, R]):
@@ -119,19 +120,37 @@ class _Layer(Mapping[str, R]):
             raise KeyError(id)
         return record
 
+    def get(self, id: str, default: Any = None) -> Any:
+        if id not in self._over:
+            return self._below.get(id, default)
+        record = self._over[id]
+        return default if record is None else record
+
+    def __contains__(self, id: Any) -> bool:
+        return self._over[id] is not None if id in self._over else id in self._below
+
     def __iter__(self) -> Iterator[str]:
+        if not self._over:
+            yield from self._below
+            return
         yield from (id for id in self._below if id not in self._over)
         yield from (id for id, record in self._over.items() if record is not None)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        number = len(self._below)
+        for id, record in self._over.items():
+            number += (record is not None) - (id in self._below)
+        return number
+
+    def values(self) -> ValuesView[R]:
+        return super().values() if self._over else self._below.values()
 
 
 class Draft(View):
     """A state's possible future: what a decision puts and deletes, over the state as it is.
 
-    ``edits`` counts the edits that made a difference. Short-lived: made, filled and committed
-    before the state below changes.
+    ``history`` tells all edits that made a difference, in order. Short-lived: made, filled and
+    committed before the state below changes.
     """
 
     def __init__(self, state: State) -> None:
@@ -141,8 +160,15 @@ class Draft(View):
             kind: _Layer(state.records(kind), self._over[kind]) for kind in KINDS
         }
         self._touched: set[str] = set()
-        self._index = _Index()
-        self.edits = 0
+        self._index = Index()
+        self._numbers: dict[Pool, Numbers] = {}
+        self._loads: dict[str, Load] = {}
+        self.history: list[Edit] = []
+
+    @property
+    def edits(self) -> int:
+        """How many edits made a difference."""
+        return len(self.history)
 
     def put(self, record: Record) -> None:
         """Set an object, new or changed."""
@@ -164,41 +190,64 @@ class Draft(View):
                     found.append(Change(kind, id, record, old.version if old else 0))
         return tuple(found)
 
-    def _edit(self, kind: str, id: str, record: Record | None) -> None:
+    def _edit(self, kind: str, id: str, new: Record | None) -> None:
         old: Record | None = self._layers[kind].get(id)
-        if record == old:
+        if new == old:
             return
-        if id in self._touched and old is not None:
-            self._index.discard(old)
-        self._over[kind][id] = record
-        self._touched.add(id)
-        if record is not None:
-            self._index.add(record)
-        self.edits += 1
+        before = tuple(keys(old)) if old else ()
+        after = tuple(keys(new)) if new else ()
+        if id not in self._touched:
+            # From now on this layer's index speaks for the object.
+            self._touched.add(id)
+            self._index.add(id, after)
+        elif before != after:
+            self._index.discard(id, before)
+            self._index.add(id, after)
+        self._over[kind][id] = new
+        if old is None or new is None or not holds_the_same(old, new):
+            for pool, number in held(old) if old else ():
+                self._own_numbers(pool).discard(number)
+            for pool, number in held(new) if new else ():
+                self._own_numbers(pool).add(number)
+        self._carry(old, new)
+        self.history.append(Edit(kind, id, old, new))
 
-    @property
-    def cluster(self) -> Cluster | None:  # noqa: D102 - as in `View`
-        return next(iter(self._layers["cluster"].values()), None)
+    def _carry(self, old: Record | None, new: Record | None) -> None:
+        before, after = bearer(old), bearer(new)
+        if before and after and weighs_the_same(cast("Task", old), cast("Task", new)):
+            return
+        if before:
+            self._own_load(before).remove(cast("Task", old))
+        if after:
+            self._own_load(after).add(cast("Task", new))
 
-    @property
-    def nodes(self) -> Mapping[str, Node]:  # noqa: D102
-        return self._layers["nodes"]
+    def _own_numbers(self, pool: Pool) -> Numbers:
+        own = self._numbers.get(pool)
+        if own is None:
+            own = self._numbers[pool] = self._state.numbers(pool).copy()
+        return own
 
-    @property
-    def networks(self) -> Mapping[str, Network]:  # noqa: D102
-        return self._layers["networks"]
+    def _own_load(self, node_id: str) -> Load:
+        own = self._loads.get(node_id)
+        if own is None:
+            own = self._loads[node_id] = self._state.load_of(node_id).copy()
+        return own
 
-    @property
-    def services(self) -> Mapping[str, Service]:  # noqa: D102
-        return self._layers["services"]
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:  # noqa: D102
-        return self._layers["tasks"]
+    def records(self, kind: str) -> Mapping[str, Any]:  # noqa: D102 - as in `View`
+        return self._layers[kind]
 
     def ids(self, key: Key) -> Iterator[str]:  # noqa: D102
-        yield from (id for id in self._state.ids(key) if id not in self._touched)
+        below, touched = self._state.ids(key), self._touched
+        yield from (id for id in below if id not in touched)
         yield from self._index.get(key)
 
+    def numbers(self, pool: Pool) -> Numbers:  # noqa: D102
+        own = self._numbers.get(pool)
+        return self._state.numbers(pool) if own is None else own
 
-__all__ = ["Change", "Draft", "State"]
+    def load_of(self, node_id: str) -> Load:  # noqa: D102
+        own = self._loads.get(node_id)
+        return self._state.load_of(node_id) if own is None else own
+
+
+__all__ = ["Change", "Draft", "Edit", "State"]

@@ -6,6 +6,7 @@ Addresses are counted as integers here; ``ipaddress`` objects are too slow to wa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from skep.cluster.view import View
@@ -107,13 +108,19 @@ def _with_gateway(config: IpamConfig, subnet: IPv4Network) -> IpamConfig:
 
 def endpoint_range(config: IpamConfig) -> range:
     """The addresses endpoints are given, as integers: the ip-range's, or the subnet's hosts."""
-    subnet = IPv4Network(config.subnet)
+    subnet = parsed(config.subnet)
     first, last = int(subnet.network_address) + 1, int(subnet.broadcast_address) - 1
     if config.ip_range:
-        inner = IPv4Network(config.ip_range)
+        inner = parsed(config.ip_range)
         first = max(first, int(inner.network_address))
         last = min(last, int(inner.broadcast_address))
     return range(first, last + 1)
+
+
+@lru_cache(maxsize=4096)
+def parsed(subnet: str) -> IPv4Network:
+    """A stored subnet. The same few are asked for with every address."""
+    return IPv4Network(subnet)
 
 
 def reserved(config: IpamConfig) -> frozenset[int]:
@@ -125,7 +132,7 @@ def reserved(config: IpamConfig) -> frozenset[int]:
 def taken_subnets(view: View) -> list[tuple[IPv4Network, str]]:
     """The subnets of all swarm networks, each with its network's name."""
     return [
-        (IPv4Network(subnet.config.subnet), network.spec.name)
+        (parsed(subnet.config.subnet), network.spec.name)
         for network in view.networks.values()
         for subnet in network.subnets
     ]

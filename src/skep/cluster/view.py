@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from skep.cluster.index import INGRESS, Key
-from skep.model.cluster import Cluster, Network, Node, Record, Service, Task
+from skep.cluster.index import INGRESS_NETWORK, Key
+from skep.cluster.loads import Load
+from skep.cluster.numbers import INGRESS, Numbers, Pool, addresses_of, number_of
+from skep.model.cluster import Cluster, Config, Network, Node, Record, Secret, Service, Task
 from skep.model.errors import Invalid, Missing
 
 R = TypeVar("R", bound=Record)
@@ -16,34 +18,56 @@ R = TypeVar("R", bound=Record)
 class View(ABC):
     """All objects of the cluster, by id and by index."""
 
-    @property
     @abstractmethod
-    def cluster(self) -> Cluster | None:
-        """The swarm's own record, None before it is made."""
-
-    @property
-    @abstractmethod
-    def nodes(self) -> Mapping[str, Node]:
-        """All nodes by id."""
-
-    @property
-    @abstractmethod
-    def networks(self) -> Mapping[str, Network]:
-        """All swarm networks by id."""
-
-    @property
-    @abstractmethod
-    def services(self) -> Mapping[str, Service]:
-        """All services by id."""
-
-    @property
-    @abstractmethod
-    def tasks(self) -> Mapping[str, Task]:
-        """All tasks by id, those of history and hand-started attachments included."""
+    def records(self, kind: str) -> Mapping[str, Any]:
+        """All objects of a kind by id."""
 
     @abstractmethod
     def ids(self, key: Key) -> Iterable[str]:
         """The ids of the objects under an index key (see `skep.cluster.index`)."""
+
+    @abstractmethod
+    def numbers(self, pool: Pool) -> Numbers:
+        """The numbers taken from a pool (see `skep.cluster.numbers`). Not to be changed."""
+
+    @abstractmethod
+    def load_of(self, node_id: str) -> Load:
+        """What a node carries. Not to be changed."""
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The swarm's own record, None before it is made."""
+        return next(iter(self.records("cluster").values()), None)
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """All nodes by id."""
+        return self.records("nodes")
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """All swarm networks by id."""
+        return self.records("networks")
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """All services by id."""
+        return self.records("services")
+
+    @property
+    def secrets(self) -> Mapping[str, Secret]:
+        """All secrets by id."""
+        return self.records("secrets")
+
+    @property
+    def configs(self) -> Mapping[str, Config]:
+        """All configs by id."""
+        return self.records("configs")
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """All tasks by id, those of history and hand-started attachments included."""
+        return self.records("tasks")
 
     def tasks_of_service(self, service_id: str) -> list[Task]:
         """All tasks of a service, dead ones too."""
@@ -69,20 +93,33 @@ class View(ABC):
         """The swarm network of that name."""
         return next((self.networks[id] for id in self.ids(("networks", "name", name))), None)
 
+    def secret_named(self, name: str) -> Secret | None:
+        """The secret of that name."""
+        return next((self.secrets[id] for id in self.ids(("secrets", "name", name))), None)
+
+    def config_named(self, name: str) -> Config | None:
+        """The config of that name."""
+        return next((self.configs[id] for id in self.ids(("configs", "name", name))), None)
+
     @property
     def ingress(self) -> Network | None:
         """The routing mesh's network."""
-        return next((self.networks[id] for id in self.ids((INGRESS,))), None)
+        return next((self.networks[id] for id in self.ids(INGRESS_NETWORK)), None)
 
     @property
     def ingress_id(self) -> str:
         """The routing mesh's network's id, "" if there is none."""
-        return next(iter(self.ids((INGRESS,))), "")
+        return next(iter(self.ids(INGRESS_NETWORK)), "")
+
+    def addresses(self, network: Network) -> tuple[Numbers, ...]:
+        """The addresses that tasks, VIPs and nodes hold on a network."""
+        own = self.numbers(addresses_of(network.id))
+        return (own, self.numbers(addresses_of(INGRESS))) if network.spec.ingress else (own,)
 
     def in_use(self, network: Network, address: str) -> bool:
-        """Whether a task, a VIP or a node holds the address (no prefix) on a network."""
-        places = [network.id, INGRESS] if network.spec.ingress else [network.id]
-        return any(any(True for _ in self.ids(("address", place, address))) for place in places)
+        """Whether a task, a VIP or a node holds the address on a network."""
+        number = number_of(address)
+        return any(number in taken for taken in self.addresses(network))
 
     def find_node(self, reference: str) -> Node:
         """By full id, host name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""
@@ -98,6 +135,16 @@ class View(ABC):
         """By full id, name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""
         named = [self.services[id] for id in self.ids(("services", "name", reference))]
         return _find("service", self.services, reference, named)
+
+    def find_secret(self, reference: str) -> Secret:
+        """By full id, name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""
+        named = [self.secrets[id] for id in self.ids(("secrets", "name", reference))]
+        return _find("secret", self.secrets, reference, named)
+
+    def find_config(self, reference: str) -> Config:
+        """By full id, name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""
+        named = [self.configs[id] for id in self.ids(("configs", "name", reference))]
+        return _find("config", self.configs, reference, named)
 
     def find_task(self, reference: str) -> Task:
         """By full id, name, or unique id prefix. Raises `Missing`, `Invalid` (ambiguous)."""

@@ -18,7 +18,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerNode(Entry, frozen=True):
-    """Another host, or this one: its name, addresses, and its ingress_sbox's ingress address."""
+    """Another host, or this one: its name, addresses, labels, and its ingress_sbox's ingress
+    address."""
 
     id: str
     hostname: str
@@ -26,6 +27,7 @@ class PeerNode(Entry, frozen=True):
     vtep: str
     ingress_address: str
     manager_address: str = ""
+    labels: dict[str, str] = {}
 
 
 class NetworkEndpoint(Entry, frozen=True):
@@ -33,6 +35,7 @@ class NetworkEndpoint(Entry, frozen=True):
 
     ``names`` are all it answers to (container or task name first). ``ready``: running and healthy,
     so it belongs into names and balancing; before that only neighbours and FDB know it.
+    ``stack`` is the stack that its service belongs to, "" for none.
     """
 
     task_id: str
@@ -42,12 +45,16 @@ class NetworkEndpoint(Entry, frozen=True):
     names: tuple[str, ...] = ()
     service_id: str = ""
     ready: bool = False
+    stack: str = ""
 
 
 class NetworkService(Entry, frozen=True):
     """A service on a network. ``vip`` is "" for DNS round robin, ``mark`` its firewall mark.
 
-    ``ports`` are those published in ingress mode, and only set on the ingress network.
+    ``ports`` are those published in ingress mode, and only set on the ingress network. ``stack``
+    is the stack that the service belongs to, "" for none. ``created_at`` (Unix seconds) decides who
+    has a name that several services claim. ``options`` are those of its labels that begin with
+    ``skep.`` (see `skep.model.options`).
     """
 
     id: str
@@ -56,6 +63,9 @@ class NetworkService(Entry, frozen=True):
     mark: int = 0
     aliases: tuple[str, ...] = ()
     ports: tuple[PortConfig, ...] = ()
+    stack: str = ""
+    created_at: float = 0.0
+    options: dict[str, str] = {}
 
 
 class NetworkAssignment(Entry, frozen=True):
@@ -81,13 +91,18 @@ class Payload(Entry, frozen=True):
 
 
 class Assignment(Entry, frozen=True):
-    """The whole of it. ``tasks`` are this host's own, service tasks and attachments alike."""
+    """The whole of it. ``tasks`` are this host's own, service tasks and attachments alike.
+
+    ``settled`` is the index up to which every connected host has applied what it was told; it is
+    only kept up to date for hosts that have a task to stop.
+    """
 
     index: int = 0
     node_id: str = ""
     cluster_id: str = ""
     data_path_port: int = 4789
     mesh_key: bytes = b""
+    settled: int = 0
     peers: dict[str, PeerNode] = {}
     networks: dict[str, NetworkAssignment] = {}
     tasks: dict[str, Task] = {}

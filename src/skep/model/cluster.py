@@ -15,6 +15,7 @@ import msgspec
 
 from skep.model.spec import (
     EndpointSpec,
+    GenericResource,
     IpamConfig,
     NetworkSpec,
     NodeSpec,
@@ -71,6 +72,7 @@ class NodeDescription(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform = Platform()
     nano_cpus: int = 0
     memory_bytes: int = 0
+    generic_resources: tuple[GenericResource, ...] = ()
     engine_version: str = ""
     engine_labels: dict[str, str] = {}
     images: tuple[str, ...] = ()
@@ -130,12 +132,17 @@ class ServiceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the last update goes. ``state`` is updating, paused, completed, rollback_started,
-    rollback_paused or rollback_completed."""
+    rollback_paused or rollback_completed.
+
+    Of the ``slots`` that had to be renewed when it began, ``failures`` got a task that ended early.
+    """
 
     state: str
     started_at: float = 0.0
     completed_at: float = 0.0
     message: str = ""
+    slots: int = 0
+    failures: int = 0
 
 
 class JobStatus(msgspec.Struct, frozen=True):
@@ -216,7 +223,14 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 class Task(Record, frozen=True):
     """One run of one container on one host, or (``container_name`` set, no service) the attachment
-    of a container that a user started by hand on a host to swarm networks."""
+    of a container that a user started by hand on a host to swarm networks.
+
+    A global service's task has its ``node_id`` from the start; any is only assigned once its state
+    says so. ``host_ports`` are the ports it publishes on its own host (mode host),
+    ``generic_resources`` those of its host that were set aside for it. ``replaces`` is the task
+    that it takes over from, ``running_since`` when a manager first heard of it running.
+    ``options`` are those of its service's labels that begin with ``skep.``.
+    """
 
     service_id: str = ""
     slot: int = 0
@@ -230,6 +244,19 @@ class Task(Record, frozen=True):
     status: TaskStatus = TaskStatus()
     attachments: tuple[Attachment, ...] = ()
     job_iteration: int = 0
+    host_ports: tuple[PortConfig, ...] = ()
+    generic_resources: tuple[GenericResource, ...] = ()
+    replaces: str = ""
+    running_since: float = 0.0
+    options: dict[str, str] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it should run; of a job, run to its end. If not, it should stop, or is history.
+
+        Its container is kept while it is wanted, even after a job's task has ended.
+        """
+        return self.desired_state < TaskState.SHUTDOWN
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.assignment import NetworkAssignment, PeerNode
+from skep.model.spec import PortConfig
 
 SHORT = 12
 """How many hex digits of a sandbox id name its namespace."""
@@ -33,7 +34,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     """A container's network namespace. ``gateway`` is the endpoint that carries the default route
-    (on docker_gwbridge or docker0), also listed in ``endpoints``; "" for none."""
+    (on docker_gwbridge or docker0), also listed in ``endpoints``; "" for none. ``ports`` are those
+    that this host alone publishes for it (mode host), ``options`` its service's."""
 
     id: str
     container_id: str = ""
@@ -41,6 +43,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     gateway: str = ""
+    ports: tuple[PortConfig, ...] = ()
+    options: dict[str, str] = {}
 
     @property
     def namespace(self) -> str:
@@ -102,7 +106,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A container that this host keeps a record of (all that were created through Skep).
 
     ``network_mode`` and ``networks`` are as the user asked; ``sandbox`` is None when it has none
-    (host network, another container's). ``task_id`` is set for tasks of services.
+    (host network, another container's). ``task_id`` is set for tasks of services. ``health`` is
+    starting, healthy or unhealthy while it runs with a health check, else "".
     """
 
     id: str
@@ -116,3 +121,4 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str = ""
     exposed_ports: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    health: str = ""

@@ -10,6 +10,7 @@ import msgspec
 
 from skep.model.assignment import AssignmentDelta
 from skep.model.cluster import Attachment, NodeDescription, TaskStatus
+from skep.model.inspection import Question
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -84,6 +85,11 @@ class Goodbye(Message, frozen=True):
     reason: str
 
 
+LOG_WINDOW = 256 << 10
+"""How much of one log may be under way: the weight of the pieces that the manager has not asked
+more for. A reader that stands still makes the agent wait, and costs no more memory than this."""
+
+
 class ReadLogs(Message, frozen=True):
     """Manager: send me the logs of a container of yours, as `LogPiece` with this serial.
 
@@ -97,13 +103,26 @@ class ReadLogs(Message, frozen=True):
 
 class LogPiece(Message, frozen=True):
     """Agent: a piece of a log, framed as the engine frames it; the last one has ``end`` set, and
-    ``refusal`` if it could not be read. ``tty`` tells that it is not framed."""
+    ``refusal`` and its ``status`` if it could not be read. ``tty`` tells that it is not framed."""
 
     serial: int
     data: bytes = b""
     tty: bool = False
     end: bool = False
     refusal: str = ""
+    status: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What it takes of `LOG_WINDOW`: its bytes, and something for being a message."""
+        return len(self.data) + 512
+
+
+class MoreLogs(Message, frozen=True):
+    """Manager: pieces of this log that weigh so much have been read: send as much again."""
+
+    serial: int
+    weight: int
 
 
 class StopLogs(Message, frozen=True):
@@ -112,5 +131,22 @@ class StopLogs(Message, frozen=True):
     serial: int
 
 
-FromAgent = Hello | Status | Beat | Attach | Detach | Resync | LogPiece | Goodbye
-FromManager = Assign | Attached | ReadLogs | StopLogs | Goodbye
+class ReadState(Message, frozen=True):
+    """Manager: tell me this of yourself, as `StateAnswer` with this serial."""
+
+    serial: int
+    what: Question
+
+
+class StateAnswer(Message, frozen=True):
+    """Agent: a piece of an answer (msgpack, compressed by zlib); the last one has ``end`` set, and
+    ``refusal`` if there is none. An empty first piece says that listening has begun."""
+
+    serial: int
+    data: bytes = b""
+    end: bool = False
+    refusal: str = ""
+
+
+FromAgent = Hello | Status | Beat | Attach | Detach | Resync | LogPiece | StateAnswer | Goodbye
+FromManager = Assign | Attached | ReadLogs | MoreLogs | StopLogs | ReadState | Goodbye

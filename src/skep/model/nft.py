@@ -38,14 +38,25 @@ class Fib(msgspec.Struct, frozen=True, tag=True):
 
 
 class Numgen(msgspec.Struct, frozen=True, tag=True):
-    """``numgen inc mod MODULUS``: the next number of a counter, round robin."""
+    """``numgen MODE mod MODULUS``: the next number of a counter (inc), or a random one."""
 
     modulus: int
+    mode: str = "inc"
 
 
-Key = Meta | Ct | Payload | Fib | Numgen
+class Jhash(msgspec.Struct, frozen=True, tag=True):
+    """``jhash KEY mod MODULUS seed SEED``: a number that follows from ``key``, the same on every
+    host. The seed must not be 0, which stands for one of the kernel's choice."""
+
+    key: Payload
+    modulus: int
+    seed: int
+
+
+Key = Meta | Ct | Payload | Fib | Numgen | Jhash
 Atom = str | int
-"""A literal: an address, a prefix ("10.0.0.0/8"), a port, a mark, a name."""
+"""A literal: an address, a prefix ("10.0.0.0/8"), a port, a mark, a name; ``goto CHAIN`` as the
+data of a map of verdicts."""
 
 
 class Lookup(msgspec.Struct, frozen=True, tag=True):
@@ -80,13 +91,14 @@ class SetMark(msgspec.Struct, frozen=True, tag=True):
 
 
 class Dnat(msgspec.Struct, frozen=True, tag=True):
-    """``dnat ip to …``: a literal address (and port, 0 for unchanged) or a map look-up.
+    """``dnat ip to …``: a literal address or a map look-up, and a port (0 for unchanged) or a
+    look-up of its own.
 
     A look-up in a map whose data has two parts (address . port) sets both.
     """
 
     to: str | Lookup
-    port: int = 0
+    port: int | Lookup = 0
 
 
 class Redirect(msgspec.Struct, frozen=True, tag=True):
@@ -116,13 +128,23 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
     chain: str = ""
 
 
+class Vmap(msgspec.Struct, frozen=True, tag=True):
+    """``KEY [. KEY …] vmap @MAP``: go on in the chain that a map of verdicts names, if it has the
+    key; what is met there is the end of this chain."""
+
+    keys: tuple[Key, ...]
+    map: str
+
+
 class Foreign(msgspec.Struct, frozen=True, tag=True):
     """Something observed that Skep would never write. ``text`` is libnftables' JSON for it."""
 
     text: str
 
 
-Statement = Match | SetMark | Dnat | Redirect | Masquerade | Counter | Reject | Verdict | Foreign
+Statement = (
+    Match | SetMark | Dnat | Redirect | Masquerade | Counter | Reject | Verdict | Vmap | Foreign
+)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -152,14 +174,16 @@ class Set(msgspec.Struct, frozen=True):
     """A named set, or a map if ``data`` is not empty.
 
     ``key`` and ``data`` are the parts' types in nft's words (``ipv4_addr``, ``inet_service``,
-    ``inet_proto``, ``mark``, ``ether_addr``, ``integer``). ``elements`` holds one tuple of atoms
-    each: the key's parts, then the data's parts.
+    ``inet_proto``, ``mark``, ``ether_addr``, ``integer``; ``verdict`` as data). ``elements`` holds
+    one tuple of atoms each: the key's parts, then the data's parts. Only a set with ``interval``
+    holds prefixes, which must not overlap.
     """
 
     name: str
     key: tuple[str, ...]
     elements: frozenset[tuple[Atom, ...]]
     data: tuple[str, ...] = ()
+    interval: bool = False
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.netstate import Address, Fdb, Link, Neighbour, PolicyRule, Route
-from skep.model.nft import Atom, Table
+from skep.model.nft import Atom, Chain, Table
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +128,8 @@ class DelTable(Op, frozen=True):
 class SetElements(Op, frozen=True):
     """Add and remove elements of one named set or map; the rest of the table is untouched.
 
-    All `SetElements` of one table in one call of ``apply`` are one transaction.
+    All `SetElements`, `AddChain` and `DelChain` of one table in one call of ``apply`` are one
+    transaction.
     """
 
     family: str
@@ -136,6 +137,30 @@ class SetElements(Op, frozen=True):
     set: str
     remove: frozenset[tuple[Atom, ...]]
     add: frozenset[tuple[Atom, ...]]
+
+
+class AddChain(Op, frozen=True):
+    """Add a chain that is no base chain, with its rules; the rest of the table is untouched."""
+
+    family: str
+    table: str
+    chain: Chain
+
+
+class DelChain(Op, frozen=True):
+    """Remove a chain that is no base chain, which no element leads to any more."""
+
+    family: str
+    table: str
+    name: str
+
+
+class CutFlows(Op, frozen=True):
+    """Forget the tracked flows that were sent on to ``address`` (an IPv4 address; and ``port``,
+    unless 0), those of TCP excepted: what follows of them is a new flow, balanced anew."""
+
+    address: str
+    port: int = 0
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from skep.cluster import rpc
 from skep.cluster.allocate import exhausted, take_address
 from skep.cluster.context import Context
-from skep.cluster.lives import is_dead
+from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.state import Draft
 from skep.model.cluster import Node, NodeDescription, Task, TaskState, TaskStatus
 from skep.model.errors import Clash, Invalid, OutOfSequence, Unavailable, Unsupported
@@ -104,7 +104,12 @@ def _refuse_role(draft: Draft, node: Node, spec: NodeSpec) -> None:
     managers = [other for other in draft.nodes.values() if other.spec.role == "manager"]
     if managers == [node]:
         raise rpc.precondition("attempting to demote the last manager of the swarm")
-    raise Unsupported("promoting and demoting nodes is not supported yet")
+    names = ", ".join(sorted(other.description.hostname for other in managers))
+    raise Unsupported(
+        "a second manager needs a store that several managers share, which this version of Skep "
+        f"does not have: node {node.description.hostname} stays a {node.spec.role}, "
+        f"and {names} the swarm's manager"
+    )
 
 
 def remove_node(draft: Draft, context: Context, reference: str, *, force: bool = False) -> None:
@@ -121,7 +126,7 @@ def remove_node(draft: Draft, context: Context, reference: str, *, force: bool =
     if node.state == "ready" and not force:
         raise rpc.precondition(f"node {node.id} is not down and can't be removed")
     for task in draft.tasks_of_node(node.id):
-        if not task.service_id:
+        if not task.service_id or not is_placed(task):
             draft.delete(task)
         elif not is_dead(task):
             draft.put(_lost(context, task))

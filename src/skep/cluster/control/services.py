@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec.structs import replace
 
 from skep.cluster import rpc
+from skep.cluster.conflicts import port_conflict
 from skep.cluster.context import Context
 from skep.cluster.control.rules import check_service
+from skep.cluster.control.secrets import check_references
 from skep.cluster.lives import stop
-from skep.cluster.needs import endpoint_of, publishes_ingress, task_networks
+from skep.cluster.modes import completed, is_job, job_status, mode_of
+from skep.cluster.needs import host_ports, publishes_ingress, task_networks
+from skep.cluster.rollout import MANUAL_ROLLBACK, ROLLING_BACK
 from skep.cluster.state import Draft
 from skep.cluster.view import View
-from skep.model.cluster import Service, TaskState
+from skep.model.cluster import JobStatus, Service, TaskState, UpdateStatus
 from skep.model.errors import Forbidden, Invalid, Missing, OutOfSequence, Unsupported
-from skep.model.spec import EndpointSpec, NetworkAttachmentConfig, PortConfig, ServiceSpec
+from skep.model.spec import EndpointSpec, NetworkAttachmentConfig, ServiceSpec
 
 LOCAL = ("bridge", "docker_gwbridge")
 NODE_NETWORKS = ("host", "none")
@@ -35,8 +37,16 @@ def create_service(draft: Draft, context: Context, spec: ServiceSpec) -> str:
         raise rpc.exists(
             f"name conflicts with an existing object: service {spec.name} already exists"
         )
+    job = JobStatus(last_execution=context.now) if is_job(spec) else None
     draft.put(
-        Service(id=id, created_at=context.now, updated_at=context.now, spec=spec, spec_version=1)
+        Service(
+            id=id,
+            created_at=context.now,
+            updated_at=context.now,
+            spec=spec,
+            spec_version=1,
+            job=job,
+        )
     )
     return id
 
@@ -44,21 +54,25 @@ def create_service(draft: Draft, context: Context, spec: ServiceSpec) -> str:
 def update_service(
     draft: Draft, context: Context, reference: str, version: int, spec: ServiceSpec
 ) -> None:
-    """Change a service's spec; the old one is kept as its previous.
+    """Change a service's spec; the old one is kept as its previous. A job runs anew.
 
-    Raises what `create_service` raises, `OutOfSequence`, and `Unsupported` for another name.
+    A paused update goes on. Raises what `create_service` raises, `OutOfSequence`, and `Unsupported`
+    for another name or mode.
     """
     service = draft.find_service(reference)
     spec = _checked(draft, spec, but=service.id)
+    if mode_of(spec) != mode_of(service.spec):
+        raise rpc.unimplemented("service mode change is not allowed")
     if spec.name != service.spec.name:
         raise rpc.unimplemented("renaming services is not supported")
     if service.version != version:
         raise OutOfSequence
-    _renew(draft, context, service, spec)
+    draft.put(_renewed(draft, context, service, spec))
 
 
 def rollback_service(draft: Draft, context: Context, reference: str, version: int) -> None:
-    """Go back to the service's previous spec; doing it twice changes nothing.
+    """Go back to the service's previous spec, as its roll-back config says; again, and all is as
+    it was.
 
     Raises `Missing`, `Invalid` (no previous spec), `OutOfSequence`, and what `create_service`
     raises if the previous spec cannot be met any more.
@@ -66,24 +80,35 @@ def rollback_service(draft: Draft, context: Context, reference: str, version: in
     service = draft.find_service(reference)
     if service.previous_spec is None:
         raise rpc.precondition(f"service {service.id} does not have a previous spec")
-    update_service(draft, context, service.id, version, service.previous_spec)
+    spec = _checked(draft, service.previous_spec, but=service.id)
+    if service.version != version:
+        raise OutOfSequence
+    status = UpdateStatus(state=ROLLING_BACK, started_at=context.now, message=MANUAL_ROLLBACK)
+    draft.put(replace(_renewed(draft, context, service, spec), update_status=status))
 
 
-def _renew(draft: Draft, context: Context, service: Service, spec: ServiceSpec) -> None:
-    """Only what its tasks are made from makes a new version of them; scaling does not."""
-    old = service.spec
-    ingress = draft.ingress_id
-    same_tasks = spec.task_template == old.task_template and task_networks(
-        spec, ingress
-    ) == task_networks(old, ingress)
-    draft.put(
-        replace(
-            service,
-            spec=spec,
-            previous_spec=old,
-            spec_version=service.spec_version + (0 if same_tasks else 1),
-            updated_at=context.now,
-        )
+def _renewed(draft: Draft, context: Context, service: Service, spec: ServiceSpec) -> Service:
+    """The service with another spec, and how its last update went forgotten.
+
+    Only what its tasks are made from makes a new version of them; scaling does not.
+    """
+    old, ingress = service.spec, draft.ingress_id
+    same_tasks = (
+        spec.task_template == old.task_template
+        and task_networks(spec, ingress) == task_networks(old, ingress)
+        and host_ports(spec) == host_ports(old)
+    )
+    job = None
+    if is_job(spec):
+        job = JobStatus(job_status(service).iteration + 1, last_execution=context.now)
+    return replace(
+        service,
+        spec=spec,
+        previous_spec=old,
+        spec_version=service.spec_version + (0 if same_tasks else 1),
+        update_status=None,
+        job=job,
+        updated_at=context.now,
     )
 
 
@@ -103,15 +128,30 @@ def _checked(draft: Draft, spec: ServiceSpec, *, but: str) -> ServiceSpec:
     spec = _normal(spec)
     check_service(spec)
     spec = _resolved(draft, spec)
-    _check_ports(draft, spec, but)
+    conflict = port_conflict(draft, spec, but=but)
+    if conflict:
+        raise rpc.invalid(conflict)
+    _check_references(draft, spec)
     if publishes_ingress(spec) and draft.ingress is None:
         raise rpc.precondition("service needs ingress network, but no ingress network is present")
     return spec
 
 
+def _check_references(draft: Draft, spec: ServiceSpec) -> None:
+    container = spec.task_template.container_spec
+    if container is not None:
+        check_references(
+            draft,
+            {secret.secret_id: secret.secret_name for secret in container.secrets},
+            {config.config_id: config.config_name for config in container.configs},
+        )
+
+
 def _normal(spec: ServiceSpec) -> ServiceSpec:
-    """Empty words of the endpoint's spec replaced by what they stand for."""
-    endpoint = spec.endpoint_spec
+    """Empty words of the endpoint's spec, and open numbers of a job, replaced by what they mean."""
+    job, endpoint = spec.mode.replicated_job, spec.endpoint_spec
+    if job is not None:
+        spec = replace(spec, mode=replace(spec.mode, replicated_job=completed(job)))
     if endpoint is None:
         return spec
     ports = tuple(
@@ -161,28 +201,3 @@ def _target(view: View, config: NetworkAttachmentConfig) -> str:
             f'Service cannot be explicitly attached to the ingress network "{network.spec.name}"'
         )
     return network.id
-
-
-def _check_ports(view: View, spec: ServiceSpec, but: str) -> None:
-    wanted = {
-        (port.protocol, port.published_port)
-        for port in endpoint_of(spec).ports
-        if port.published_port
-    }
-    if not wanted:
-        return
-    for service in view.services.values():
-        if service.id == but:
-            continue
-        for port in _published(service):
-            if port.published_port and (port.protocol, port.published_port) in wanted:
-                raise rpc.invalid(
-                    f"port '{port.published_port}' is already in use by service "
-                    f"'{service.spec.name}' ({service.id}) as an ingress port"
-                )
-
-
-def _published(service: Service) -> Iterator[PortConfig]:
-    yield from endpoint_of(service.spec).ports
-    if service.endpoint:
-        yield from service.endpoint.ports

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from skep.cluster.context import Context
-from skep.cluster.lives import is_dead
+from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.state import Draft
 from skep.model.cluster import Task, TaskState, TaskStatus
 
@@ -29,12 +29,15 @@ def update_status(
             continue
         if not status.container_id:
             status = replace(status, container_id=task.status.container_id)  # noqa: PLW2901
-        draft.put(replace(task, status=status, updated_at=context.now))
+        since = task.running_since
+        if status.state == TaskState.RUNNING and not since:
+            since = context.now
+        draft.put(replace(task, status=status, running_since=since, updated_at=context.now))
 
 
 def _is_news(task: Task, status: TaskStatus) -> bool:
     known = task.status
-    if status.state not in OBSERVABLE or is_dead(task):
+    if status.state not in OBSERVABLE or is_dead(task) or not is_placed(task):
         return False
     if status.state == known.state:
         return status.timestamp > known.timestamp

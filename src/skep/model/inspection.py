@@ -1,0 +1,289 @@
+"""What a host says of itself when it is looked into: what `skep trace` and `skep doctor` judge.
+
+An inquiry is asked of a host's agent, and has one kind of answer each. Instants are Unix seconds,
+durations and delays seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from skep.model.host import HostView
+from skep.model.netstate import HostState
+from skep.model.nft import Table
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what is told."""
+
+
+# --- facts of the kernel that no plan is made of
+
+
+class RuleCount(Fact, frozen=True):
+    """A rule as the kernel numbers and counts it. ``number`` is its place in its chain, from 0;
+    ``packets`` and ``bytes`` are -1 for a rule without a counter."""
+
+    family: str
+    table: str
+    chain: str
+    number: int
+    handle: int
+    packets: int = -1
+    bytes: int = -1
+
+
+class Listener(Fact, frozen=True):
+    """A socket that waits: ``address`` is "0.0.0.0" for any; ``peer`` is set on UDP sockets that
+    are connected, and so take packets of that address alone."""
+
+    protocol: str
+    address: str
+    port: int
+    peer: str = ""
+
+
+class Inside(Fact, frozen=True):
+    """Of one namespace: all rules' handles and counters, tables that are not ours, listeners."""
+
+    rules: tuple[RuleCount, ...] = ()
+    foreign: tuple[Table, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+
+
+class Device(Fact, frozen=True):
+    """A link of the host's own namespace, whoever made it. ``carrier``: its cable is in."""
+
+    name: str
+    index: int
+    mtu: int
+    up: bool
+    carrier: bool
+    addresses: tuple[str, ...] = ()
+
+
+class HostRoute(Fact, frozen=True):
+    """A route of the host's main table: ``destination`` in CIDR ("0.0.0.0/0" is the default)."""
+
+    destination: str
+    link: str
+    via: str = ""
+
+
+# --- facts of the host
+
+
+class PeerSight(Fact, frozen=True):
+    """What the mesh knows of a peer. ``loss`` is a share of the last ``probes``; those that fill
+    the underlay's MTU (``large_size``) are counted apart."""
+
+    address: str
+    seen_at: float = 0.0
+    rtt: float = 0.0
+    loss: float = 0.0
+    probes: int = 0
+    large_loss: float = 0.0
+    large_probes: int = 0
+    large_size: int = 0
+
+
+class TunnelCheck(Fact, frozen=True):
+    """Echo requests sent through the ingress network's tunnel to another host's ingress sandbox.
+
+    ``small`` and ``large`` are round trips, 0.0 if none came back; ``tcp`` is "" if a connection
+    was answered (be it refused), else what happened.
+    """
+
+    node_id: str
+    small: float = 0.0
+    large: float = 0.0
+    large_size: int = 0
+    tcp: str = ""
+
+
+class ManagerCheck(Fact, frozen=True):
+    """An attempt to reach a manager's TCP port: "" or why it failed."""
+
+    node_id: str
+    address: str
+    why: str = ""
+
+
+class NameAnswer(Fact, frozen=True):
+    """A question put to skep-dns from inside ``namespace``. ``expected`` is what the host was told
+    to answer (None: nothing of that name), ``answered`` what came. ``code`` is DNS's, "" if no
+    answer came, of which ``error`` then tells."""
+
+    namespace: str
+    name: str
+    expected: tuple[str, ...] | None = None
+    answered: tuple[str, ...] = ()
+    code: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Certificate(Fact, frozen=True):
+    """Whose certificate, and from when to when it is good."""
+
+    subject: str
+    begins_at: float
+    ends_at: float
+
+
+class Disk(Fact, frozen=True):
+    """The file system that a directory is on: bytes and inodes (0: it has no such limit)."""
+
+    path: str
+    total: int
+    free: int
+    inodes: int = 0
+    inodes_free: int = 0
+
+
+class StoreCheck(Fact, frozen=True):
+    """The cluster's store: its file, its size, how long a read took, or why it failed."""
+
+    path: str
+    size: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+class RefusedOp(Fact, frozen=True):
+    """An operation that the kernel refused: in which namespace, what, why."""
+
+    namespace: str
+    what: str
+    why: str
+
+
+class Inspection(Fact, frozen=True):
+    """One host. ``begun_at`` and ``done_at`` are by its own clock. ``failures`` are what the kernel
+    refused when skepd last tried, ``sweep`` is how often it looks at everything.
+
+    From ``features`` on, only a deep inspection fills in: a feature's name maps to "" or to why it
+    does not work.
+    """
+
+    node_id: str
+    hostname: str
+    begun_at: float
+    done_at: float
+    view: HostView
+    state: HostState
+    insides: dict[str, Inside] = {}
+    devices: tuple[Device, ...] = ()
+    routes: tuple[HostRoute, ...] = ()
+    mesh: dict[str, PeerSight] = {}
+    repairs: int = 0
+    failures: tuple[RefusedOp, ...] = ()
+    sweep: float = 30.0
+    features: dict[str, str] = {}
+    sysctls: dict[str, str] = {}
+    resolvers: tuple[str, ...] = ()
+    names: tuple[NameAnswer, ...] = ()
+    dns_error: str = ""
+    tunnels: tuple[TunnelCheck, ...] = ()
+    managers: tuple[ManagerCheck, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    store: StoreCheck | None = None
+
+
+# --- evidence of a probe under way
+
+
+class Tap(Fact, frozen=True):
+    """A link to listen on."""
+
+    namespace: str
+    link: str
+
+
+class Sighting(Fact, frozen=True):
+    """A probe's packet, or its answer, seen at a tap. ``at`` is by the host's own clock; ``vni`` is
+    0 outside tunnels. ``note`` says more: TCP flags, ICMP type."""
+
+    tap: Tap
+    at: float
+    protocol: str
+    source: str
+    target: str
+    source_port: int = 0
+    target_port: int = 0
+    vni: int = 0
+    outgoing: bool = False
+    note: str = ""
+
+
+class Sightings(Fact, frozen=True):
+    """All that was seen; ``deaf`` are taps that could not be listened on (tap: why)."""
+
+    seen: tuple[Sighting, ...] = ()
+    deaf: tuple[tuple[Tap, str], ...] = ()
+
+
+class Echo(Fact, frozen=True):
+    """What came of a probe: ``answered`` within ``seconds``, or why not, in ``words``."""
+
+    answered: bool
+    seconds: float = 0.0
+    words: str = ""
+
+
+class Repaired(Fact, frozen=True):
+    """What converging now did: operations performed, and those that the kernel refused."""
+
+    changed: int
+    failures: tuple[RefusedOp, ...] = ()
+
+
+# --- inquiries
+
+
+class Inquiry(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of what an agent can be asked."""
+
+
+class Inspect(Inquiry, frozen=True):
+    """Say all that you are: `Inspection`. ``deep`` takes longer and sends packets of its own."""
+
+    deep: bool = False
+
+
+class AskNames(Inquiry, frozen=True):
+    """Ask skep-dns these names from inside a sandbox: a tuple of `NameAnswer`."""
+
+    namespace: str
+    names: tuple[str, ...]
+
+
+class Listen(Inquiry, frozen=True):
+    """Watch links for ``seconds``, for packets of ``protocol`` with this port or ICMP id: say
+    "listening" by an empty piece, then `Sightings`."""
+
+    taps: tuple[Tap, ...]
+    protocol: str
+    token: int
+    seconds: float
+
+
+class Probe(Inquiry, frozen=True):
+    """Send one probe from inside a namespace, with ``token`` as its source port or ICMP id:
+    `Echo`."""
+
+    namespace: str
+    protocol: str
+    target: str
+    port: int
+    token: int
+    seconds: float
+    source: str = ""
+
+
+class Repair(Inquiry, frozen=True):
+    """Converge now: `Repaired`."""
+
+
+Question = Inspect | AskNames | Listen | Probe | Repair
