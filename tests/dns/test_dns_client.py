@@ -10,7 +10,8 @@ from conftest import box, table
 from skep.dns import client as module
 from skep.dns import frames
 from skep.dns.client import DnsClient
-from skep.dns.frames import Alive, Amend, InForce, Ping, Replace, Stale
+from skep.dns.counters import Counters
+from skep.dns.frames import Alive, Amend, Counted, InForce, Ping, Replace, Stale, Stats
 from skep.model.errors import Unavailable
 from skep.names.change import difference
 
@@ -140,6 +141,15 @@ async def test_a_ping_is_answered_with_the_process(server, client):
         await client.ping()
 
 
+async def test_counters_are_asked_for(server, client):
+    counts = Counters().counts(3, 1)
+    server.answers = [Counted(serial=0, counts=counts), InForce(serial=0)]
+    assert await client.stats() == counts
+    assert server.requests == [Stats(serial=1)]
+    with pytest.raises(Unavailable, match="unexpected answer: InForce"):
+        await client.stats()
+
+
 async def test_garbage_ends_the_connection(server, client):
     await client.connect()
     await client.sync(ONE)
@@ -149,7 +159,7 @@ async def test_garbage_ends_the_connection(server, client):
 
 async def test_nobody_there(tmp_path):
     client = DnsClient(tmp_path / "nothing")
-    for work in (client.connect(), client.sync(ONE), client.ping()):
+    for work in (client.connect(), client.sync(ONE), client.ping(), client.stats()):
         with pytest.raises(Unavailable, match="skep-dns is not there"):
             await work
     await client.wait_lost()

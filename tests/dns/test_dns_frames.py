@@ -2,11 +2,23 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from conftest import box, table
 
 from skep.dns import frames
-from skep.dns.frames import Alive, Amend, Garbled, InForce, Ping, Replace, Stale
+from skep.dns.counters import Counters
+from skep.dns.frames import (
+    Alive,
+    Amend,
+    Counted,
+    Garbled,
+    InForce,
+    Ping,
+    Replace,
+    Stale,
+    Stats,
+)  # fmt: skip
 from skep.model.naming import NameTable
 from skep.names.change import difference
 
@@ -26,9 +38,11 @@ async def read(data, decoder):
         (Replace(serial=1, table=NAMES), frames.REQUESTS),
         (Amend(serial=2, change=difference(NameTable(), NAMES)), frames.REQUESTS),
         (Ping(serial=3), frames.REQUESTS),
+        (Stats(serial=3), frames.REQUESTS),
         (InForce(serial=4, faults={"a": "why"}), frames.ANSWERS),
         (Stale(serial=5), frames.ANSWERS),
-        (Alive(serial=6, pid=7), frames.ANSWERS),
+        (Alive(serial=6, pid=7, format=2), frames.ANSWERS),
+        (Counted(serial=7, counts=Counters().counts(3, 1)), frames.ANSWERS),
     ],
 )
 async def test_there_and_back(message, decoder):
@@ -44,3 +58,10 @@ async def test_the_other_side_left(cut):
 async def test_noise(noise):
     with pytest.raises(Garbled):
         await read(noise, frames.REQUESTS)
+
+
+async def test_a_server_from_before_formats_were_told_has_the_first():
+    old = msgspec.msgpack.encode({"type": "Alive", "serial": 1, "pid": 7})
+    alive = await read(len(old).to_bytes(4, "big") + old, frames.ANSWERS)
+    assert alive == Alive(serial=1, pid=7, format=1)
+    assert frames.FORMAT > 1

@@ -9,7 +9,9 @@ import sys
 import pytest
 from conftest import box, table, until
 
+from skep.dns import frames, supervise
 from skep.dns.client import DnsClient
+from skep.dns.output import LIMIT
 from skep.dns.supervise import ensure, last_line
 from skep.model.errors import Unavailable
 
@@ -71,6 +73,31 @@ async def test_a_killed_one_is_replaced_and_told_everything(rig, detached):
     assert await rig.addresses("one", "web") == ["10.0.1.2"]
     held.close()
     await client.close()
+
+
+async def test_one_of_another_format_is_replaced(rig, detached, monkeypatch):
+    pid = await detached()
+    monkeypatch.setattr(supervise, "FORMAT", frames.FORMAT + 1)
+    assert await detached() != pid
+    await until(lambda: not alive(pid))
+    assert rig.control.exists()
+
+
+async def test_one_of_another_format_that_does_not_end_is_killed(rig, detached, monkeypatch):
+    pid = await detached()
+    monkeypatch.setattr(supervise, "FORMAT", frames.FORMAT + 1)
+    monkeypatch.setattr(supervise, "STOP_TIMEOUT", 0.2)
+    monkeypatch.setattr(supervise.signal, "SIGTERM", signal.SIGCONT)
+    assert await detached() != pid
+    await until(lambda: not alive(pid))
+
+
+async def test_its_log_does_not_grow_without_end(rig, detached):
+    rig.log.parent.mkdir()
+    rig.log.write_text("something was said\n" * (LIMIT // 10))
+    await detached()
+    await until(lambda: rig.log.stat().st_size <= LIMIT)
+    assert rig.log.read_text().startswith("something was said\n")
 
 
 async def test_it_outlives_who_started_it(rig, detached):

@@ -1,10 +1,12 @@
 """What a sandbox is told: Docker's behaviours, row by row, with our corrections."""
 
+import msgspec
 import pytest
 
-from skep.model.naming import TTL, NameTable, NetworkNames, SandboxNames
+from skep.model.naming import TTL, NameTable, NetworkNames, SandboxNames, ServiceNames, TaskName
 from skep.names import wire
 from skep.names.answer import Forward, answer
+from skep.names.lookup import reversed_address
 from skep.names.wire import Answer, Query
 
 FRONT = NetworkNames(
@@ -158,3 +160,231 @@ def test_answers_hold_five_seconds():
 def test_a_network_that_left_the_table_is_passed_over():
     box = SandboxNames(namespace="box", networks=("gone", "B"))
     assert ask("db", box=box) == addresses("10.0.2.2")
+
+
+# --- what stacks mean by their names
+
+SHARED = NetworkNames(
+    id="S",
+    name="shared",
+    services={
+        "B": ServiceNames(
+            virtual=("10.0.4.2",),
+            tasks=(TaskName("blue_db.1.x", "10.0.4.10"), TaskName("blue_db.2.y", "10.0.4.11")),
+            waiting=("10.0.4.12",),
+            ports={"_sql._tcp": 5432},
+        ),
+        "G": ServiceNames(virtual=("10.0.4.3",), tasks=(TaskName("green_db.1.z", "10.0.4.20"),)),
+        "R": ServiceNames(),
+    },
+    scopes={
+        "": {"blue_db": ("B",), "green_db": ("G",), "db": ("G",), "red_robin": ("R",)},
+        "blue": {"blue_db": ("B",), "db": ("B",), "store": ("blue_db.1.x", "blue_db.2.y")},
+        "green": {"green_db": ("G",), "db": ("G",)},
+        "red": {"red_robin": ("R",), "db": ("R",), "cache": ("R",)},
+        "my.stack": {"db": ("G",)},
+        "shared": {"db.blue": ("G",)},
+    },
+    addresses={
+        "blue_db.1.x": ("10.0.4.10",),
+        "blue_db.2.y": ("10.0.4.11",),
+        "cache": ("10.0.4.9",),
+    },
+)
+OWN = NetworkNames(
+    id="O",
+    name="blue_default",
+    services={"B": ServiceNames(virtual=("10.0.5.2",)), "W": ServiceNames(virtual=("10.0.5.3",))},
+    scopes={"": {"db": ("B",), "web": ("W",)}, "blue": {"db": ("B",), "web": ("W",)}},
+)
+# A network that is called like a stack.
+NAMESAKE = NetworkNames(id="X", name="green", addresses={"db": ("10.0.6.2",)})
+STACKS = NameTable(networks={n.id: n for n in (SHARED, OWN, NAMESAKE)})
+
+
+def member(stack, *networks, **more):
+    return SandboxNames(namespace="box", networks=networks, stack=stack, **more)
+
+
+def say(box, name, kind=wire.A):
+    query = Query(id=1, flags=0, name=name, question=b"", type=kind, klass=wire.IN)
+    return answer(STACKS, box, query, lambda items: items.reverse())
+
+
+@pytest.mark.parametrize(
+    ("stack", "found"),
+    [("blue", "10.0.4.2"), ("green", "10.0.4.3"), ("", "10.0.4.3"), ("other", "10.0.4.3")],
+)
+def test_within_a_stack_its_own_names_win(stack, found):
+    for name in ("db", "db.shared"):
+        assert say(member(stack, "S"), name) == addresses(found)
+
+
+def test_they_win_over_another_stacks_on_a_network_that_comes_first():
+    box = member("green", "O", "S")
+    assert say(box, "db") == addresses("10.0.4.3")
+    assert say(member("", "O", "S"), "db") == addresses("10.0.5.2")
+
+
+def test_they_win_even_while_nothing_of_theirs_is_ready():
+    assert say(member("red", "S", "O"), "db") == Answer()
+    assert say(member("red", "S"), "cache") == Answer()
+    assert say(member("", "S"), "cache") == addresses("10.0.4.9")
+
+
+@pytest.mark.parametrize("stack", ["blue", "green", ""])
+def test_a_stack_may_be_named(stack):
+    box = member(stack, "S")
+    for name in ("db.blue", "db.blue.shared", "blue_db", "blue_db.blue"):
+        assert say(box, name) == addresses("10.0.4.2")
+    assert say(box, "tasks.db.blue") == addresses("10.0.4.11", "10.0.4.10")
+    assert say(box, "db.my.stack.shared") == addresses("10.0.4.3")
+    assert say(box, "web.blue") == Forward()
+
+
+def test_a_network_wins_over_a_stack_of_the_same_name():
+    assert say(member("", "S", "X"), "db.green") == addresses("10.0.6.2")
+    assert say(member("", "S"), "db.green") == addresses("10.0.4.3")
+
+
+def test_names_of_a_stacks_containers_win_within_it():
+    assert say(member("blue", "S"), "store") == addresses("10.0.4.11", "10.0.4.10")
+    assert say(member("green", "S"), "store") == Forward()
+    assert say(member("green", "S"), "store.blue") == addresses("10.0.4.11", "10.0.4.10")
+
+
+def test_a_container_that_is_called_like_a_services_id_is_not_it():
+    network = msgspec.structs.replace(SHARED, addresses={"B": ("10.0.4.66",)})
+    table = NameTable(networks={"S": network})
+    query = Query(id=1, flags=0, name="blue_db", question=b"", type=wire.A, klass=wire.IN)
+    assert answer(table, member("", "S"), query, list.sort) == addresses("10.0.4.2")
+
+
+def test_tasks_and_all_tasks_of_a_service():
+    ready = addresses("10.0.4.11", "10.0.4.10")
+    everyone = addresses("10.0.4.12", "10.0.4.11", "10.0.4.10")
+    for name in ("blue_db", "db.blue", "blue_db.shared"):
+        assert say(member("", "S"), f"tasks.{name}") == ready
+        assert say(member("", "S"), f"tasks-all.{name}") == everyone
+    assert say(member("blue", "S"), "tasks.db") == ready
+    assert say(member("blue", "S"), "tasks-all.db") == everyone
+    assert say(member("red", "S"), "tasks-all.db") == Answer()
+
+
+# --- where ports are
+
+
+def srv(*places):
+    """(target, port, address) in order, as an answer."""
+    return Answer(
+        records=tuple(wire.service_record(target, port) for target, port, _ in places),
+        additional=tuple(wire.address_record(address, target) for target, _, address in places),
+    )
+
+
+BLUE = ("blue_db.2.y.shared", "10.0.4.11"), ("blue_db.1.x.shared", "10.0.4.10")
+
+
+@pytest.mark.parametrize(
+    ("name", "port"),
+    [
+        ("_80._tcp.blue_db", 80),
+        ("_53._udp.blue_db.shared", 53),
+        ("_sql._tcp.blue_db", 5432),
+        ("_sql._tcp.db.blue", 5432),
+        ("_65535._sctp.db.blue.shared", 65535),
+    ],
+)
+def test_a_services_port_is_where_its_ready_tasks_are(name, port):
+    expected = srv(*((target, port, address) for target, address in BLUE))
+    assert say(member("", "S"), name, wire.SRV) == expected
+    assert say(member("", "S"), name, wire.ANY) == expected
+    assert say(member("", "S"), name, wire.A) == Answer()
+
+
+@pytest.mark.parametrize(
+    "name", ["_sql._udp.blue_db", "_x._tcp.blue_db", "_0._tcp.blue_db", "_65536._tcp.blue_db"]
+)
+def test_a_port_that_a_service_does_not_have_stays_here_and_does_not_exist(name):
+    assert say(member("", "S"), name, wire.SRV) == NXDOMAIN
+
+
+def test_a_port_of_a_service_without_ready_tasks_is_nowhere():
+    assert say(member("", "S"), "_80._tcp.red_robin", wire.SRV) == Answer()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_80._web.blue_db",
+        "_ldap._tcp.example.org",
+        "_80._tcp.cache",
+        "_80._tcp",
+        "_80.blue_db",
+        "_.blue_db",
+        "_",
+    ],
+)
+def test_other_service_questions_are_forwarded(name):
+    assert say(member("", "S"), name, wire.SRV) == Forward()
+
+
+# --- ndots, IPv6
+
+
+@pytest.mark.parametrize("kind", [wire.A, wire.AAAA])
+def test_a_single_label_stays_here_where_the_user_set_ndots(kind):
+    box = member("", "S", ndots=2)
+    assert say(box, "nowhere", kind) == Answer()
+    assert say(box, "nowhere.example", kind) == Forward()
+    assert say(box, "nowhere", TXT) == Forward()
+    assert say(member("", "S", ndots=2, forward=False), "nowhere", kind) == Answer()
+    assert say(box, "cache", wire.A) == addresses("10.0.4.9")
+
+
+SIX = NetworkNames(
+    id="6",
+    name="six",
+    services={"S": ServiceNames(virtual=("fd00::2",), tasks=(TaskName("s.1.x", "fd00::9"),))},
+    scopes={"": {"s": ("S",)}},
+    addresses={"both": ("10.0.7.2", "fd00::7", "10.0.7.3")},
+    pointers={"fd00::2": "s.six"},
+)
+
+
+def six(name, kind):
+    query = Query(id=1, flags=0, name=name, question=b"", type=kind, klass=wire.IN)
+    table = NameTable(networks={"6": SIX})
+    return answer(table, member("", "6"), query, lambda items: items.reverse())
+
+
+def test_both_families_are_answered_each_by_its_type():
+    assert six("both", wire.A) == addresses("10.0.7.3", "10.0.7.2")
+    assert six("both", wire.AAAA) == addresses("fd00::7")
+    assert six("both", wire.ANY) == addresses("10.0.7.3", "fd00::7", "10.0.7.2")
+    assert six("s", wire.A) == Answer()
+    assert six("tasks.s", wire.AAAA) == addresses("fd00::9")
+    assert six("_1._tcp.s", wire.SRV) == srv(("s.1.x.six", 1, "fd00::9"))
+
+
+def test_pointers_of_ipv6_addresses():
+    name = "2." + "0." * 27 + "0.0.d.f.ip6.arpa"
+    assert six(name, wire.PTR) == Answer(records=(wire.pointer_record("s.six"),))
+    for other in (name[2:], "x" + name[1:], "3" + name[1:], "ip6.arpa"):
+        assert six(other, wire.PTR) == Forward()
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("4.3.2.1.in-addr.arpa", "1.2.3.4"),
+        ("1." + "0." * 30 + "0.ip6.arpa", "::1"),
+        ("2.ip6.arpa", ""),
+        ("1." + "0." * 31 + "0.ip6.arpa", ""),
+        ("g." + "0." * 30 + "0.ip6.arpa", ""),
+        ("-1." + "0." * 30 + "0.ip6.arpa", ""),
+        ("web", ""),
+    ],
+)
+def test_reverse_names(name, address):
+    assert reversed_address(name) == address

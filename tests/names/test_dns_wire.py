@@ -71,6 +71,48 @@ def test_a_pointer_is_what_dnspython_reads():
     assert (message.edns, message.payload) == (0, 1232)
 
 
+def test_ipv6_addresses_are_what_dnspython_reads():
+    query = parsed(asked("web.net", "AAAA", use_edns=False))
+    reply = wire.build(query, Answer(records=(wire.address_record("fd00::2"),)), 512)
+    assert dns.message.from_wire(reply).answer[0][0].address == "fd00::2"
+
+
+def places(count):
+    """An answer about a port at so many tasks, as the answers are that name ports."""
+    targets = [f"web.{n}.abc.net" for n in range(count)]
+    return Answer(
+        records=tuple(wire.service_record(target, 80) for target in targets),
+        additional=tuple(
+            wire.address_record(f"10.0.1.{n}", target) for n, target in enumerate(targets)
+        ),
+    )
+
+
+@pytest.mark.parametrize("edns", [False, 0])
+def test_service_records_are_what_dnspython_reads(edns):
+    query = parsed(asked("_80._tcp.web", "SRV", use_edns=edns))
+    message = dns.message.from_wire(wire.build(query, places(2), 512))
+    assert not message.flags & dns.flags.TC
+    assert message.edns == (-1 if edns is False else 0)
+    said = sorted((r.target.to_text(), r.port, r.priority, r.weight) for r in message.answer[0])
+    assert said == [("web.0.abc.net.", 80, 0, 1), ("web.1.abc.net.", 80, 0, 1)]
+    further = {rrset.name.to_text(): rrset[0].address for rrset in message.additional}
+    assert further == {"web.0.abc.net.": "10.0.1.0", "web.1.abc.net.": "10.0.1.1"}
+
+
+def test_additional_records_are_left_out_without_a_word():
+    query = parsed(asked("_80._tcp.web", "SRV", use_edns=False))
+    whole = len(wire.build(query, places(6), 4096))
+    message = dns.message.from_wire(wire.build(query, places(6), whole - 1))
+    assert len(message.answer[0]) == 6
+    assert len(message.additional) == 5
+    assert not message.flags & dns.flags.TC
+    for limit in range(512, 600):
+        cut = dns.message.from_wire(wire.build(query, places(40), limit))
+        assert cut.flags & dns.flags.TC
+        assert not cut.additional
+
+
 @pytest.mark.parametrize("edns", [False, 0])
 def test_what_does_not_fit_is_left_out_and_said(edns):
     query = parsed(asked("tasks.web", use_edns=edns, payload=512))

@@ -8,7 +8,8 @@ import os
 from typing import TypeVar
 
 from skep.dns import frames
-from skep.dns.frames import Alive, Amend, InForce, Message, Ping, Replace, Stale
+from skep.dns.counters import Counts
+from skep.dns.frames import Alive, Amend, Counted, InForce, Message, Ping, Replace, Stale, Stats
 from skep.model.errors import Unavailable
 from skep.model.naming import NameTable
 from skep.names.change import difference
@@ -62,19 +63,25 @@ class DnsClient:
                 answer = await self._ask(Amend(serial=self._next(), change=change))
             if answer is None or isinstance(answer, Stale):
                 answer = await self._ask(Replace(serial=self._next(), table=table))
-            if not isinstance(answer, InForce):
-                raise Unavailable(f"skep-dns gave an unexpected answer: {type(answer).__name__}")
+            in_force = _expected(answer, InForce)
             self._acknowledged = table
-            return answer.faults
+            return in_force.faults
 
     async def ping(self) -> int:
         """The server's process id. Raises `Unavailable` if it does not answer."""
+        return (await self.alive()).pid
+
+    async def alive(self) -> Alive:
+        """What the server is. Raises `Unavailable` if it does not answer."""
         async with self._turn:
             await self._connect()
-            answer = await self._ask(Ping(serial=self._next()))
-            if not isinstance(answer, Alive):
-                raise Unavailable(f"skep-dns gave an unexpected answer: {type(answer).__name__}")
-            return answer.pid
+            return _expected(await self._ask(Ping(serial=self._next())), Alive)
+
+    async def stats(self) -> Counts:
+        """What the server has done since its start. Raises `Unavailable` if it does not answer."""
+        async with self._turn:
+            await self._connect()
+            return _expected(await self._ask(Stats(serial=self._next())), Counted).counts
 
     async def wait_lost(self) -> None:
         """Wait until there is no connection: at once if there is none now."""
@@ -143,3 +150,10 @@ class DnsClient:
         if answer.cancelled():
             raise Unavailable(f"skep-dns ended the connection ({self._path})")
         return answer.result()
+
+
+def _expected(answer: Message, kind: type[M]) -> M:
+    """The answer, if it is one to what was asked. Raises `Unavailable`."""
+    if not isinstance(answer, kind):
+        raise Unavailable(f"skep-dns gave an unexpected answer: {type(answer).__name__}")
+    return answer

@@ -14,6 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from skep.dns.budget import Budget
+from skep.dns.counters import Counters
 from skep.dns.upstream import PORT, Link, exchange
 from skep.names import relay, wire
 from skep.names.relay import Grade, Kept
@@ -93,9 +94,12 @@ class Race:
 class Forwarder:
     """Forwards for one sandbox."""
 
-    def __init__(self, upstreams: tuple[str, ...], doors: Doors, budget: Budget) -> None:
+    def __init__(
+        self, upstreams: tuple[str, ...], doors: Doors, budget: Budget, counters: Counters
+    ) -> None:
         self._doors = doors
         self._budget = budget
+        self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._opening = asyncio.Lock()
         self._links: dict[str, Link] = {}
@@ -120,7 +124,11 @@ class Forwarder:
         if age >= kept.lifetime:
             del self._kept[key]
             return None
-        return relay.again(kept, query, age) if len(kept.reply) <= limit else None
+        if len(kept.reply) > limit:
+            return None
+        self._counters.forwards += 1
+        self._counters.forwards_kept += 1
+        return relay.again(kept, query, age)
 
     async def datagram(self, query: Query, data: bytes) -> bytes:
         """Ask over UDP. Always a reply: SERVFAIL if there is no other."""
@@ -149,11 +157,15 @@ class Forwarder:
 
     async def _bounded(self, ask: Ask, query: Query, data: bytes) -> bytes:
         reply = b""
+        self._counters.forwards += 1
         if self._budget.take():
             try:
                 reply = await ask(query, data)
             finally:
                 self._budget.give()
+            self._counters.failures += not reply
+        else:
+            self._counters.busy += 1
         if not reply:
             return wire.build(query, Answer(wire.SERVFAIL), query.size)
         self._keep(query, data, reply)

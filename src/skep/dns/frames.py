@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from skep.dns.counters import Counts
 from skep.model.naming import NameTable
 from skep.names.change import TableChange
 
@@ -18,6 +19,9 @@ LARGEST_FRAME = 64 << 20
 """Bytes of a frame at most; a longer one is taken for noise."""
 
 LENGTH_SIZE = 4
+
+FORMAT = 2
+"""The form of tables and messages. A server that has another one is replaced."""
 
 M = TypeVar("M")
 
@@ -44,6 +48,10 @@ class Ping(Message, frozen=True):
     """Are you there?"""
 
 
+class Stats(Message, frozen=True):
+    """What have you done so far?"""
+
+
 class InForce(Message, frozen=True):
     """The table is in force and all sockets are open, but for those of the sandboxes in ``faults``
     (namespace name: why). They are tried again every second."""
@@ -56,17 +64,24 @@ class Stale(Message, frozen=True):
 
 
 class Alive(Message, frozen=True):
-    """I am, under this process id."""
+    """I am, under this process id, and read and write this form of tables and messages."""
 
     pid: int
+    format: int = 1
+
+
+class Counted(Message, frozen=True):
+    """I have done this since my start."""
+
+    counts: Counts
 
 
 class Garbled(Exception):  # noqa: N818 - the connection's end, not a program's fault
     """The other side sent what is no message. ``str()`` says what."""
 
 
-REQUESTS = msgspec.msgpack.Decoder(Replace | Amend | Ping)
-ANSWERS = msgspec.msgpack.Decoder(InForce | Stale | Alive)
+REQUESTS = msgspec.msgpack.Decoder(Replace | Amend | Ping | Stats)
+ANSWERS = msgspec.msgpack.Decoder(InForce | Stale | Alive | Counted)
 
 _encoder = msgspec.msgpack.Encoder()
 

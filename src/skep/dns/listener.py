@@ -79,14 +79,16 @@ class Datagrams:
 
     def _read(self) -> None:
         receive_from, send_to = self._sock.recvfrom, self._sock.sendto
-        kept = self._responder.kept.get
+        kept, tally = self._responder.kept.get, self._responder.counters.kept
         try:
             for _ in range(BATCH):
                 data, asker = receive_from(LARGEST_QUERY)
-                reply = kept(data[2:])
-                if reply is None:
+                found = kept(data[2:])
+                if found is None:
                     self._answer(data, asker)
                 else:
+                    reply, kind = found
+                    tally[kind] += 1
                     send_to(data[:2] + reply, asker)
         except OSError:  # drained; or the reply has no room, and is lost as any datagram may be
             return

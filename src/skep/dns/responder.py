@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from operator import is_
 
-from skep.model.naming import NameTable, SandboxNames
+from skep.dns.counters import UNREADABLE, Counters, kind_of
+from skep.model.naming import NameTable, NetworkNames, SandboxNames
 from skep.names import wire
 from skep.names.answer import Forward, answer
 from skep.names.wire import Answer, Query, Unfit
@@ -19,53 +21,57 @@ LARGEST_KEPT = 320
 class Responder:
     """Answers one sandbox's questions from the table in force.
 
-    ``kept`` maps a message without its id to the answer without its id. It is the same dict for
-    ever, so that the reader of the socket may hold on to it.
+    ``kept`` maps a message without its id to the answer without its id and the question's kind, as
+    a place in a tally. It is the same dict for ever, so that the reader of the socket may hold on
+    to it.
     """
 
-    def __init__(self, table: NameTable, sandbox: SandboxNames) -> None:
-        self._table = table
+    def __init__(self, table: NameTable, sandbox: SandboxNames, counters: Counters) -> None:
         self._sandbox = sandbox
-        self.kept: dict[bytes, bytes] = {}
-
-    @property
-    def sandbox(self) -> SandboxNames:
-        """What the sandbox sees, as it is in force."""
-        return self._sandbox
+        self._networks: list[NetworkNames | None] = []
+        self.counters = counters
+        self.kept: dict[bytes, tuple[bytes, int]] = {}
+        self.adopt(table, sandbox)
 
     def adopt(self, table: NameTable, sandbox: SandboxNames) -> None:
         """Answer from a new table. What is kept is forgotten if it could differ."""
-        before = [self._table.networks.get(n) for n in self._sandbox.networks]
-        after = [table.networks.get(n) for n in sandbox.networks]
-        if sandbox != self._sandbox or before != after:
+        networks = [table.networks.get(ident) for ident in sandbox.networks]
+        # Networks are only ever replaced by different ones: no need to compare thousands of names.
+        same = len(networks) == len(self._networks) and all(map(is_, networks, self._networks))
+        if sandbox != self._sandbox or not same:
             self.kept.clear()
+        self._networks = networks
         self._table = table
         self._sandbox = sandbox
 
     def datagram(self, data: bytes) -> bytes | Query:
         """The reply to a UDP message (empty: none), or the question that is to be forwarded."""
-        query = wire.parse(data)
-        if isinstance(query, Unfit):
-            return query.reply
-        found = answer(self._table, self._sandbox, query, random.shuffle)
-        if isinstance(found, Forward):
-            return query
-        reply = wire.build(query, found, query.size)
-        if len(data) <= LARGEST_KEPT and is_single(found):
+        found = self._found(data)
+        if not isinstance(found, tuple):
+            return found
+        query, said = found
+        reply = wire.build(query, said, query.size)
+        if len(data) <= LARGEST_KEPT and is_single(said):
             if len(self.kept) >= KEPT:
                 self.kept.clear()
-            self.kept[data[2:]] = reply[2:]
+            self.kept[data[2:]] = reply[2:], kind_of(query.type)
         return reply
 
     def stream(self, data: bytes) -> bytes | Query:
         """The reply to a message over TCP (empty: none), or the question to be forwarded."""
+        self.counters.streams += 1
+        found = self._found(data)
+        return wire.build(*found, wire.LARGEST_TCP) if isinstance(found, tuple) else found
+
+    def _found(self, data: bytes) -> tuple[Query, Answer] | bytes | Query:
+        """A question and its answer, or what `datagram` and `stream` are to give instead."""
         query = wire.parse(data)
         if isinstance(query, Unfit):
+            self.counters.asked[UNREADABLE] += 1
             return query.reply
-        found = answer(self._table, self._sandbox, query, random.shuffle)
-        if isinstance(found, Forward):
-            return query
-        return wire.build(query, found, wire.LARGEST_TCP)
+        self.counters.asked[kind_of(query.type)] += 1
+        said = answer(self._table, self._sandbox, query, random.shuffle)
+        return query if isinstance(said, Forward) else (query, said)
 
 
 def is_single(found: Answer) -> bool:

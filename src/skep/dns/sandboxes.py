@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from skep.dns.budget import Budget
+from skep.dns.counters import Counters, Counts
 from skep.dns.forward import Doors, Forwarder
 from skep.dns.listener import Listener, open_sockets
 from skep.dns.responder import Responder
@@ -37,8 +38,13 @@ class Sandboxes:
         self._listeners: dict[str, Listener] = {}
         self._forwards = Budget(FORWARDS)
         self._clients = Budget(CLIENTS)
+        self._counters = Counters()
         self.table = NameTable()
         self.faults: dict[str, str] = {}
+
+    def counts(self) -> Counts:
+        """What was done so far, in all sandboxes together."""
+        return self._counters.counts(len(self._listeners), len(self.faults))
 
     async def adopt(self, table: NameTable) -> None:
         """Answer from this table: when it returns, it is in force and all sockets are open."""
@@ -102,8 +108,8 @@ class Sandboxes:
         forwards = Budget(FORWARDS_EACH, self._forwards)
         self._listeners[name] = Listener(
             sockets,
-            Responder(self.table, sandbox),
-            Forwarder(sandbox.upstreams, doors, forwards),
+            Responder(self.table, sandbox, self._counters),
+            Forwarder(sandbox.upstreams, doors, forwards, self._counters),
             Budget(CLIENTS_EACH, self._clients),
         )
 

@@ -20,7 +20,8 @@ import uvloop
 
 from skep.dns import frames
 from skep.dns.claim import claimed
-from skep.dns.frames import Alive, Amend, InForce, Ping, Replace, Stale
+from skep.dns.frames import Alive, Amend, Counted, InForce, Ping, Replace, Stale, Stats
+from skep.dns.output import bound
 from skep.dns.sandboxes import Sandboxes
 from skep.model.errors import Refusal
 from skep.model.netstate import NETNS_DIR
@@ -67,10 +68,12 @@ class Control:
             writer.close()
 
     async def _answer(
-        self, request: Replace | Amend | Ping, writer: asyncio.StreamWriter
+        self, request: Replace | Amend | Ping | Stats, writer: asyncio.StreamWriter
     ) -> frames.Message:
         if isinstance(request, Ping):
-            return Alive(serial=request.serial, pid=os.getpid())
+            return Alive(serial=request.serial, pid=os.getpid(), format=frames.FORMAT)
+        if isinstance(request, Stats):
+            return Counted(serial=request.serial, counts=self._sandboxes.counts())
         async with self._turn:
             if isinstance(request, Replace):
                 self._owner = writer
@@ -110,6 +113,7 @@ async def serve(control: socket.socket, netns_dir: Path) -> None:
 async def _watch(sandboxes: Sandboxes) -> None:
     while True:
         await asyncio.sleep(CHECK_EVERY)
+        bound(sys.stdout.fileno())
         await sandboxes.check()
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 from skep.dns.client import DnsClient
+from skep.dns.frames import FORMAT, Alive
 from skep.model.errors import Unavailable
 
 START_TIMEOUT = 15.0
 """Seconds that a new server may take until it answers."""
+
+STOP_TIMEOUT = 5.0
+"""Seconds that a server which is replaced may take until it has ended."""
 
 POLL = 0.05
 
@@ -25,15 +30,19 @@ async def ensure(
 ) -> None:
     """Have a server answer on the socket: the one that is there, or a new one.
 
-    A new one runs in a session of its own and survives the caller; it writes to ``log_path``.
+    One that reads another form of tables (it is from before an upgrade) is replaced. A new one
+    runs in a session of its own and survives the caller; it writes to ``log_path``.
     Raises `Unavailable` if it does not come up, with its own last words.
     """
-    if await _answers(socket_path):
+    known = await _alive(socket_path)
+    if known and known.format == FORMAT:
         return
+    if known:
+        await _end(known.pid)
     log = Path(log_path)
     process = _start(socket_path, log, netns_dir)
     deadline = asyncio.get_running_loop().time() + START_TIMEOUT
-    while not await _answers(socket_path):
+    while not await _alive(socket_path):
         if process.poll() is not None:
             raise Unavailable(f"skep-dns ended with {process.returncode}: {last_line(log)}")
         if asyncio.get_running_loop().time() > deadline:
@@ -50,15 +59,36 @@ def last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
 
-async def _answers(socket_path: str | os.PathLike[str]) -> bool:
+async def _alive(socket_path: str | os.PathLike[str]) -> Alive | None:
     client = DnsClient(socket_path)
     try:
-        await client.ping()
+        return await client.alive()
     except Unavailable:
-        return False
+        return None
     finally:
         await client.close()
-    return True
+
+
+async def _end(pid: int) -> None:
+    """End a server, so that the socket is free for another one."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        for word in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, word)
+            waiting = asyncio.ensure_future(ended.wait())
+            await asyncio.wait([waiting], timeout=STOP_TIMEOUT)
+            waiting.cancel()
+            if ended.is_set():
+                return
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 def _start(

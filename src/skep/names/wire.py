@@ -4,18 +4,20 @@ Whatever bytes come in, nothing raises: what cannot be read becomes an `Unfit` w
 it deserves. Names are text without a trailing dot; bytes that are not UTF-8 survive as surrogates,
 and a dot inside a label is written ``\\.``, so it equals no name that has a border there.
 
-Source: RFC 1035 (messages), RFC 6891 (EDNS), RFC 2181 section 9 (truncation).
+Source: RFC 1035 (messages), RFC 6891 (EDNS), RFC 2181 section 9 (truncation), RFC 3596 (AAAA),
+RFC 2782 (SRV).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 
 import msgspec
 
 from skep.model.naming import TTL
 
-A, PTR, AAAA, OPT, IXFR, AXFR, ANY = 1, 12, 28, 41, 251, 252, 255
+A, PTR, AAAA, SRV, OPT, IXFR, AXFR, ANY = 1, 12, 28, 33, 41, 251, 252, 255
 IN = 1
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
@@ -37,6 +39,7 @@ OPCODE = 0x7800
 _HEADER = struct.Struct(">6H")
 _PAIR = struct.Struct(">2H")
 _RECORD = struct.Struct(">2HIH")
+_SERVICE = struct.Struct(">3H")
 _POINTER = 0xC0
 _QUESTION_POINTER = b"\xc0\x0c"
 _ADVERTISED_SIZE = 1232
@@ -68,18 +71,22 @@ class Unfit(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record of an answer; its owner is the question's name."""
+    """A record of an answer; its owner is the question's name, unless ``owner`` is another one,
+    encoded."""
 
     type: int
     data: bytes
     ttl: int = TTL
+    owner: bytes = _QUESTION_POINTER
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What we say to a question: a response code and records."""
+    """What we say to a question: a response code, records, and others that the asker would ask for
+    next (left out without a word where there is no room)."""
 
     rcode: int = NOERROR
     records: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
 
 
 class _Malformed(Exception):  # noqa: N818 - never leaves this module
@@ -126,18 +133,17 @@ def build(query: Query, answer: Answer, limit: int) -> bytes:
     back over TCP.
     """
     room = limit - HEADER_SIZE - len(query.question) - (_RECORD.size + 1) * query.edns
-    records: list[bytes] = []
-    for record in answer.records:
-        entry = _pack_record(record)
-        room -= len(entry)
-        if room < 0:
-            break
-        records.append(entry)
+    entries = _packed(answer.records, room)
     flags = QR | RA | query.flags & RD | answer.rcode & 0xF
-    if len(records) < len(answer.records):
+    further: list[bytes] = []
+    if len(entries) < len(answer.records):
         flags |= TC
-    parts = [_HEADER.pack(query.id, flags, 1, len(records), 0, int(query.edns)), query.question]
-    parts += records
+    elif answer.additional:
+        further = _packed(answer.additional, room - sum(map(len, entries)))
+    additionals = len(further) + query.edns
+    parts = [_HEADER.pack(query.id, flags, 1, len(entries), 0, additionals), query.question]
+    parts += entries
+    parts += further
     if query.edns:
         extended = answer.rcode >> 4 << 24
         parts.append(b"\0" + _RECORD.pack(OPT, _ADVERTISED_SIZE, extended, 0))
@@ -156,11 +162,27 @@ def encode_name(name: str) -> bytes:
     return encoded if len(encoded) <= _LONGEST_NAME else b""
 
 
-def address_record(address: str) -> Record:
-    """An A record of an IPv4 address."""
+def address_record(address: str, owner: str = "") -> Record:
+    """An A or AAAA record of an address, of the question's name or of another ``owner``."""
+    place = encode_name(owner) if owner else _QUESTION_POINTER
+    assert place, f"not a DNS name: {owner}"
+    if is_ipv6(address):
+        return Record(AAAA, ipaddress.IPv6Address(address).packed, owner=place)
     octets = bytes(map(int, address.split(".")))
     assert len(octets) == 4, f"not an IPv4 address: {address}"
-    return Record(A, octets)
+    return Record(A, octets, owner=place)
+
+
+def is_ipv6(address: str) -> bool:
+    """Of which family an address is."""
+    return ":" in address
+
+
+def service_record(target: str, port: int) -> Record:
+    """An SRV record: the service is at ``port`` of ``target``, as good as any other."""
+    data = encode_name(target)
+    assert data, f"not a DNS name: {target}"
+    return Record(SRV, _SERVICE.pack(0, 1, port) + data)
 
 
 def pointer_record(name: str) -> Record:
@@ -237,6 +259,18 @@ def _bare_reply(ident: int, flags: int, rcode: int) -> bytes:
     return _HEADER.pack(ident, QR | RA | flags & (OPCODE | RD) | rcode, 0, 0, 0, 0)
 
 
+def _packed(records: tuple[Record, ...], room: int) -> list[bytes]:
+    """The first records that fit into ``room`` bytes."""
+    entries: list[bytes] = []
+    for record in records:
+        entry = _pack_record(record)
+        room -= len(entry)
+        if room < 0:
+            break
+        entries.append(entry)
+    return entries
+
+
 def _pack_record(record: Record) -> bytes:
     fixed = _RECORD.pack(record.type, IN, record.ttl, len(record.data))
-    return _QUESTION_POINTER + fixed + record.data
+    return record.owner + fixed + record.data

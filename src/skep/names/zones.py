@@ -1,72 +1,154 @@
 """From a host's view to what its name server answers.
 
-Only ready endpoints have names. A service's name belongs to the service: its own tasks' aliases of
-the same name add nothing to it, so a VIP is never mixed with the addresses behind it. Services and
-containers that share a name share its answer.
+Only ready endpoints have names; those not ready are found through ``tasks-all.`` alone. A service's
+name belongs to the service: its own tasks' aliases of the same name add nothing to it, so a VIP is
+never mixed with the addresses behind it. Who has a name that several claim: see `winners`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService
 from skep.model.host import INGRESS_SANDBOX, HostView, Sandbox
-from skep.model.naming import NameTable, NetworkNames, SandboxNames
-from skep.names.wire import encode_name
+from skep.model.naming import NameTable, NetworkNames, SandboxNames, ServiceNames, TaskName
+from skep.model.spec import PortConfig
+from skep.names.lookup import EVERYBODY
+from skep.names.wire import encode_name, is_ipv6
 
-TASKS = "tasks."
-"""What precedes a service's name or alias to mean its tasks instead of its VIP."""
+Claims = dict[str, list[NetworkService]]
+"""The services that claim each name, the one that has it first."""
+
+Ports = Mapping[str, tuple[PortConfig, ...]]
+"""The published ports of services, by service id."""
 
 
-def name_table(view: HostView, upstreams: tuple[str, ...]) -> NameTable:
-    """What the host's name server must answer, from the host's view alone.
+class Contest(msgspec.Struct, frozen=True):
+    """A name that services on a network claim, and only the first one got."""
 
-    ``upstreams`` are the addresses of the host's own name servers, asked for all other names.
-    The ingress network and the host's bridges have no names.
+    network: str
+    name: str
+    service: str
+    others: tuple[str, ...]
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A network's names, and all that they were made from."""
+
+    network: NetworkAssignment
+    ports: Ports
+    names: NetworkNames
+    contests: tuple[Contest, ...]
+
+
+class Zones:
+    """The name tables of one host, one after the other. What did not change is not made again.
+
+    ``contests`` are those of the last table.
     """
-    networks = {
-        network.id: network_names(network)
-        for network in view.networks.values()
-        if network.id != view.ingress_network and not network.spec.ingress
-    }
-    sandboxes = {
-        box.namespace: sandbox_names(box, networks, upstreams)
-        for box in view.sandboxes
-        if box.id != INGRESS_SANDBOX
-    }
-    return NameTable(networks=networks, sandboxes=sandboxes)
+
+    def __init__(self) -> None:
+        self._made: dict[str, Made] = {}
+        self.contests: frozenset[Contest] = frozenset()
+
+    def table(self, view: HostView, upstreams: tuple[str, ...]) -> NameTable:
+        """What the host's name server must answer, from the host's view alone.
+
+        ``upstreams`` are the addresses of the host's own name servers, asked for all other names.
+        The ingress network and the host's bridges have no names.
+        """
+        ports = published(view)
+        self._made = {
+            network.id: self._of(network, ports)
+            for network in view.networks.values()
+            if network.id != view.ingress_network and not network.spec.ingress
+        }
+        self.contests = frozenset(c for made in self._made.values() for c in made.contests)
+        networks = {ident: made.names for ident, made in self._made.items()}
+        sandboxes = {
+            box.namespace: sandbox_names(box, view, networks, upstreams)
+            for box in view.sandboxes
+            if box.id != INGRESS_SANDBOX
+        }
+        return NameTable(networks=networks, sandboxes=sandboxes)
+
+    def _of(self, network: NetworkAssignment, ports: Ports) -> Made:
+        mine = {ident: ports[ident] for ident in network.services if ident in ports}
+        made = self._made.get(network.id)
+        if made and (made.network, made.ports) == (network, mine):
+            return made
+        return Made(network, mine, network_names(network, mine), tuple(contests(network)))
+
+
+def published(view: HostView) -> Ports:
+    """The ports that services publish in ingress mode: the ingress network knows them."""
+    ingress = view.networks.get(view.ingress_network)
+    services = ingress.services.values() if ingress else ()
+    return {service.id: service.ports for service in services if service.ports}
 
 
 def sandbox_names(
-    box: Sandbox, networks: dict[str, NetworkNames], upstreams: tuple[str, ...]
+    box: Sandbox, view: HostView, networks: Mapping[str, NetworkNames], upstreams: tuple[str, ...]
 ) -> SandboxNames:
     """What one sandbox sees: its networks that have names, in the order it was attached to them."""
-    seen = [e.network_id for e in box.endpoints if e.network_id in networks]
+    seen = tuple(dict.fromkeys(e.network_id for e in box.endpoints if e.network_id in networks))
+    own = [view.networks[ident].endpoints.get(box.task_id) for ident in seen]
     return SandboxNames(
         namespace=box.namespace,
-        networks=tuple(dict.fromkeys(seen)),
+        networks=seen,
         upstreams=upstreams,
         forward=bool(box.gateway),
+        stack=next((e.stack.lower() for e in own if e), ""),
     )
 
 
-def network_names(network: NetworkAssignment) -> NetworkNames:
+def network_names(network: NetworkAssignment, ports: Ports | None = None) -> NetworkNames:
     """All names of one network, and the pointers back from its addresses."""
-    ready = sorted(
-        (e for e in network.endpoints.values() if e.ready), key=lambda e: (e.names[:1], e.task_id)
-    )
-    zone = _Zone(network.spec.name)
-    for service in sorted(network.services.values(), key=lambda s: (s.name, s.id)):
-        tasks = [bare(e.address) for e in ready if e.service_id == service.id]
-        zone.add_service(service, tasks)
-    for endpoint in ready:
-        zone.add_endpoint(endpoint, own_names(network.services.get(endpoint.service_id)))
+    zone = _Zone(network, ports or {})
     return NetworkNames(
         id=network.id,
         name=network.spec.name.lower(),
+        services=zone.services,
+        scopes={
+            stack: {name: tuple(meant) for name, meant in scope.items()}
+            for stack, scope in zone.scopes.items()
+        },
         addresses={name: tuple(found) for name, found in zone.addresses.items()},
         pointers=zone.pointers,
     )
+
+
+def contests(network: NetworkAssignment) -> Iterator[Contest]:
+    """The names that services on a network claim without getting them."""
+    for name, claimants in claims(network.services.values()).items():
+        having = winners(name, claimants)
+        others = tuple(service.name for service in claimants if service not in having)
+        if others:
+            yield Contest(network.spec.name, name, having[0].name, others)
+
+
+def claims(services: Iterable[NetworkService]) -> Claims:
+    """Who claims each name, own names before aliases, then the oldest service first."""
+    found: Claims = {}
+    ordered = sorted(services, key=lambda service: (service.created_at, service.id))
+    for service in ordered:
+        found.setdefault(service.name.lower(), []).append(service)
+    for service in ordered:
+        for name in own_names(service) - {service.name.lower()}:
+            found.setdefault(name, []).append(service)
+    return found
+
+
+def winners(name: str, claimants: Sequence[NetworkService]) -> list[NetworkService]:
+    """Who of the claimants has the name: the first one, and as an alias with it the others of its
+    stack, as their author gave it to all of them. Strangers never share a name by accident."""
+    first = claimants[0]
+    if first.name.lower() == name or not first.stack:
+        return [first]
+    return [service for service in claimants if service.stack.lower() == first.stack.lower()]
 
 
 def own_names(service: NetworkService | None) -> frozenset[str]:
@@ -77,42 +159,91 @@ def own_names(service: NetworkService | None) -> frozenset[str]:
 
 
 def bare(address: str) -> str:
-    """An address without its prefix length."""
-    return address.partition("/")[0]
+    """An address without its prefix length, in the one way to write it."""
+    plain = address.partition("/")[0]
+    return str(ipaddress.IPv6Address(plain)) if is_ipv6(plain) else plain
+
+
+def ndots(options: Iterable[str]) -> int:
+    """What resolv.conf's options say of ndots, the last one counts; 0 if nothing."""
+    found = 0
+    for option in options:
+        key, _, value = option.partition(":")
+        if key == "ndots" and value.isdecimal():
+            found = int(value)
+    return found
 
 
 class _Zone:
     """A network's names while they are gathered. Addresses keep their order and come once."""
 
-    def __init__(self, network_name: str) -> None:
-        self._suffix = "." + network_name.lower()
+    def __init__(self, network: NetworkAssignment, ports: Ports) -> None:
+        self._suffix = "." + network.spec.name.lower()
+        self.services: dict[str, ServiceNames] = {}
+        self.scopes: dict[str, dict[str, dict[str, None]]] = {}
         self.addresses: dict[str, dict[str, None]] = {}
         self.pointers: dict[str, str] = {}
+        endpoints = sorted(network.endpoints.values(), key=lambda e: (e.names[:1], e.task_id))
+        tasks: dict[str, list[NetworkEndpoint]] = {}
+        for endpoint in endpoints:
+            tasks.setdefault(endpoint.service_id, []).append(endpoint)
+        for service in network.services.values():
+            self._add_service(service, tasks.get(service.id, []), ports.get(service.id, ()))
+        for endpoint in endpoints:
+            if endpoint.ready:
+                self._add_endpoint(endpoint, own_names(network.services.get(endpoint.service_id)))
+        self._share_out(network.services.values())
 
-    def add_service(self, service: NetworkService, tasks: list[str]) -> None:
+    def _add_service(
+        self,
+        service: NetworkService,
+        tasks: list[NetworkEndpoint],
+        ports: tuple[PortConfig, ...],
+    ) -> None:
         """A service without ready tasks keeps its names, so that nobody else is asked for them."""
         vip = bare(service.vip)
-        for name in own_names(service):
-            self._add(name, [vip] if vip else tasks)
-            self._add(TASKS + name, tasks)
+        self.services[service.id] = ServiceNames(
+            virtual=(vip,) if vip else (),
+            tasks=tuple(task_name(task) for task in tasks if task.ready),
+            waiting=tuple(bare(task.address) for task in tasks if not task.ready),
+            ports={f"_{p.name}._{p.protocol}".lower(): p.target_port for p in ports if p.name},
+        )
         if vip:
-            self._point(vip, [service.name])
+            self._point(vip, service.name.lower())
 
-    def add_endpoint(self, endpoint: NetworkEndpoint, taken: frozenset[str]) -> None:
+    def _add_endpoint(self, endpoint: NetworkEndpoint, taken: frozenset[str]) -> None:
         """A container: every name of its own, except those that are its service's."""
-        address = bare(endpoint.address)
         names = [name.lower() for name in endpoint.names]
+        address = bare(endpoint.address)
+        stack = endpoint.stack.lower()
         for name in names:
-            if name not in taken:
-                self._add(name, [address])
-        self._point(address, names)
-
-    def _add(self, name: str, addresses: Iterable[str]) -> None:
-        if encode_name(name):
-            self.addresses.setdefault(name, {}).update(dict.fromkeys(addresses))
-
-    def _point(self, address: str, names: list[str]) -> None:
+            if name not in taken and encode_name(name):
+                self.addresses.setdefault(name, {})[address] = None
+                if stack and name != names[0]:
+                    scope = self.scopes.setdefault(stack, {})
+                    scope.setdefault(name, {})[names[0]] = None
         for name in names[:1]:
-            full = name.lower() + self._suffix
-            if encode_name(full):
-                self.pointers.setdefault(address, full)
+            self._point(address, name)
+
+    def _share_out(self, services: Iterable[NetworkService]) -> None:
+        """Settle what services' names mean: to everybody, and to each stack's members, to whom they
+        mean more than their containers' names do."""
+        circles: dict[str, list[NetworkService]] = {EVERYBODY: list(services)}
+        for service in circles[EVERYBODY]:
+            if service.stack:
+                circles.setdefault(service.stack.lower(), []).append(service)
+        for stack, members in circles.items():
+            scope = self.scopes.setdefault(stack, {})
+            for name, claimants in claims(members).items():
+                if encode_name(name):
+                    scope[name] = {service.id: None for service in winners(name, claimants)}
+
+    def _point(self, address: str, name: str) -> None:
+        full = name + self._suffix
+        if encode_name(full):
+            self.pointers.setdefault(address, full)
+
+
+def task_name(task: NetworkEndpoint) -> TaskName:
+    """A ready task's entry in its service."""
+    return TaskName(next(iter(task.names), "").lower(), bare(task.address))
