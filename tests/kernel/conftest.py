@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from fresh_host import Host
 
 from skep.kernel.kernel import Kernel
+
+# The scenes of the plan's tests are of use here too.
+sys.path.append(str(Path(__file__).parent.parent / "plan"))
 
 
 @pytest.fixture

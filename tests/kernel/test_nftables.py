@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from fresh_host import do, fail
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from skep.kernel import nfttext
 from skep.kernel.kernel import Kernel
 from skep.kernel.nftables import Library
 from skep.model.errors import Broken
@@ -20,6 +15,7 @@ from skep.model.nft import (
     Fib,
     Foreign,
     Hook,
+    Jhash,
     Lookup,
     Masquerade,
     Match,
@@ -33,8 +29,16 @@ from skep.model.nft import (
     SetMark,
     Table,
     Verdict,
+    Vmap,
 )
-from skep.model.ops import AddNamespace, DelTable, ReplaceTable, SetElements
+from skep.model.ops import (
+    AddChain,
+    AddNamespace,
+    DelChain,
+    DelTable,
+    ReplaceTable,
+    SetElements,
+)
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +57,28 @@ SETS = (
         "nets",
         ("ipv4_addr",),
         frozenset({("10.0.0.0/8",), ("11.0.0.0/8",), ("192.0.2.1",), ("192.0.2.2",)}),
+        interval=True,
     ),
+    Set(
+        "allowed",
+        ("ipv4_addr", "inet_proto", "inet_service", "ipv4_addr"),
+        frozenset({("0.0.0.0/0", "tcp", 80, "10.0.0.0/8"), ("10.0.0.9", "udp", 53, "0.0.0.0/0")}),
+        interval=True,
+    ),
+    Set("guarded", ("ipv4_addr", "inet_service"), frozenset(), interval=True),
+    Set(
+        "turns",
+        ("mark",),
+        frozenset({(256, "goto turn_2_0"), (257, "goto random_2"), (258, "goto turn_2_0")}),
+        ("verdict",),
+    ),
+    Set(
+        "targets",
+        ("mark", "inet_proto", "inet_service"),
+        frozenset({(256, "tcp", 8080, 80)}),
+        ("inet_service",),
+    ),
+    Set("nowhere", ("ipv4_addr",), frozenset(), ("verdict",)),
     Set("names", ("ifname",), frozenset({("veth0",), ("1odd name",)})),
     Set("vips", ("ipv4_addr",), frozenset({("10.0.0.7", 256)}), ("mark",)),
     Set("published", ("inet_proto", "inet_service"), frozenset({("tcp", 8080, 256)}), ("mark",)),
@@ -104,6 +129,7 @@ FILTER = rules(
     (Match((PROTOCOL,), "sctp", "!="), Verdict("return")),
     (Match((Payload("tcp", "dport"),), 80), Reject("tcp reset")),
     (Match((Payload("udp", "dport"),), 80, "!="), Reject("icmp")),
+    (Match((TARGET, PROTOCOL, PORT, SOURCE), "@allowed", "!="), Verdict("jump", "inner")),
     Verdict("jump", "inner"),
 )
 DNAT = rules(
@@ -116,6 +142,8 @@ DNAT = rules(
     (Match((Fib("daddr"),), "local"), Verdict("jump", "inner")),
     (Match((Payload("tcp", "dport"),), 80), Dnat("10.0.0.1", 8080)),
     (Match((PROTOCOL,), "tcp"), Dnat("10.0.0.1")),
+    Vmap((MARK,), "turns"),
+    (Match((SOURCE,), "10.0.0.1"), Vmap((TARGET,), "nowhere")),
     (Match((TARGET,), "127.0.0.11"), Match((Payload("udp", "dport"),), 53), Redirect(1011)),
 )
 FULL = Table(
@@ -127,6 +155,21 @@ FULL = Table(
         Chain("postrouting", rules(Masquerade()), Hook("nat", "postrouting", 100)),
         Chain("inner", rules(Verdict("return"))),
         Chain("DOCKER-INGRESS", ()),
+        Chain("turn_2_0", rules(Dnat(Lookup((MARK, Numgen(2)), "backends")))),
+        Chain("random_2", rules(Dnat(Lookup((MARK, Numgen(2, "random")), "backends")))),
+        Chain(
+            "turn_4_5",
+            rules(
+                (
+                    Match((PROTOCOL,), ("sctp", "tcp", "udp")),
+                    Dnat(
+                        Lookup((MARK, Numgen(4)), "backends"),
+                        Lookup((MARK, PROTOCOL, PORT), "targets"),
+                    ),
+                )
+            ),
+        ),
+        Chain("source_2", rules(Dnat(Lookup((MARK, Jhash(SOURCE, 2, 7)), "backends")))),
     ),
     SETS,
 )
@@ -256,6 +299,35 @@ async def test_all_elements_of_a_table_change_or_none(kernel, ns):
     assert seen == (FULL, Table("skep2", (), (Set("slots", ("mark",), frozenset({(257,)})),)))
 
 
+async def test_chains_and_what_leads_to_them_change_together(kernel, ns):
+    await do(kernel, ReplaceTable(ns=ns, table=FULL))
+    backend = Lookup((MARK, Numgen(3)), "backends")
+    target = Lookup((MARK, PROTOCOL, PORT), "targets")
+    ported = Match((PROTOCOL,), ("sctp", "tcp", "udp"))
+    chain = Chain("turn_3_1", rules((ported, Dnat(backend, target))))
+    place = {"ns": ns, "family": "ip", "table": "skep"}
+    moved = [
+        AddChain(**place, chain=chain),
+        elements(ns, "turns", [(257, "goto random_2")], [(257, "goto turn_3_1")]),
+        elements(ns, "allowed", add=[("0.0.0.0/0", "tcp", 80, "192.0.2.0/24")]),
+        DelChain(**place, name="random_2"),
+        DelChain(**place, name="source_2"),
+    ]
+    await do(kernel, *moved)
+    (seen,) = await tables(kernel, ns)
+    found = {each.name: each for each in seen.chains}
+    assert found["turn_3_1"] == chain
+    assert not {"random_2", "source_2"} & set(found)
+    sets = {each.name: each.elements for each in seen.sets}
+    assert (257, "goto turn_3_1") in sets["turns"]
+    assert ("0.0.0.0/0", "tcp", 80, "192.0.2.0/24") in sets["allowed"]
+    (failure,) = await kernel.apply([DelChain(**place, name="turn_2_0")])
+    assert failure.message.startswith(
+        "cannot remove the chain turn_2_0 from the nftables table ip skep in the namespace a: "
+    )
+    assert await tables(kernel, ns) == (seen,)
+
+
 async def test_elements_of_no_set(kernel, ns):
     failure = await fail(kernel, elements(ns, "nix", add=[(1,)]))
     assert failure.message == (
@@ -267,108 +339,3 @@ async def test_elements_of_no_set(kernel, ns):
 def test_a_missing_library_is_refused_in_words():
     with pytest.raises(Broken, match=r"libnothing\.so cannot be loaded: install libnftables"):
         Library("libnothing.so")
-
-
-ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "198.51.100.7"])
-PORTS = st.integers(1, 65535)
-MARKS = st.integers(0, 2**32 - 1)
-NAMES = st.sampled_from(["eth0", "docker_gwbridge", "veth1234567"])
-STATES = st.sampled_from(["invalid", "new", "established", "related"])
-OPS = st.sampled_from(["==", "!="])
-PREFIXES = st.builds(Match, st.just((SOURCE,)), st.sampled_from(["10.0.0.0/8", "0.0.0.0/0"]), OPS)
-
-
-def several(atoms):
-    return atoms | st.lists(atoms, min_size=1, max_size=3).map(tuple)
-
-
-def matches(keys, atoms):
-    return st.builds(Match, st.sampled_from(keys).map(lambda key: (key,)), several(atoms), OPS)
-
-
-MATCHES = st.one_of(
-    matches([SOURCE, TARGET], ADDRESSES),
-    PREFIXES,
-    matches([IN, OUT], NAMES),
-    matches([MARK, Ct("mark")], MARKS),
-    matches([Ct("state")], STATES),
-    st.builds(Match, st.just((Fib("daddr"),)), st.sampled_from(["local", "broadcast"]), OPS),
-    st.builds(Match, st.just((Ct("direction"),)), st.sampled_from(["original", "reply"]), OPS),
-    st.sampled_from([Match((MARK,), "@slots"), Match((PROTOCOL, PORT), "@open", "!=")]),
-)
-TRANSPORT = st.one_of(
-    matches([Payload("tcp", "dport"), Payload("udp", "dport")], PORTS),
-    st.just(Match((PROTOCOL,), "tcp")),
-    st.just(Match((PROTOCOL,), ("tcp", "udp"))),
-)
-MIDDLE = st.one_of(
-    st.just(Counter()),
-    st.builds(SetMark, st.sampled_from(["meta", "ct"]), MARKS),
-    st.sampled_from([SetMark("meta", Ct("mark")), SetMark("ct", MARK)]),
-    st.sampled_from(
-        [
-            SetMark("meta", Lookup((TARGET,), "vips")),
-            SetMark("ct", Lookup((PROTOCOL, PORT), "published")),
-        ]
-    ),
-)
-VERDICTS = st.sampled_from([ACCEPT, DROP, Verdict("return"), Verdict("jump", "inner")])
-REJECTS = st.sampled_from([Reject("icmp")])
-DNATS = st.one_of(
-    st.builds(Dnat, st.sampled_from(["10.0.0.1", "10.0.0.2"]), PORTS | st.just(0)),
-    st.builds(Redirect, PORTS),
-    st.just(Dnat(Lookup((MARK, Numgen(4)), "backends"))),
-)
-
-
-def chains(name, hook, last):
-    rule = st.builds(
-        lambda first, transport, middle, end: Rule((*first, transport, *middle, end)),
-        st.lists(MATCHES, max_size=3),
-        TRANSPORT,
-        st.lists(MIDDLE, max_size=2),
-        last,
-    )
-    good = st.lists(rule.filter(canonical), max_size=4)
-    return st.builds(Chain, st.just(name), good.map(tuple), st.just(hook))
-
-
-def canonical(rule: Rule) -> bool:
-    try:
-        nfttext.rule_text(rule)
-    except AssertionError:
-        return False
-    return True
-
-
-TABLES = st.builds(
-    lambda *found: Table("skep", (*found, FULL.chains[4]), SETS),
-    chains("forward", Hook("filter", "forward", 0), VERDICTS | REJECTS),
-    chains("dest", Hook("nat", "prerouting", -100), DNATS | VERDICTS),
-    chains("source", Hook("nat", "postrouting", 100), st.just(Masquerade())),
-)
-
-
-def test_any_table_reads_back_equal(host):
-    with asyncio.Runner() as runner:
-
-        async def begin() -> Kernel:
-            made = Kernel(host.netns_dir, host.home)
-            await do(made, AddNamespace(ns="a"))
-            return made
-
-        kernel = runner.run(begin())
-
-        @settings(
-            max_examples=60, deadline=None, database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )  # fmt: skip
-        @given(TABLES)
-        def round_trip(table: Table) -> None:
-            runner.run(do(kernel, ReplaceTable(ns="a", table=table)))
-            assert runner.run(tables(kernel, "a")) == (table,)
-
-        try:
-            round_trip()
-        finally:
-            runner.run(kernel.close())

@@ -86,7 +86,10 @@ def test_statements(said, meant):
         matching(STATE, {"set": ["established", "related"]}),
         matching({"payload": {"base": "th", "offset": 0, "len": 16}}, 5),
         matching({"fib": {"result": "oif", "flags": ["daddr"]}}, "eth0"),
-        matching({"numgen": {"mode": "random", "mod": 2, "offset": 0}}, 1),
+        matching({"numgen": {"mode": "inc", "mod": 2, "offset": 1}}, 1),
+        matching({"jhash": {"mod": 2, "seed": 1, "offset": 1, "expr": MARK}}, 1),
+        matching({"jhash": {"mod": 2, "seed": 1, "expr": MARK}}, 1),
+        {"vmap": {"key": MARK, "data": {"set": [[1, {"accept": None}]]}}},
         matching({"rt": {"key": "mtu"}}, 1),
         {"mangle": {"key": {"meta": {"key": "priority"}}, "value": 1}},
         {"mangle": {"key": MARK, "value": {"numgen": {"mode": "inc", "mod": 2, "offset": 0}}}},
@@ -126,8 +129,9 @@ def test_sets_in_every_spelling():
             ("inet_proto", "inet_service"),
             frozenset({("tcp", 80, "10.0.0.5", 8080)}),
             ("ipv4_addr", "inet_service"),
+            interval=True,
         ),
-        Set("n", ("ipv4_addr",), frozenset({("10.0.0.0/8",), ("1.1.1.1",)})),
+        Set("n", ("ipv4_addr",), frozenset({("10.0.0.0/8",), ("1.1.1.1",)}), interval=True),
         Set("t", ("mark", "integer"), frozenset(), ("ipv4_addr",)),
     )
 
@@ -139,6 +143,15 @@ def test_sets_in_every_spelling():
         {"set": {**PLACE, "name": "x", "type": "mark", "timeout": 5}},
         {"set": {**PLACE, "name": "x", "type": "mark", "elem": [{"elem": {"val": 1}}]}},
         {"set": {**PLACE, "name": "x", "type": "mark", "elem": [{"range": [1, 2]}]}},
+        {
+            "map": {
+                **PLACE,
+                "name": "x",
+                "type": "mark",
+                "map": "verdict",
+                "elem": [[1, {"jump": {"target": "y"}}]],
+            }
+        },
         {"set": {**PLACE, "name": "x", "type": {"typeof": {"rt": {"key": "mtu"}}}}},
         {"counter": {**PLACE, "name": "x", "packets": 0, "bytes": 0}},
         {"flowtable": {**PLACE, "name": "x"}},

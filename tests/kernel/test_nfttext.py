@@ -11,6 +11,7 @@ from skep.model.nft import (
     Fib,
     Foreign,
     Hook,
+    Jhash,
     Lookup,
     Masquerade,
     Match,
@@ -24,8 +25,9 @@ from skep.model.nft import (
     SetMark,
     Table,
     Verdict,
+    Vmap,
 )
-from skep.model.ops import SetElements
+from skep.model.ops import AddChain, DelChain, SetElements
 
 MARK = Meta("mark")
 PROTOCOL = Meta("l4proto")
@@ -69,6 +71,19 @@ SOURCE = Payload("ip", "saddr")
         (Reject("icmp"), "reject with icmp port-unreachable"),
         (Verdict("drop"), "drop"),
         (Verdict("jump", "DOCKER-INGRESS"), "jump DOCKER-INGRESS"),
+        (
+            Dnat(Lookup((MARK, Numgen(3, "random")), "backends")),
+            "dnat ip to meta mark . numgen random mod 3 map @backends",
+        ),
+        (
+            Dnat(Lookup((MARK, Jhash(SOURCE, 3, 7)), "backends")),
+            "dnat ip to meta mark . jhash ip saddr mod 3 seed 7 map @backends",
+        ),
+        (
+            Dnat(Lookup((MARK,), "backends"), Lookup((MARK, PORT), "targets")),
+            "dnat ip to meta mark map @backends : meta mark . th dport map @targets",
+        ),
+        (Vmap((MARK, PORT), "turns"), "meta mark . th dport vmap @turns"),
     ],
 )
 def test_statements(statement, text):
@@ -92,7 +107,12 @@ def test_statements(statement, text):
         (Match((MARK,), "@a b"),),
         (Dnat("10.0.0.1 }"),),
         (Dnat(Lookup((MARK,), "m"), 80),),
+        (Dnat("10.0.0.1", Lookup((MARK,), "m")),),
+        (Match((PROTOCOL,), "tcp"), Dnat(Lookup((MARK,), "m"), Lookup((PORT,), "n"))),
         (Verdict("jump", "a b"),),
+        (Dnat(Lookup((Jhash(SOURCE, 3, 0),), "m")),),
+        (Vmap((MARK,), "a b"),),
+        (Match((PROTOCOL,), "tcp"), Vmap((PORT,), "turns")),
         (Foreign("{}"),),
     ],
 )
@@ -116,7 +136,7 @@ def test_a_whole_table_is_one_transaction():
         (
             Set("vips", ("ipv4_addr",), frozenset({("10.0.0.7", 256)}), ("mark",)),
             Set("backends", ("mark", "integer"), frozenset(), ("ipv4_addr", "inet_service")),
-            Set("nets", ("ipv4_addr",), frozenset({("10.0.0.0/8",)})),
+            Set("nets", ("ipv4_addr",), frozenset({("10.0.0.0/8",)}), interval=True),
             Set("names", ("ifname",), frozenset({("eth0",)})),
         ),
     )
@@ -171,10 +191,42 @@ def test_elements_are_removed_before_others_are_added():
         remove=frozenset({("sctp", 9, 3)}),
         add=frozenset(),
     )
-    assert nfttext.set_elements([first, second], [ports]) == (
+    assert nfttext.change_table([first, second], [ports]) == (
         "delete element ip skep ports { 6 . 80 : 1 }\n"
         "delete element ip skep ports { 132 . 9 : 3 }\n"
         "add element ip skep ports { 17 . 53 : 2 }\n"
+    )
+
+
+@pytest.mark.parametrize("verdict", ["drop", "goto a b", "goto a; drop", 5])
+def test_verdicts_are_of_one_kind(verdict):
+    turns = Set("turns", ("mark",), frozenset({(1, verdict)}), ("verdict",))
+    with pytest.raises(AssertionError, match="not a verdict"):
+        nfttext.replace_table(Table("skep", (), (turns,)))
+
+
+def test_prefixes_are_declared():
+    nets = Set("nets", ("ipv4_addr",), frozenset({("10.0.0.0/8",)}))
+    with pytest.raises(AssertionError, match="nets holds prefixes undeclared"):
+        nfttext.replace_table(Table("skep", (), (nets,)))
+
+
+def test_chains_come_before_what_leads_to_them_and_go_after():
+    turns = Set("turns", ("mark",), frozenset(), ("verdict",))
+    place = {"ns": "a", "family": "ip", "table": "skep"}
+    moved = SetElements(
+        **place,
+        set="turns",
+        remove=frozenset({(1, "goto old")}),
+        add=frozenset({(1, "goto new")}),
+    )
+    chain = Chain("new", (Rule((Verdict("drop"),)),))
+    changes = [DelChain(**place, name="old"), moved, AddChain(**place, chain=chain)]
+    assert nfttext.change_table(changes, [turns]) == (
+        "table ip skep {\nchain new {\ndrop\n}\n}\n"
+        "delete element ip skep turns { 1 : goto old }\n"
+        "add element ip skep turns { 1 : goto new }\n"
+        "delete chain ip skep old\n"
     )
 
 

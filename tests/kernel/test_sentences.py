@@ -5,7 +5,7 @@ import pytest
 from skep.kernel import sentences
 from skep.model import ops
 from skep.model.netstate import HOST, Address, Fdb, Link, Neighbour, PolicyRule, Route
-from skep.model.nft import Table
+from skep.model.nft import Chain, Table
 
 LINK = Link(name="br0", kind="bridge")
 ROUTE = Route(destination="default", link="eth0")
@@ -64,6 +64,15 @@ FDB = Fdb("vxlan0", "02:42:0a:00:00:05", "192.0.2.1")
             ),
             "change vips of the nftables table ip skep",
         ),
+        (
+            ops.AddChain(ns="a", family="ip", table="skep", chain=Chain("turn_2_0", ())),
+            "add the chain turn_2_0 to the nftables table ip skep",
+        ),
+        (
+            ops.DelChain(ns="a", family="ip", table="skep", name="turn_2_0"),
+            "remove the chain turn_2_0 from the nftables table ip skep",
+        ),
+        (ops.CutFlows(ns="a", address="10.0.0.5", port=53), "cut the flows to 10.0.0.5"),
     ],
 )
 def test_every_operation_has_words(op, words):

@@ -39,6 +39,7 @@ class FakeKernel:
         numbers = count(2)
         self.indices: Callable[[str], int] = lambda _ns: next(numbers)
         self.ends: dict[tuple[str, str], tuple[str, str]] = {}
+        self.cut: list[Op] = []
 
     def apply(self, todo: list[Op]) -> None:
         for op in todo:
@@ -208,6 +209,24 @@ class FakeKernel:
 
     def _DelTable(self, box, op) -> None:
         del box.tables[op.family, op.name]
+
+    def _AddChain(self, box, op) -> None:
+        table = box.tables[op.family, op.table]
+        assert op.chain.name not in {each.name for each in table.chains} and not op.chain.hook
+        box.tables[op.family, op.table] = msgspec.structs.replace(
+            table, chains=(*table.chains, op.chain)
+        )
+
+    def _DelChain(self, box, op) -> None:
+        table = box.tables[op.family, op.table]
+        chains = tuple(each for each in table.chains if each.name != op.name)
+        assert len(chains) == len(table.chains) - 1, f"no chain {op.name}"
+        leading = {atom for each in table.sets for element in each.elements for atom in element}
+        assert f"goto {op.name}" not in leading, f"an element leads to {op.name}"
+        box.tables[op.family, op.table] = msgspec.structs.replace(table, chains=chains)
+
+    def _CutFlows(self, box, op) -> None:
+        self.cut.append(op)
 
     def _SetElements(self, box, op) -> None:
         table = box.tables[op.family, op.table]

@@ -9,7 +9,7 @@ from plan_scene import MONGO, WEB_VIP, web_scene
 
 from skep.model import ops
 from skep.model.netstate import HOST, Address, Fdb, Link, Namespace, PolicyRule, Route, Vxlan
-from skep.model.nft import Table
+from skep.model.nft import Chain, Foreign, Rule, Table
 from skep.plan.desired import desired
 from skep.plan.diff import diff
 
@@ -167,20 +167,26 @@ def test_a_task_that_replaces_another_changes_elements_only():
     scene.networks[MONGO] = msgspec.structs.replace(network, endpoints=endpoints)
     after = desired(scene.view("h1"))
     todo = [op for op in diff(after, kernel.observe(after)) if op.ns == CLIENT]
-    assert [(type(op), op.set) for op in todo] == [(ops.SetElements, "backends")]
+    assert [type(op) for op in todo] == [ops.SetElements, ops.CutFlows]
+    assert todo[0].set == "backends"
     assert todo[0].remove == {(WEB_VIP, 1, "10.0.1.12")}
     assert todo[0].add == {(WEB_VIP, 1, "10.0.1.13")}
+    assert todo[1].address == "10.0.1.12"
 
 
-def test_a_number_of_tasks_that_is_new_renews_the_table():
+def test_a_number_of_tasks_that_is_new_changes_parts_of_the_table_only():
     scene = web_scene()
     kernel = FakeKernel()
     before = desired(scene.view("h1"))
     kernel.apply(diff(before, kernel.observe(before)))
     scene.add_sandbox("h2", "web3", {MONGO: "10.0.1.13"}, "web")
     after = desired(scene.view("h1"))
-    todo = [op for op in diff(after, kernel.observe(after)) if op.ns == CLIENT]
-    assert todo == [ops.ReplaceTable(ns=CLIENT, table=after[CLIENT].tables[0])]
+    added, *changed, removed = (op for op in diff(after, kernel.observe(after)) if op.ns == CLIENT)
+    assert added == ops.AddChain(
+        ns=CLIENT, family="ip", table="skep", chain=Chain("turn_3_0", added.chain.rules)
+    )
+    assert {op.set for op in changed} == {"backends", "turns"}
+    assert removed == ops.DelChain(ns=CLIENT, family="ip", table="skep", name="turn_2_0")
 
 
 def test_elements_are_changed_in_place(wanted, seen):
@@ -207,8 +213,9 @@ def test_balancing_changes_after_the_way_to_its_backends():
     scene.add_sandbox("h2", "idle2", {MONGO: "10.0.1.31"}, "idle")
     after = desired(scene.view("h1"))
     todo = kinds(diff(after, kernel.observe(after)))
-    assert todo[-1] == "ReplaceTable"
-    assert todo.index("ReplaceTable") > max(i for i, each in enumerate(todo) if each == "SetFdb")
+    assert todo[-1] == "DelChain"
+    first = min(i for i, each in enumerate(todo) if each in ("AddChain", "SetElements"))
+    assert first > max(i for i, each in enumerate(todo) if each == "SetFdb")
 
 
 def test_the_order_in_which_a_table_lists_its_parts_is_of_no_matter(wanted, seen):
@@ -226,6 +233,27 @@ def test_a_changed_rule_renews_the_table_and_old_tables_go(wanted, seen):
         ops.DelTable(ns=CLIENT, family="inet", name="skep-old"),
         ops.ReplaceTable(ns=CLIENT, table=wanted[CLIENT].tables[0]),
     ]
+
+
+def test_chains_of_others_go_and_so_do_strange_ones(wanted, seen):
+    ours = seen[CLIENT].tables[0]
+    more = msgspec.structs.replace(ours, chains=(*ours.chains, Chain("more", ())))
+    assert diff(wanted, altered(seen, CLIENT, tables=(more,))) == [
+        ops.DelChain(ns=CLIENT, family="ip", table="skep", name="more")
+    ]
+    strange = Chain("counter", (Rule((Foreign("{}"),)),))
+    odd = msgspec.structs.replace(ours, chains=(*ours.chains, strange))
+    assert kinds(diff(wanted, altered(seen, CLIENT, tables=(odd,)))) == ["ReplaceTable"]
+
+
+def test_a_turn_that_was_altered_renews_the_table(wanted, seen):
+    ours = seen[CLIENT].tables[0]
+    chains = tuple(
+        msgspec.structs.replace(each, rules=()) if each.name == "turn_2_0" else each
+        for each in ours.chains
+    )
+    changed = msgspec.structs.replace(ours, chains=chains)
+    assert kinds(diff(wanted, altered(seen, CLIENT, tables=(changed,)))) == ["ReplaceTable"]
 
 
 class TestSysctls:

@@ -16,14 +16,19 @@ from skep.kernel.rtnetlink import links
 from skep.kernel.rtnetlink.message import Message
 from skep.kernel.rtnetlink.socket import Socket
 from skep.model.netstate import GROUP, HOST
+from skep.model.nft import Table
 
 
 class Handle:
-    """One namespace, open. ``path`` is None for the host's own, which is the thread's home."""
+    """One namespace, open. ``path`` is None for the host's own, which is the thread's home.
+
+    ``tables`` are our nftables as they were last read, and the generation that they were read at.
+    """
 
     def __init__(self, name: str, path: str | None) -> None:
         self.name = name
         self.path = path
+        self.tables: tuple[int, tuple[Table, ...]] | None = None
         with self.entered():
             self.identity = netns.identity()
             self.socket = Socket()

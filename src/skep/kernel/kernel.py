@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
+from skep.kernel import features, inside, sockets
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
@@ -14,8 +17,11 @@ from skep.kernel.rtnetlink import inet
 from skep.kernel.sentences import place
 from skep.kernel.watch import Watcher
 from skep.model.errors import Broken, Missing
+from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace
 from skep.model.ops import Failure, Op
+
+T = TypeVar("T")
 
 NO_SYSCTLS: Mapping[str, Collection[str]] = {}
 
@@ -97,6 +103,70 @@ class Kernel:
         have failed.
         """
         return await self._thread.run(None, partial(self._performer.perform, ops))
+
+    async def connections(self, namespace: str) -> int:
+        """How many TCP connections others have open to servers in a namespace of ours; 0 if there
+        is none of that name."""
+        return await self._thread.run(None, partial(self._connections, namespace))
+
+    def _connections(self, namespace: str) -> int:
+        handle = self._handles.find(namespace)
+        if handle is None:
+            return 0
+        found = handle.socket.dump(inet.get_addresses())
+        links = {link.index: name for name, link in all_links(handle).items()}
+        parsed = [inet.parse_address(message, links) for message in found]
+        own = {each.address.partition("/")[0] for each in parsed if each is not None}
+        with handle.entered():
+            return sockets.connections(own)
+
+    async def listeners(self) -> dict[tuple[str, int], int]:
+        """The ports (protocol, number) of the host that somebody listens on, each with the number
+        of a file by which `holder` finds who."""
+        return await self._thread.run(None, sockets.listeners)
+
+    async def holder(self, inode: int) -> str:
+        """Who holds a socket, in words: "nginx (pid 123)"."""
+        return await asyncio.to_thread(sockets.holder, inode)
+
+    async def inside(self, name: str) -> Inside:
+        """What a namespace of ours, or the host's, shows beside its observation; nothing if it is
+        gone. Raises `Broken` if it cannot be read."""
+        return await self._thread.run(None, partial(self._inside, name))
+
+    def _inside(self, name: str) -> Inside:
+        try:
+            handle = self._handles.find(name)
+            return Inside() if handle is None else inside.look(handle, self._library)
+        except FileNotFoundError:
+            return Inside()
+        except (OSError, Rejected) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise Broken(f"cannot read {place(name)}: {reason}") from error
+
+    async def features(self) -> dict[str, str]:
+        """What Skep needs of the kernel: each feature's name, and "" or why it does not work."""
+        return await asyncio.to_thread(features.probe, self._library)
+
+    async def devices(self) -> tuple[Device, ...]:
+        """All links of the host's own namespace, whoever made them."""
+        return await self._thread.run(None, lambda: inside.devices(self._handles.get(HOST)))
+
+    async def routes(self) -> tuple[HostRoute, ...]:
+        """The host's own routes, whoever made them."""
+        return await self._thread.run(None, inside.routes)
+
+    async def within(self, name: str, work: Callable[[], T]) -> T:
+        """Do something short inside a namespace of ours, or the host's: sockets that it opens stay
+        there. Raises `Missing` if there is none of that name, and whatever ``work`` raises."""
+        return await self._thread.run(None, partial(self._within, name, work))
+
+    def _within(self, name: str, work: Callable[[], T]) -> T:
+        handle = self._handles.find(name)
+        if handle is None:
+            raise Missing(f"this host has no network namespace {name}")
+        with handle.entered():
+            return work()
 
     def changes(self) -> AsyncIterator[str]:
         """The names of namespaces in which something changed that `Namespace` holds (sysctls

@@ -106,6 +106,19 @@ class Nftables:
         found = (self._table(family, name) for family, name in ours)
         return tuple(table for table in found if table is not None)
 
+    def load(self, text: str) -> None:
+        """Do what nft(8) would do with a file. Raises `Rejected`."""
+        self._run(text)
+
+    def ruleset(self) -> str:
+        """Everybody's tables in JSON, with handles and counters, without sets' elements. Raises
+        `Rejected`."""
+        return self._list("list ruleset", OUTPUT_TERSE)
+
+    def listing(self, family: str, name: str) -> str:
+        """Anybody's table in JSON, whole. Raises `Rejected`."""
+        return self._list(f"list table {family} {name}")
+
     def _table(self, family: str, name: str) -> Table | None:
         try:
             return nftjson.parse_table(self._list(f"list table {family} {name}"))
@@ -122,16 +135,17 @@ class Nftables:
         """Remove a table, if it is there. Raises `Rejected`."""
         self._run(nfttext.delete_table(family, name))
 
-    def change_elements(self, changes: Sequence[SetElements]) -> None:
-        """Change elements of one table's sets, in one transaction. Raises `Rejected`, also if
+    def change(self, changes: Sequence[nfttext.TableChange]) -> None:
+        """Change elements and chains of one table, in one transaction. Raises `Rejected`, also if
         an element to be removed is not there."""
         family, table = changes[0].family, changes[0].table
         listing = self._list(f"list sets {family}\nlist maps {family}", OUTPUT_TERSE)
         sets = nftjson.declared_sets(listing, table)
-        absent = {each.set for each in changes} - {each.name for each in sets}
+        named = {each.set for each in changes if isinstance(each, SetElements)}
+        absent = named - {each.name for each in sets}
         if absent:
             raise Rejected(_ENOENT, f"there is no set {', '.join(sorted(absent))}")
-        text = nfttext.set_elements(changes, sets)
+        text = nfttext.change_table(changes, sets)
         if text:
             self._run(text)
 

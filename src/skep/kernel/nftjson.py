@@ -129,11 +129,12 @@ def _rule(body: Json) -> Rule:
 
 
 def _set(body: Json) -> Set:
-    if not body.keys() <= SET_FIELDS or set(_several(body.get("flags", []))) - {"interval"}:
+    flags = set(_several(body.get("flags", [])))
+    if not body.keys() <= SET_FIELDS or flags - {"interval"}:
         raise _Unspeakable
     key, data = _types(body["type"]), _types(body.get("map", []))
     elements = [_element(each, key + data) for each in body.get("elem", [])]
-    return Set(body["name"], key, frozenset(elements), data)
+    return Set(body["name"], key, frozenset(elements), data, bool(flags))
 
 
 def _several(said: Any) -> list[Any]:
@@ -151,7 +152,7 @@ def _types(said: Any) -> tuple[str, ...]:
 
 
 def _type_of(key: Key) -> str:
-    if isinstance(key, nft.Numgen):
+    if isinstance(key, nft.Numgen | nft.Jhash):
         return "integer"
     kind = _TYPE_OF.get(key)
     if kind is None:
@@ -178,8 +179,13 @@ def _parts(said: Any) -> list[Any]:
 
 
 def _typed(kind: str, said: Any) -> Atom:
+    if kind == "verdict":
+        (target,) = _only(*_only(said, "goto"), "target")
+        return f"goto {target}"
     atom = _atom(said)
-    return _PROTOCOL_NAMES.get(atom, atom) if kind == "inet_proto" else atom  # type: ignore[arg-type]
+    if kind == "inet_proto" and isinstance(atom, int):
+        return _PROTOCOL_NAMES.get(atom, atom)
+    return atom
 
 
 def _atom(said: Any) -> Atom:
@@ -260,9 +266,19 @@ def _key(said: Any) -> Key:
             return _fib(body)
         case "numgen":
             mode, modulus, offset = _only(body, "mode", "mod", "offset")
-            if mode == "inc" and offset == 0:
-                return nft.Numgen(modulus)
+            if offset == 0:
+                return nft.Numgen(modulus, mode)
+        case "jhash":
+            return _jhash(body)
     raise _Unspeakable
+
+
+def _jhash(body: Any) -> Key:
+    modulus, seed, expression = _only(body, "mod", "seed", "expr")
+    key = _key(expression)
+    if not isinstance(key, Payload):
+        raise _Unspeakable
+    return nft.Jhash(key, modulus, seed)
 
 
 def _fib(body: Any) -> Key:
@@ -305,6 +321,8 @@ def _dnat(body: Any) -> Statement:
         raise _Unspeakable
     address, port = fields.get("addr"), fields.get("port", 0)
     if isinstance(address, dict):
+        if isinstance(port, dict):
+            return nft.Dnat(_lookup(address), _lookup(port))
         if port:
             raise _Unspeakable
         return nft.Dnat(_lookup(address))
@@ -343,6 +361,11 @@ def _jump(body: Any) -> Statement:
     return nft.Verdict("jump", *_only(body, "target"))
 
 
+def _vmap(body: Any) -> Statement:
+    found = _lookup({"map": body})
+    return nft.Vmap(found.keys, found.map)
+
+
 _READERS: dict[str, Callable[[Any], Statement]] = {
     "match": _match,
     "mangle": _mangle,
@@ -352,4 +375,5 @@ _READERS: dict[str, Callable[[Any], Statement]] = {
     "counter": _counter,
     "reject": _reject,
     "jump": _jump,
+    "vmap": _vmap,
 }

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 
 from skep.model import nft
 from skep.model.nft import Atom, Chain, Key, Match, Meta, Payload, Rule, Set, Statement, Table
-from skep.model.ops import SetElements
+from skep.model.ops import AddChain, DelChain, SetElements
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 """Written as numbers: nft would look the names up in /etc/protocols, which need not be there."""
@@ -38,8 +38,12 @@ TYPEOF = {
     "integer": "numgen inc mod 65536",
 }
 
+TableChange = SetElements | AddChain | DelChain
+"""An operation on a part of a table."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]+")
+_GOTO = re.compile(r"goto [A-Za-z_][A-Za-z0-9_-]*")
 _QUOTED = re.compile(r"[^\"\\\x00-\x1f]+")
 
 
@@ -56,15 +60,28 @@ def delete_table(family: str, name: str) -> str:
     return f"add {_table(family, name)}\ndelete {_table(family, name)}\n"
 
 
-def set_elements(changes: Sequence[SetElements], sets: Collection[Set]) -> str:
-    """The transaction that changes elements of sets and maps of one table, removals first.
+def change_table(changes: Sequence[TableChange], sets: Collection[Set]) -> str:
+    """The transaction that changes parts of one table: new chains, elements (removals first), and
+    last the chains that no element leads to any more.
 
     ``sets`` are the table's, for the types of what is written.
     """
     types = {each.name: each for each in sets}
-    removals = [_elements("delete", each, types[each.set], each.remove) for each in changes]
-    additions = [_elements("add", each, types[each.set], each.add) for each in changes]
-    return "".join(removals + additions)
+    elements = [each for each in changes if isinstance(each, SetElements)]
+    opened = [_add_chain(each) for each in changes if isinstance(each, AddChain)]
+    removals = [_elements("delete", each, types[each.set], each.remove) for each in elements]
+    additions = [_elements("add", each, types[each.set], each.add) for each in elements]
+    closed = [_delete_chain(each) for each in changes if isinstance(each, DelChain)]
+    return "".join(opened + removals + additions + closed)
+
+
+def _add_chain(change: AddChain) -> str:
+    assert change.chain.hook is None, f"{change.chain.name} is a base chain"
+    return f"{_table(change.family, change.table)} {{\n{_chain(change.chain)}}}\n"
+
+
+def _delete_chain(change: DelChain) -> str:
+    return f"delete chain {change.family} {_name(change.table)} {_name(change.name)}\n"
 
 
 def _elements(
@@ -88,7 +105,9 @@ def _name(name: str) -> str:
 def _set(declared: Set) -> str:
     kind = "map" if declared.data else "set"
     lines = [f"{kind} {_name(declared.name)} {{", f"{_type(declared)};"]
-    if any("/" in str(atom) for element in declared.elements for atom in element):
+    prefixes = any("/" in str(atom) for element in declared.elements for atom in element)
+    assert declared.interval or not prefixes, f"{declared.name} holds prefixes undeclared"
+    if declared.interval:
         lines.append("flags interval;")
     if declared.elements:
         lines.append(f"elements = {{ {_listed(declared, declared.elements)} }}")
@@ -128,6 +147,9 @@ def _typed(kind: str, atom: Atom) -> str:
         return str(PROTOCOLS[atom])
     if kind == "ifname":
         return _quoted(atom)
+    if kind == "verdict":
+        assert isinstance(atom, str) and _GOTO.fullmatch(atom), f"not a verdict: {atom!r}"
+        return atom
     return _word(atom)
 
 
@@ -176,10 +198,14 @@ def _assert_canonical(statements: tuple[Statement, ...]) -> None:
 
 def _keys_of(statement: Statement) -> tuple[Key, ...]:
     match statement:
-        case Match(left=keys):
+        case Match(left=keys) | nft.Vmap(keys=keys):
             return keys
-        case nft.SetMark(value=nft.Lookup(keys=keys)) | nft.Dnat(to=nft.Lookup(keys=keys)):
+        case nft.SetMark(value=nft.Lookup(keys=keys)):
             return keys
+        case nft.Dnat(to=to, port=port):
+            return tuple(
+                k for each in (to, port) if isinstance(each, nft.Lookup) for k in each.keys
+            )
     return ()
 
 
@@ -200,8 +226,11 @@ def _key(key: Key) -> str:
             return f"{_word(protocol)} {_word(field)}"
         case nft.Fib(flag=flag):
             return f"fib {_word(flag)} type"
-        case nft.Numgen(modulus=modulus):
-            return f"numgen inc mod {modulus}"
+        case nft.Numgen(modulus=modulus, mode=mode):
+            return f"numgen {_word(mode)} mod {modulus}"
+        case nft.Jhash(key=hashed, modulus=modulus, seed=seed):
+            assert seed, "a seed of 0 stands for one of the kernel's choice"
+            return f"jhash {_key(hashed)} mod {modulus} seed {seed}"
 
 
 def _keys(keys: tuple[Key, ...]) -> str:
@@ -257,6 +286,8 @@ def _statement(statement: Statement) -> str:
             return f"jump {_name(chain)}"
         case nft.Verdict(kind=kind):
             return _word(kind)
+        case nft.Vmap(keys=keys, map=name):
+            return f"{_keys(keys)} vmap @{_name(name)}"
         case nft.Foreign():
             raise AssertionError(f"{statement!r} is observed, never written")
 
@@ -269,6 +300,9 @@ def _mark(value: int | nft.Lookup | Meta | nft.Ct) -> str:
 
 def _target(dnat: nft.Dnat) -> str:
     if isinstance(dnat.to, nft.Lookup):
-        assert not dnat.port, "a port beside a look-up: put it into the map"
+        assert not isinstance(dnat.port, int) or not dnat.port, "a port beside a look-up is one too"
+        if isinstance(dnat.port, nft.Lookup):
+            return f"{_lookup(dnat.to)} : {_lookup(dnat.port)}"
         return _lookup(dnat.to)
+    assert isinstance(dnat.port, int), "a look-up of the port beside an address that is none"
     return f"{_word(dnat.to)}:{dnat.port}" if dnat.port else _word(dnat.to)

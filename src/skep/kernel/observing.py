@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from skep.kernel import sysctl
+from skep.kernel.generation import generation
 from skep.kernel.handles import Handle
 from skep.kernel.nftables import Library
 from skep.kernel.rtnetlink import inet, links, neighbours
@@ -81,6 +82,13 @@ def _inside(
 ) -> tuple[tuple[Table, ...], dict[str, str]]:
     """What can only be read from within."""
     with handle.entered():
-        values = sysctl.read(sysctls)
+        return _tables(handle, library), sysctl.read(sysctls)
+
+
+def _tables(handle: Handle, library: Library) -> tuple[Table, ...]:
+    """Our tables: as read before, if the kernel says that nothing was changed since."""
+    now = generation()
+    if handle.tables is None or handle.tables[0] != now:
         with library.opened() as nft:
-            return nft.tables(), values
+            handle.tables = now, nft.tables()
+    return handle.tables[1]

@@ -8,21 +8,22 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
-from skep.kernel import netns, sysctl
+from skep.kernel import conntrack, netns, sysctl
 from skep.kernel.batch import BATCHED, Batch, excused
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.nftables import Library, Nftables, Rejected
+from skep.kernel.nfttext import TableChange
 from skep.kernel.rtnetlink import links
 from skep.kernel.sentences import failure
 from skep.model.netstate import GROUP
 from skep.model.ops import (
     AddNamespace,
+    CutFlows,
     DelNamespace,
     DelTable,
     Failure,
     Op,
     ReplaceTable,
-    SetElements,
     SetSysctl,
 )
 
@@ -36,7 +37,7 @@ class Performer:
 
     def perform(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         """Do all of ``ops`` in order; consecutive rtnetlink messages of one namespace travel
-        together, and all changes of one table's elements are made where the first of them is."""
+        together, and all changes of one table's parts are made where the first of them is."""
         failures: list[Failure] = []
         batch: Batch | None = None
         begun: set[tuple[str, str, str]] = set()
@@ -50,11 +51,11 @@ class Performer:
                 continue
             failures += batch.perform() if batch else []
             batch = None
-            if not isinstance(op, SetElements):
+            if not isinstance(op, TableChange):
                 failures += self._attempt([op], self._work(op))
             elif _table(op) not in begun:
                 begun.add(_table(op))
-                failures += self._set_elements(_same_table(op, ops))
+                failures += self._change_table(_same_table(op, ops))
         return (*failures, *(batch.perform() if batch else []))
 
     def _attempt(self, ops: Sequence[Op], work: Callable[[], None]) -> list[Failure]:
@@ -79,16 +80,20 @@ class Performer:
                 return lambda: self._nft(name, lambda nft: nft.replace(table))
             case DelTable(ns=name, family=family, name=table_name):
                 return lambda: self._nft(name, lambda nft: nft.delete(family, table_name))
+            case CutFlows(ns=name, address=address, port=port):
+                return lambda: self._cut_flows(name, address, port)
         raise AssertionError(f"no such operation: {op!r}")
 
     def _nft(self, namespace: str, work: Callable[[Nftables], None]) -> None:
         with self._handles.get(namespace).entered(), self._library.opened() as nft:
             work(nft)
 
-    def _set_elements(self, ops: list[SetElements]) -> list[Failure]:
-        return self._attempt(
-            ops, lambda: self._nft(ops[0].ns, lambda nft: nft.change_elements(ops))
-        )
+    def _change_table(self, ops: list[TableChange]) -> list[Failure]:
+        return self._attempt(ops, lambda: self._nft(ops[0].ns, lambda nft: nft.change(ops)))
+
+    def _cut_flows(self, namespace: str, address: str, port: int) -> None:
+        with self._handles.get(namespace).entered():
+            conntrack.cut(address, port)
 
     def _set_sysctl(self, op: SetSysctl) -> None:
         with self._handles.get(op.ns).entered():
@@ -136,9 +141,9 @@ def _failures(ops: Sequence[Op], error: int, reason: str) -> list[Failure]:
     return [failure(op, error, reason) for op in ops if not excused(op, error)]
 
 
-def _table(op: SetElements) -> tuple[str, str, str]:
+def _table(op: TableChange) -> tuple[str, str, str]:
     return op.ns, op.family, op.table
 
 
-def _same_table(first: SetElements, ops: Sequence[Op]) -> list[SetElements]:
-    return [op for op in ops if isinstance(op, SetElements) and _table(op) == _table(first)]
+def _same_table(first: TableChange, ops: Sequence[Op]) -> list[TableChange]:
+    return [op for op in ops if isinstance(op, TableChange) and _table(op) == _table(first)]

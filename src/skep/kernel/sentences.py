@@ -86,4 +86,10 @@ def _other(op: Op) -> str:
             return f"remove the nftables table {family} {name}"
         case ops.SetElements(family=family, table=table, set=name):
             return f"change {name} of the nftables table {family} {table}"
+        case ops.AddChain(family=family, table=table, chain=chain):
+            return f"add the chain {chain.name} to the nftables table {family} {table}"
+        case ops.DelChain(family=family, table=table, name=name):
+            return f"remove the chain {name} from the nftables table {family} {table}"
+        case ops.CutFlows(address=address):
+            return f"cut the flows to {address}"
     return ""

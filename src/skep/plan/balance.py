@@ -1,9 +1,8 @@
 """Service addresses in a client's own sandbox: which VIP has which mark and which backends.
 
-A VIP is balanced where its client is. For each number of backends that any service here has, one
-set says which VIPs have that many, and one rule takes turns among them in a map keyed by VIP and
-turn. Rules grow with the distinct numbers, never with the services; a task that comes or goes
-changes elements only (unless its service is the first with that number).
+A VIP is balanced where its client is: it leads to a chain that draws a number (`skep.plan.turns`),
+and VIP and number lead to the backend. A task that comes or goes changes elements, and a chain if
+its service is the first or last one in it; other services' connections and turns go on.
 
 The VIP and not the service's mark is the key, because one service has one mark but, on each of
 its networks, another VIP and other backends.
@@ -12,13 +11,14 @@ its networks, another VIP and other backends.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from skep.model.assignment import NetworkAssignment
 from skep.model.naming import RESOLVER, RESOLVER_PORT
-from skep.model.nft import Atom, Dnat, Key, Lookup, Masquerade, Payload, Reject, Rule, Set, SetMark
+from skep.model.nft import Atom, Chain, Dnat, Masquerade, Payload, Reject, Rule, Set, SetMark, Vmap
+from skep.model.options import read_options
 from skep.plan.grammar import (
     NEW,
     OUT,
@@ -30,16 +30,16 @@ from skep.plan.grammar import (
     named_map,
     named_set,
     rule,
-    turn,
 )
 from skep.plan.layout import bare, number
+from skep.plan.turns import Share, turn_chains, turn_map
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """The maps, sets and rules by which a client's sandbox balances."""
+    """The maps, sets and chains by which a client's sandbox balances."""
 
     sets: tuple[Set, ...]
-    rules: tuple[Rule, ...]
+    chains: tuple[Chain, ...]
 
 
 class Balancer:
@@ -59,36 +59,27 @@ class Balancer:
         return self._known[chosen]
 
 
-def ready_addresses(network: NetworkAssignment) -> dict[str, tuple[str, ...]]:
-    """Addresses of each service's ready endpoints by service id, in the addresses' own order."""
+def ready_addresses(network: NetworkAssignment, node_id: str = "") -> dict[str, tuple[str, ...]]:
+    """Addresses of each service's ready endpoints by service id, in the addresses' own order.
+
+    With ``node_id``, of those on that host alone.
+    """
     found: defaultdict[str, list[str]] = defaultdict(list)
     for endpoint in network.endpoints.values():
-        if endpoint.ready and endpoint.service_id and endpoint.address:
+        here = node_id in ("", endpoint.node_id)
+        if here and endpoint.ready and endpoint.service_id and endpoint.address:
             found[endpoint.service_id].append(bare(endpoint.address))
     return {service: tuple(sorted(each, key=number)) for service, each in found.items()}
 
 
-def by_count(groups: Mapping[Atom, int]) -> dict[int, list[Atom]]:
-    """Which of ``groups`` have how many backends, leaving out those that have none."""
-    found: defaultdict[int, list[Atom]] = defaultdict(list)
-    for group, count in groups.items():
-        if count:
-            found[count].append(group)
-    return dict(sorted(found.items()))
-
-
-def turn_sets(counts: Mapping[int, list[Atom]], kind: str) -> Iterator[Set]:
-    """The sets ``slots_N`` of what has N backends."""
-    for count, members in counts.items():
-        yield named_set(f"slots_{count}", kind, members)
-
-
-def turn_rules(counts: Iterable[int], group: Key, keys: tuple[Key, ...], name: str) -> list[Rule]:
-    """For each N: ``GROUP @slots_N dnat ip to KEYS . numgen inc mod N map @NAME``."""
-    return [
-        rule(is_(group, f"@slots_{count}"), Dnat(Lookup((*keys, turn(count)), name)))
-        for count in counts
-    ]
+def backend_map(kind: str, backends: Mapping[Atom, tuple[str, ...]]) -> Set:
+    """The map from service and number to address."""
+    elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
+        (service, number): (address,)
+        for service, addresses in backends.items()
+        for number, address in enumerate(addresses)
+    }
+    return named_map("backends", (kind, "integer"), ("ipv4_addr",), elements)
 
 
 def vip_map(marks: Mapping[str, int]) -> Set:
@@ -98,6 +89,9 @@ def vip_map(marks: Mapping[str, int]) -> Set:
     }
     return named_map("vips", ("ipv4_addr",), ("mark",), elements)
 
+
+TURN_RULE = rule(Vmap((TARGET,), "turns"))
+"""Sends a connection's first packet to a VIP into the chain that draws its backend's number."""
 
 MARK_RULE = rule(NEW, SetMark("meta", lookup("vips", TARGET)))
 """Marks a connection's first packet with its service's mark; a VIP that is not in the map, or any
@@ -135,6 +129,7 @@ def _balance(networks: Iterable[NetworkAssignment]) -> Balance:
     """All services with a VIP on ``networks``."""
     marks: dict[str, int] = {}
     backends: dict[Atom, tuple[str, ...]] = {}
+    shares: dict[Atom, Share] = {}
     for network in networks:
         ready = ready_addresses(network)
         for service in network.services.values():
@@ -142,21 +137,14 @@ def _balance(networks: Iterable[NetworkAssignment]) -> Balance:
                 vip = bare(service.vip)
                 marks[vip] = service.mark
                 backends[vip] = ready.get(service.id, ())
-    counts = by_count({vip: len(addresses) for vip, addresses in backends.items()})
+                options, _ = read_options(service.options)
+                shares[vip] = Share(
+                    mark=service.mark, balance=options.balance, count=len(backends[vip])
+                )
     sets = (
         vip_map(marks),
-        named_map("backends", ("ipv4_addr", "integer"), ("ipv4_addr",), _turns(backends)),
+        backend_map("ipv4_addr", backends),
         named_set("no_backend", "ipv4_addr", [vip for vip in backends if not backends[vip]]),
-        *turn_sets(counts, "ipv4_addr"),
+        turn_map(shares, "ipv4_addr"),
     )
-    return Balance(sets=sets, rules=tuple(turn_rules(counts, TARGET, (TARGET,), "backends")))
-
-
-def _turns(
-    backends: Mapping[Atom, tuple[str, ...]],
-) -> dict[tuple[Atom, ...], tuple[Atom, ...]]:
-    return {
-        (vip, index): (address,)
-        for vip, addresses in backends.items()
-        for index, address in enumerate(addresses)
-    }
+    return Balance(sets=sets, chains=turn_chains(shares, TARGET))

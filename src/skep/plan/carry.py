@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skep.model.netstate import HOST, HostState, Link
-from skep.plan.journey import Crossed, Flow, Place, Step, Tunnelled
+from skep.plan.journey import (
+    Crossed,
+    Flow,
+    Place,
+    Plugged,
+    RuleAt,
+    Step,
+    Switched,
+    Tunnelled,
+)
 from skep.plan.judge import Moment, base_chains, judge
 from skep.plan.roads import other_end, owns, ports, tunnel_exit
 
@@ -14,7 +23,13 @@ World = Mapping[str, HostState]
 
 
 class Lost(Exception):  # noqa: N818 - an outcome: the walker makes it into `Dropped`
-    """The packet ends here; ``str()`` says why."""
+    """The packet ends here; ``str()`` says why. ``at`` is where exactly, if that is not the
+    namespace that it was last seen in; ``rule`` is who refused it, if a rule did."""
+
+    def __init__(self, why: str, at: Place | None = None, rule: RuleAt | None = None) -> None:
+        super().__init__(why)
+        self.at = at
+        self.rule = rule
 
 
 class Carrier:
@@ -31,6 +46,8 @@ class Carrier:
         elif link.kind == "veth":
             place, end = self._across(at, link)
             port = Place(place.host, place.namespace, end.name)
+            if end.master:
+                self.hops.append(Plugged(at=port, bridge=end.master))
             there = self._over_bridge(port, end.master, next_hop, flow) if end.master else place
         else:
             raise Lost(f"{link.name} leads nowhere")
@@ -40,17 +57,18 @@ class Carrier:
     def _across(self, at: Place, link: Link) -> tuple[Place, Link]:
         found = other_end(self.world[at.host], at, link)
         if found is None:
-            raise Lost(f"the other end of {link.name} is missing")
+            raise Lost(f"the other end of {link.name} is missing", at)
         if not (link.up and found[1].up):
-            raise Lost(f"{link.name} or its other end is down")
+            raise Lost(f"{link.name} or its other end is down", at)
         return found
 
     def _over_bridge(self, at: Place, bridge: str, next_hop: str, flow: Flow) -> Place:
         """To the bridge itself, a port here, or a tunnel. ``at.link`` is where the frame came in:
         a port, or the bridge's own link if its host sends."""
         namespace = self.world[at.host][at.namespace]
+        here = Place(at.host, at.namespace, bridge)
         if not namespace.links[bridge].up:
-            raise Lost(f"{bridge} is down")
+            raise Lost(f"{bridge} is down", here)
         if owns(namespace, bridge, next_hop):
             return Place(at.host, at.namespace, bridge)
         others = list(ports(namespace, bridge, at.link))
@@ -58,11 +76,12 @@ class Carrier:
             end = other_end(self.world[at.host], Place(at.host, at.namespace), port)
             if end is not None and end[1].up and self._answers(end[0], next_hop):
                 self._pass_ports(at, port.name, flow)
+                self.hops.append(Switched(at=here, port=port.name))
                 return end[0]
         for port in others:
             if port.kind == "vxlan":
                 return self._through_tunnel(at, port, next_hop)
-        raise Lost(f"nobody on {bridge} answers for {next_hop}")
+        raise Lost(f"nobody on {bridge} answers for {next_hop}", here)
 
     def _answers(self, place: Place, address: str) -> bool:
         return owns(self.world[place.host][place.namespace], place.link, address)
@@ -82,37 +101,51 @@ class Carrier:
         for table, chain, _ in base_chains(namespace, hook, families):
             why = judge(table, chain, moment)
             if why:
-                raise Lost(why)
+                raise Lost(why, moment.at, moment.rule)
 
     def _through_tunnel(self, at: Place, tunnel: Link, next_hop: str) -> Place:
         """A neighbour entry answers for the next hop, a forwarding entry tells its host."""
         namespace = self.world[at.host][at.namespace]
+        there = Place(at.host, at.namespace, tunnel.name)
         here = [each for each in namespace.neighbours if each.link == tunnel.name]
         mac = next((each.mac for each in here if each.address == next_hop), None)
         if mac is None:
-            raise Lost(f"no neighbour entry for {next_hop} on {tunnel.name}")
+            raise Lost(f"no neighbour entry for {next_hop} on {tunnel.name}", there)
         entries = [each for each in namespace.fdb if each.link == tunnel.name]
         vtep = next((each.vtep for each in entries if each.mac == mac), None)
         if vtep is None:
-            raise Lost(f"no forwarding entry for {mac} on {tunnel.name}")
+            raise Lost(f"no forwarding entry for {mac} on {tunnel.name}", there)
         assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
-        self.hops.append(Tunnelled(at=at, host=vtep, vni=tunnel.vxlan.vni))
+        self.hops.append(
+            Tunnelled(
+                at=at,
+                host=vtep,
+                vni=tunnel.vxlan.vni,
+                link=tunnel.name,
+                next_hop=next_hop,
+                mac=mac,
+            )
+        )
+        outer = Flow("udp", tunnel.vxlan.local, vtep, 0, tunnel.vxlan.port)
+        self._pass(Moment(Place(at.host, HOST, ""), outer, 0), "output", ("ip", "inet"))
+        if vtep not in self.world:
+            raise Lost(f"no host has the address {vtep}", there)
         return self._out_of_tunnel(vtep, tunnel, mac)
 
     def _out_of_tunnel(self, host: str, tunnel: Link, mac: str) -> Place:
         """Past the host's rules for tunnel packets, and by its MAC to a port."""
         assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
-        if host not in self.world:
-            raise Lost(f"no host has the address {host}")
         outer = Flow("udp", tunnel.vxlan.local, host, 0, tunnel.vxlan.port)
         self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", ("ip", "inet"))
         found = tunnel_exit(self.world[host], tunnel.vxlan.vni, tunnel.vxlan.port)
         if found is None:
-            raise Lost(f"{host} has no tunnel with VNI {tunnel.vxlan.vni}")
+            vni = tunnel.vxlan.vni
+            raise Lost(f"{host} has no tunnel with VNI {vni}", Place(host, HOST))
         name, end = found
         namespace = self.world[host][name]
         for port in ports(namespace, end.master, end.name):
             there = other_end(self.world[host], Place(host, name), port)
             if there is not None and there[1].up and there[1].mac == mac:
+                self.hops.append(Switched(at=Place(host, name, end.name), port=port.name))
                 return there[0]
-        raise Lost(f"no port of {host} has {mac}")
+        raise Lost(f"no port of {host} has {mac}", Place(host, name, end.name))

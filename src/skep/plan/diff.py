@@ -11,8 +11,9 @@ import msgspec
 
 from skep.model import ops
 from skep.model.netstate import GROUP, HOST, Address, Fdb, HostState, Namespace
-from skep.model.nft import Table
+from skep.model.nft import Chain, Foreign, Table
 from skep.model.ops import Op
+from skep.plan.flows import cuts
 from skep.plan.wiring import LOOPBACK, Rewiring, dying, rewire
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -27,7 +28,8 @@ OPTIONAL_SYSCTLS = ("net.bridge.",)
 class Phase(IntEnum):
     """The order of operations over all namespaces: what is in the way goes first, then everything
     after what it stands on. New tables precede links, so that nothing passes unguarded; tables
-    that change come last, so that balancing never runs ahead of the way to a backend."""
+    that change come late, so that balancing never runs ahead of the way to a backend; and flows
+    are cut when nothing sends new ones the same way any more."""
 
     CLEAR = auto()
     UNLINK = auto()
@@ -43,6 +45,7 @@ class Phase(IntEnum):
     RULE = auto()
     ENTRY = auto()
     TABLE = auto()
+    CUT = auto()
 
 
 Step = tuple[Phase, Op]
@@ -246,17 +249,44 @@ def _table_steps(pair: Pair) -> Iterator[Step]:
     for key, table in sorted(want.items(), key=lambda each: each[0]):
         if key not in have:
             yield Phase.GUARD, ops.ReplaceTable(ns=pair.ns, table=table)
-        elif _shape(table) != _shape(have[key]):
-            yield Phase.TABLE, ops.ReplaceTable(ns=pair.ns, table=table)
+        elif _shape(table) == _shape(have[key]) and _alike(table, have[key]):
+            yield from ((Phase.TABLE, op) for op in _part_changes(pair.ns, table, have[key]))
         else:
-            yield from ((Phase.TABLE, op) for op in _element_changes(pair.ns, table, have[key]))
+            yield Phase.TABLE, ops.ReplaceTable(ns=pair.ns, table=table)
+        if key in have:
+            yield from ((Phase.CUT, op) for op in cuts(pair.ns, table, have[key]))
 
 
 def _shape(table: Table) -> tuple[Any, ...]:
-    """All of a table but its elements, and without the order of what has a name."""
-    chains = {each.name: each for each in table.chains}
-    sets = {each.name: (each.key, each.data) for each in table.sets}
+    """All of a table but its elements and the chains that elements lead to, and without the order
+    of what has a name."""
+    chains = {each.name: each for each in table.chains if not _movable(each)}
+    sets = {each.name: (each.key, each.data, each.interval) for each in table.sets}
     return chains, sets
+
+
+def _movable(chain: Chain) -> bool:
+    """Whether a chain can come and go while the rest of the table stays."""
+    strange = any(isinstance(part, Foreign) for rule in chain.rules for part in rule.statements)
+    return chain.hook is None and not strange
+
+
+def _alike(want: Table, have: Table) -> bool:
+    """Whether the movable chains that are on both sides are the same."""
+    there = {each.name: each for each in have.chains}
+    return all(there.get(each.name, each) == each for each in want.chains)
+
+
+def _part_changes(ns: str, want: Table, have: Table) -> Iterator[Op]:
+    """Chains and elements, which the kernel changes in one transaction."""
+    wanted, there = ({each.name for each in table.chains} for table in (want, have))
+    place = {"ns": ns, "family": want.family, "table": want.name}
+    for chain in want.chains:
+        if chain.name not in there:
+            yield ops.AddChain(**place, chain=chain)
+    yield from _element_changes(ns, want, have)
+    for name in sorted(there - wanted):
+        yield ops.DelChain(**place, name=name)
 
 
 def _element_changes(ns: str, want: Table, have: Table) -> Iterator[Op]:

@@ -13,7 +13,6 @@ from skep.model.nft import (
     Lookup,
     Match,
     Meta,
-    Numgen,
     Payload,
     Rule,
     Set,
@@ -35,6 +34,8 @@ MARK = Meta("mark")
 IN = Meta("iifname")
 OUT = Meta("oifname")
 NEW = Match((Ct("state"),), "new")
+PORTED = Match((PROTOCOL,), ("sctp", "tcp", "udp"))
+"""The protocols whose ports can be published."""
 TRANSLATED = Match((Ct("status"),), "dnat")
 
 
@@ -58,11 +59,6 @@ def lookup(name: str, *keys: Key) -> Lookup:
     return Lookup(keys, name)
 
 
-def turn(count: int) -> Numgen:
-    """``numgen inc mod COUNT``: whose turn it is among ``count``."""
-    return Numgen(count)
-
-
 def base(name: str, hook: Hook, rules: Iterable[Rule]) -> Chain:
     """A base chain."""
     return Chain(name, tuple(rules), hook)
@@ -71,6 +67,17 @@ def base(name: str, hook: Hook, rules: Iterable[Rule]) -> Chain:
 def named_set(name: str, kind: str, members: Iterable[Atom]) -> Set:
     """A set of single atoms."""
     return Set(name, (kind,), frozenset((member,) for member in members))
+
+
+def joined_set(
+    name: str,
+    kinds: tuple[str, ...],
+    members: Iterable[tuple[Atom, ...]],
+    *,
+    interval: bool = False,
+) -> Set:
+    """A set of several atoms each; with ``interval``, prefixes may be among them."""
+    return Set(name, kinds, frozenset(members), interval=interval)
 
 
 def named_map(

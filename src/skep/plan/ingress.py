@@ -12,15 +12,14 @@ import msgspec
 
 from skep.model.assignment import NetworkAssignment, NetworkService
 from skep.model.host import Endpoint, HostView, Sandbox
-from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict
+from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict, Vmap
+from skep.model.options import ServiceOptions, read_options
 from skep.plan.balance import (
     HAIRPIN_RULE,
     MARK_RULE,
-    by_count,
+    backend_map,
     own_set,
     ready_addresses,
-    turn_rules,
-    turn_sets,
     vip_map,
 )
 from skep.plan.grammar import (
@@ -44,6 +43,7 @@ from skep.plan.grammar import (
     rule,
 )
 from skep.plan.layout import bare, endpoint_on, gateway_endpoint, subnet_of
+from skep.plan.turns import Share, turn_chains, turn_map
 
 PortKey = tuple[str, int]
 """Protocol and published port."""
@@ -55,6 +55,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     service: NetworkService
     target: int
     backends: tuple[str, ...]
+    options: ServiceOptions
 
 
 def ingress_network(view: HostView) -> NetworkAssignment | None:
@@ -63,23 +64,36 @@ def ingress_network(view: HostView) -> NetworkAssignment | None:
 
 
 def published_ports(view: HostView) -> dict[PortKey, Published]:
-    """What is published on every host of the cluster. Of two services that claim a port, the
-    manager lets only one through; should both be seen at once, the one with the lower id has it."""
+    """What the mesh publishes on this host. Of two services that claim a port, the manager lets
+    only one through; should both be seen at once, the one with the lower id has it."""
     network = ingress_network(view)
     if network is None:
         return {}
-    ready = ready_addresses(network)
+    everywhere, here = ready_addresses(network), ready_addresses(network, view.node_id)
     found: dict[PortKey, Published] = {}
     for service in sorted(network.services.values(), key=lambda each: each.id):
+        options, _ = read_options(service.options)
+        if not (service.mark and _publishes(view, options)):
+            continue
+        ready = here if options.local_only else everywhere
         for port in service.ports:
-            if port.publish_mode == "ingress" and port.published_port and service.mark:
+            if port.publish_mode == "ingress" and port.published_port:
                 entry = Published(
                     service=service,
                     target=port.target_port,
                     backends=ready.get(service.id, ()),
+                    options=options,
                 )
                 found.setdefault((port.protocol, port.published_port), entry)
     return found
+
+
+def _publishes(view: HostView, options: ServiceOptions) -> bool:
+    """Whether this host is one of those that are to publish."""
+    me = view.peers.get(view.node_id)
+    return me is None or all(
+        each.holds(me.id, me.hostname, me.labels) for each in options.publish_on
+    )
 
 
 def published_vips(view: HostView) -> dict[str, int]:
@@ -96,21 +110,31 @@ def ingress_table(view: HostView, sandbox: Sandbox) -> Table:
     if outward is not None and mesh is not None:
         leaving.append(_private_rule(outward, mesh))
     ports = published_ports(view)
-    counts = by_count({each.service.mark: len(each.backends) for each in ports.values()})
-    turns = turn_rules(counts, MARK, (MARK, PROTOCOL, PORT), "ports")
+    shares: dict[Atom, Share] = {each.service.mark: _share(each) for each in ports.values()}
+    turns = [rule(Vmap((MARK,), "turns"))]
     sets = (
         _marks(ports),
         _targets(ports),
+        backend_map("mark", {each.service.mark: each.backends for each in ports.values()}),
         vip_map(published_vips(view)),
         own_set(published_vips(view)),
-        *turn_sets(counts, "mark"),
+        turn_map(shares, "mark"),
     )
     chains = (
         *_inward_chains(outward, turns),
         *_local_chains(turns),
         base("postrouting-nat", Hook("nat", "postrouting", SNAT), leaving),
+        *turn_chains(shares, MARK, lookup("targets", MARK, PROTOCOL, PORT)),
     )
     return Table(TABLE, chains, sets)
+
+
+def _share(published: Published) -> Share:
+    return Share(
+        mark=published.service.mark,
+        balance=published.options.balance,
+        count=len(published.backends),
+    )
 
 
 def _private_rule(outward: Endpoint, mesh: Endpoint) -> Rule:
@@ -129,12 +153,9 @@ def _marks(ports: dict[PortKey, Published]) -> Set:
 
 def _targets(ports: dict[PortKey, Published]) -> Set:
     elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
-        (each.service.mark, *key, index): (address, each.target)
-        for key, each in ports.items()
-        for index, address in enumerate(each.backends)
+        (each.service.mark, *key): (each.target,) for key, each in ports.items()
     }
-    key = ("mark", "inet_proto", "inet_service", "integer")
-    return named_map("ports", key, ("ipv4_addr", "inet_service"), elements)
+    return named_map("targets", ("mark", "inet_proto", "inet_service"), ("inet_service",), elements)
 
 
 def _inward_chains(outward: Endpoint | None, turns: Iterable[Rule]) -> list[Chain]:

@@ -41,6 +41,16 @@ class Packet(msgspec.Struct, frozen=True):
     sender: str = ""
 
 
+class RuleAt(msgspec.Struct, frozen=True):
+    """Where a rule stands: table, chain, and its number in the chain, counted from 0 (a chain's
+    policy is number -1)."""
+
+    family: str
+    table: str
+    chain: str
+    number: int
+
+
 class Hop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Something that befell the packet at a place."""
 
@@ -53,6 +63,7 @@ class Marked(Hop, frozen=True):
     chain: str
     target: str
     mark: int
+    rule: RuleAt | None = None
 
 
 class Translated(Hop, frozen=True):
@@ -61,6 +72,7 @@ class Translated(Hop, frozen=True):
     chain: str
     before: Flow
     after: Flow
+    rule: RuleAt | None = None
 
 
 class Routed(Hop, frozen=True):
@@ -77,11 +89,28 @@ class Crossed(Hop, frozen=True):
     to: Place
 
 
+class Plugged(Hop, frozen=True):
+    """Out of a veth pair at its other end, which is a port of ``bridge``. ``at`` is the port."""
+
+    bridge: str
+
+
+class Switched(Hop, frozen=True):
+    """A bridge (``at``) passed it on to one of its ports. Where it came out of a tunnel, ``at`` is
+    the tunnel's link."""
+
+    port: str
+
+
 class Tunnelled(Hop, frozen=True):
-    """Through a VXLAN tunnel to another host."""
+    """Through a VXLAN tunnel to another host. ``at`` is where the frame came onto the bridge;
+    ``link`` is the tunnel's, which knew ``next_hop`` by ``mac``."""
 
     host: str
     vni: int
+    link: str = ""
+    next_hop: str = ""
+    mac: str = ""
 
 
 class Unread(Hop, frozen=True):
@@ -89,6 +118,7 @@ class Unread(Hop, frozen=True):
 
     chain: str
     text: str
+    rule: RuleAt | None = None
 
 
 class Delivered(Hop, frozen=True):
@@ -105,14 +135,16 @@ class Departed(Hop, frozen=True):
 
 
 class Dropped(Hop, frozen=True):
-    """The end: lost or refused here. ``why`` is for people."""
+    """The end: lost or refused here. ``why`` is for people; ``rule`` is who refused it, if one
+    did."""
 
     flow: Flow
     why: str
+    rule: RuleAt | None = None
 
 
 End = Delivered | Departed | Dropped
-Step = Marked | Translated | Routed | Crossed | Tunnelled | Unread
+Step = Marked | Translated | Routed | Crossed | Plugged | Switched | Tunnelled | Unread
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):

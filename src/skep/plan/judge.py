@@ -16,6 +16,7 @@ from skep.model.nft import (
     Fib,
     Foreign,
     Hook,
+    Jhash,
     Key,
     Lookup,
     Masquerade,
@@ -30,8 +31,9 @@ from skep.model.nft import (
     Statement,
     Table,
     Verdict,
+    Vmap,
 )
-from skep.plan.journey import Flow, Marked, Place, Step, Translated, Unread
+from skep.plan.journey import Flow, Marked, Place, RuleAt, Step, Translated, Unread
 from skep.plan.layout import holds
 
 FAMILIES = ("ip", "inet")
@@ -58,11 +60,16 @@ class Moment:
         self.is_local: Callable[[str], bool] = lambda _address: False
         self.masquerade: Callable[[], str] = lambda: ""
         self.hops: list[Step] = []
+        self.rule: RuleAt | None = None
 
     def readdress(self, chain: str, after: Flow) -> None:
         """Change the packet's flow, and say so."""
         if after != self.flow:
-            self.hops.append(Translated(at=self.at, chain=chain, before=self.flow, after=after))
+            # A translation without a chain is its connection's, made by no rule now.
+            rule = self.rule if chain else None
+            self.hops.append(
+                Translated(at=self.at, chain=chain, before=self.flow, after=after, rule=rule)
+            )
             self.flow = after
 
 
@@ -90,6 +97,7 @@ def judge(table: Table, chain: Chain, moment: Moment) -> str:
     if verdict is None:
         assert chain.hook is not None, f"{chain.name} is no base chain"
         verdict = Verdict(chain.hook.policy)
+        moment.rule = RuleAt(table.family, table.name, chain.name, -1)
     if isinstance(verdict, Reject):
         return f"refused ({verdict.how}) by chain {chain.name}"
     return f"dropped by chain {chain.name}" if verdict.kind == "drop" else ""
@@ -97,7 +105,8 @@ def judge(table: Table, chain: Chain, moment: Moment) -> str:
 
 def _run(table: Table, chain: Chain, moment: Moment) -> Verdict | Reject | None:
     """The verdict of a chain; None if its end was reached or it returned."""
-    for rule in chain.rules:
+    for number, rule in enumerate(chain.rules):
+        moment.rule = RuleAt(table.family, table.name, chain.name, number)
         try:
             verdict = _apply(table, chain, rule, moment)
         except _Miss:
@@ -136,13 +145,23 @@ def _perform(
             return _run(table, next(each for each in table.chains if each.name == name), moment)
         case Verdict():
             return statement
+        case Vmap():
+            return _go_on(table, statement, moment)
         case Foreign(text=text):
-            moment.hops.append(Unread(at=moment.at, chain=chain.name, text=text))
+            moment.hops.append(Unread(at=moment.at, chain=chain.name, text=text, rule=moment.rule))
             raise _Miss
         case _:
             moment.readdress(chain.name, _translate(table, statement, moment))
             return Verdict("accept")
     return None
+
+
+def _go_on(table: Table, where: Vmap, moment: Moment) -> Verdict | Reject:
+    """The verdict of the chain that a map leads to; nothing comes back from there."""
+    (verdict,) = _look_up(table, Lookup(where.keys, where.map), moment)
+    name = str(verdict).removeprefix("goto ")
+    chain = next(each for each in table.chains if each.name == name)
+    return _run(table, chain, moment) or Verdict("return")
 
 
 def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) -> Flow:
@@ -153,8 +172,11 @@ def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) 
         target, port = "127.0.0.1", how.port
     elif isinstance(how.to, Lookup):
         address, *rest = _look_up(table, how.to, moment)
+        if isinstance(how.port, Lookup):
+            rest = list(_look_up(table, how.port, moment))
         target, port = str(address), int(rest[0]) if rest else 0
     else:
+        assert isinstance(how.port, int), "a look-up of the port alone is never written"
         target, port = how.to, how.port
     return msgspec.structs.replace(flow, target=target, target_port=port or flow.target_port)
 
@@ -170,7 +192,9 @@ def _mark(table: Table, chain: Chain, how: SetMark, moment: Moment) -> None:
         moment.connection_mark = mark
     else:
         moment.mark = mark
-    moment.hops.append(Marked(at=moment.at, chain=chain.name, target=how.target, mark=mark))
+    moment.hops.append(
+        Marked(at=moment.at, chain=chain.name, target=how.target, mark=mark, rule=moment.rule)
+    )
 
 
 def _matches(table: Table, match: Match, moment: Moment) -> bool:
@@ -221,7 +245,7 @@ def _value(key: Key, moment: Moment) -> Atom:
         case Fib(flag=flag):
             address = moment.flow.target if flag == "daddr" else moment.flow.source
             return "local" if moment.is_local(address) else "unicast"
-        case Numgen(modulus=modulus):
+        case Numgen(modulus=modulus) | Jhash(modulus=modulus):
             return moment.slot % modulus
 
 

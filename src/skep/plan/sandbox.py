@@ -12,6 +12,7 @@ from skep.plan.balance import (
     HAIRPIN_RULE,
     MARK_RULE,
     REFUSE_RULES,
+    TURN_RULE,
     Balancer,
     own_set,
     resolver_rules,
@@ -125,13 +126,14 @@ def _table(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Table:
         sets.append(returning.entry_map(view))
         marking.insert(0, returning.RESTORE_RULE)
         arriving = _arriving(view, sandbox, mesh)
-    turns = (*resolver_rules(), *services.rules)
+    turns = (*resolver_rules(), TURN_RULE)
     chains = (
         base("output-mark", Hook("route", "output", MANGLE), marking),
         base("output-nat", Hook("nat", "output", DNAT), turns),
         base("output-filter", Hook("filter", "output", FILTER), REFUSE_RULES),
         base("postrouting-nat", Hook("nat", "postrouting", SNAT), [HAIRPIN_RULE]),
         *arriving,
+        *services.chains,
     )
     return Table(TABLE, chains, tuple(sets))
 

@@ -45,9 +45,10 @@ def walk(
 ) -> Journey:
     """Send ``packet`` from ``start`` and follow it to its end.
 
-    ``slot`` is what every round-robin counter stands at. ``known`` are connections from earlier
-    journeys. A packet that is made at ``start`` (``start.link`` is "") may leave its source empty:
-    the address is then the one that the kernel would choose.
+    ``slot`` is what every counter stands at, and what every hash and draw of a number gives.
+    ``known`` are connections from earlier journeys. A packet that is made at ``start``
+    (``start.link`` is "") may leave its source empty: the address is then the one that the kernel
+    would choose.
     """
     carrier = Carrier(world, [])
     connections = list(known)
@@ -84,7 +85,8 @@ def _follow(
         try:
             found = _Visit(carrier, namespace, moment, connections).pass_through()
         except Lost as lost:
-            return Dropped(at=place, flow=moment.flow, why=str(lost))
+            at = lost.at or place
+            return Dropped(at=at, flow=moment.flow, why=str(lost), rule=lost.rule)
         if not isinstance(found, tuple):
             return found
         state = found
@@ -191,7 +193,7 @@ class _Visit:
         for table, chain, _ in chains:
             why = judge(table, chain, moment)
             if why:
-                raise Lost(why)
+                raise Lost(why, rule=moment.rule)
             if self.connection is None:
                 was = (self.original.target, self.original.target_port)
                 moment.translated = was != (moment.flow.target, moment.flow.target_port)

@@ -33,6 +33,7 @@ from skep.kernel.rtnetlink.message import (
     padded,
 )
 
+NETLINK_ROUTE = 0
 SOL_NETLINK = 270
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
@@ -69,11 +70,13 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Socket:
-    """A rtnetlink socket in the namespace that the calling thread is in; usable from any thread,
-    by one at a time. Raises OSError when the socket itself fails, in which case it is done for."""
+    """A netlink socket (rtnetlink's, unless another protocol is named) in the namespace that the
+    calling thread is in; usable from any thread, by one at a time. Raises OSError when the socket
+    itself fails, in which case it is done for."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, protocol)
         self._socket.bind((0, 0))
         self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)

@@ -1,0 +1,1 @@
+"""The parts of `road.py`, each measuring one stretch."""

@@ -1,0 +1,128 @@
+"""What a network costs: in time to start a container, in processor time, and to each packet.
+
+Run as root: ``bin/bench road``. It makes a lab of two hosts with a name of its own, measures, and
+takes it down again, in less than four minutes. README.md says how to read what it prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from legs import endpoints, peer, starts, traffic
+from legs.hosts import MANAGER, lab_of_two
+from legs.samples import Pairs, heading, quartiles, row
+
+GOAL = 0.010
+"""Seconds that a network may add to ``docker run -d``."""
+
+Results = dict[str, dict[str, Pairs]]
+STARTS, FIRSTS, ENDPOINT = "starting", "starting the first", "endpoint"
+OVERLAY, SERVICE = "overlay", "service"
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bin/bench road", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--pairs", type=int, default=25, metavar="N",
+                        help="containers started each way (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--firsts", type=int, default=8, metavar="N",
+                        help="the same for a network's first (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--endpoints", type=int, default=50, metavar="N",
+                        help="endpoints made each way (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=8, metavar="N",
+                        help="rounds of traffic each way (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print every number, for programs")
+    options = parser.parse_args()
+    counts = (options.pairs, options.firsts, options.endpoints, options.rounds)
+    if min(counts) < 1:
+        parser.error("every N is at least 1")
+    if os.geteuid() != 0:
+        parser.error("it makes network namespaces, which takes root")
+    return options
+
+
+def measured(options: argparse.Namespace) -> Results:
+    """All measurements, in the order in which they are told. Progress goes to standard error."""
+    results: Results = {}
+    tell("endpoints, without a lab")
+    results[ENDPOINT] = endpoints.measure(options.endpoints)
+    tell("making a lab")
+    with lab_of_two() as hosts:
+        hosts.docker(MANAGER, "network", "create", "-d", "overlay", "--attachable", starts.NETWORK)
+        tell("starting containers")
+        results[STARTS] = starts.measure(hosts, options.pairs)
+        tell("starting the first container of a network")
+        results[FIRSTS] = starts.measure_first(hosts, options.firsts)
+        tell("traffic")
+        results[OVERLAY], results[SERVICE] = traffic.measure(hosts, options.rounds)
+    return results
+
+
+def tell(step: str) -> None:
+    """Say what is being done."""
+    print(f"· {step}", file=sys.stderr, flush=True)
+
+
+def report(results: Results) -> Sequence[str]:
+    """What people read."""
+    lines = [heading("Starting a container", "none", "overlay")]
+    lines += rows(results[STARTS], "ms", 1e3)
+    lines += verdict(results[STARTS][starts.CLI], "Docker Engine adds 310 ms")
+    lines.append(heading("The network's first here", "none", "overlay"))
+    lines += rows(results[FIRSTS], "ms", 1e3)
+    lines += verdict(results[FIRSTS][starts.CLI], "Docker Engine adds 808 ms")
+    lines.append(heading("One more endpoint", "ip", "skep"))
+    lines += rows(results[ENDPOINT], "ms", 1e3)
+    lines.append(heading("Between two hosts", "underlay", "overlay"))
+    lines += traffic_rows(results[OVERLAY])
+    lines.append(heading("To a service", "direct", "VIP"))
+    lines += traffic_rows(results[SERVICE])
+    return lines
+
+
+def rows(found: Mapping[str, Pairs], unit: str, scale: float) -> list[str]:
+    """A line for each."""
+    return [row(label, pairs, unit, scale) for label, pairs in found.items()]
+
+
+def verdict(pairs: Pairs, elsewhere: str) -> list[str]:
+    """How the goal stands."""
+    added = quartiles(pairs.differences()).middle
+    kept = "kept" if added <= GOAL else "MISSED"
+    return [f"  goal: at most {GOAL * 1e3:.0f} ms for a network ({elsewhere}): {kept}"]
+
+
+def traffic_rows(found: Mapping[str, Pairs]) -> list[str]:
+    """Rates, each in its unit."""
+    units = {
+        peer.BULK: ("one connection, bulk", "Gb/s", 1 / traffic.BYTES_PER_GBIT),
+        peer.PINGS: ("round trips", "1/s", 1.0),
+        peer.CONNECTS: ("connect, ask, close", "1/s", 1.0),
+    }
+    return [row(units[work][0], pairs, *units[work][1:]) for work, pairs in found.items()]
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    begun = time.monotonic()
+    results = measured(options)
+    if options.json:
+        print(json.dumps(results))
+        return
+    print("\n".join(report(results)))
+    print("\nMedians; in brackets the quartiles of what each pair of turns gave.")
+    print(f"It took {time.monotonic() - begun:.0f} seconds.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

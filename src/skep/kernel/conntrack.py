@@ -1,0 +1,82 @@
+"""Connection tracking of the network namespace that the calling thread is in: forgetting flows.
+
+A flow without end marks (UDP) keeps its translation for as long as its packets come, though what
+it was sent on to may be gone. Forgotten, its next packet is a first one.
+
+Source: linux/netfilter/nfnetlink_conntrack.h, linux/netfilter/nfnetlink.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+
+from skep.kernel.rtnetlink import message as nl
+from skep.kernel.rtnetlink.message import Message, Request
+from skep.kernel.rtnetlink.socket import Socket
+
+NETLINK_NETFILTER = 12
+
+HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
+"""nfgenmsg: family, version, resource."""
+
+GET, DELETE = 0x101, 0x102
+"""Message types of the subsystem 1, conntrack."""
+
+ORIGINAL, REPLY, ID, FILTER = 1, 2, 12, 25
+TUPLE_IP, TUPLE_PROTOCOL = 1, 2
+IP_SOURCE, IP_TARGET = 1, 2
+PROTOCOL_NUMBER, SOURCE_PORT, TARGET_PORT = 1, 2, 3
+REPLY_FLAGS = 2
+BY_SOURCE = 1
+
+TCP = 6
+
+
+class Half:
+    """One direction of a tracked flow, read from its attribute."""
+
+    def __init__(self, data: bytes) -> None:
+        parts = nl.attributes(data, 0)
+        address = nl.attributes(parts[TUPLE_IP], 0)
+        protocol = nl.attributes(parts[TUPLE_PROTOCOL], 0)
+        self.source = address[IP_SOURCE], protocol.get(SOURCE_PORT, b"")
+        self.target = address[IP_TARGET], protocol.get(TARGET_PORT, b"")
+        self.protocol = nl.as_number(protocol[PROTOCOL_NUMBER])
+
+
+def cut(address: str, port: int) -> None:
+    """Forget all flows that were sent on to ``address``, and ``port`` unless that is 0, save those
+    of TCP. A flow that was made for ``address`` itself is left alone. Raises OSError."""
+    with contextlib.closing(Socket(NETLINK_NETFILTER)) as opened:
+        found = opened.dump(_answered_by(address))
+        doomed = [_deletion(each) for each in found if _concerns(each, address, port)]
+        for refused in opened.send(doomed):
+            # One that ended by itself is as good as forgotten.
+            if refused is not None and refused.errno != errno.ENOENT:
+                raise OSError(refused.errno, refused.sentence)
+
+
+def _answered_by(address: str) -> Request:
+    """The dump of the flows whose answers come from ``address``."""
+    source = nl.nested(TUPLE_IP, nl.ip(IP_SOURCE, address))
+    wanted = nl.nested(FILTER, nl.number(REPLY_FLAGS, BY_SOURCE))
+    return Request(GET, 0, HEADER + nl.nested(REPLY, source) + wanted)
+
+
+def _concerns(flow: Message, address: str, port: int) -> bool:
+    """Kernels before 5.8 know no filter, so nothing is taken on trust."""
+    found = nl.attributes(flow.body, len(HEADER))
+    original, reply = Half(found[ORIGINAL]), Half(found[REPLY])
+    wanted = nl.ip_bytes(address), port.to_bytes(2, "big") if port else reply.source[1]
+    translated = original.target != reply.source
+    return reply.protocol != TCP and reply.source == wanted and translated
+
+
+def _deletion(flow: Message) -> Request:
+    """By its own first half and number: another that has taken its place is spared."""
+    found = nl.attributes(flow.body, len(HEADER))
+    half = nl.attribute(ORIGINAL | nl.NESTED, found[ORIGINAL])
+    return Request(DELETE, 0, HEADER + half + nl.attribute(ID, found[ID]))

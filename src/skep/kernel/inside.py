@@ -1,0 +1,157 @@
+"""What else a namespace shows to somebody who looks for a fault: handles and counters of rules,
+other people's tables, who listens; and of the host, all its links and routes.
+
+None of it is planned, so none of it is part of an observation.
+
+Source: libnftables-json(5), proc(5) on /proc/net/route.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from skep.kernel import nftjson, sockets
+from skep.kernel.handles import Handle
+from skep.kernel.nftables import TABLE_PREFIX, Library
+from skep.kernel.observing import all_links
+from skep.kernel.rtnetlink import inet, links
+from skep.model.inspection import Device, HostRoute, Inside, Listener, RuleCount
+from skep.model.nft import Chain, Foreign, Hook, Rule, Table
+
+ROUTES = "/proc/thread-self/net/route"
+LOWER_UP = 0x10000
+"""IFF_LOWER_UP: there is a carrier."""
+REJECTED = 0x200
+"""RTF_REJECT: an unreachable route."""
+READABLE = frozenset({"ip", "inet", "bridge"})
+"""Families of tables that a walk can judge; others are only named."""
+
+
+def look(handle: Handle, library: Library) -> Inside:
+    """What is known of a namespace beside its observation. Raises OSError, `nftables.Rejected`."""
+    with handle.entered():
+        with library.opened() as nft:
+            objects = nftjson.objects(nft.ruleset())
+            foreign = tuple(_foreign(objects, nft.listing))
+        return Inside(rules=tuple(_counts(objects)), foreign=foreign, listeners=tuple(_waiting()))
+
+
+def _counts(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[RuleCount]:
+    numbers: dict[tuple[str, str, str], int] = {}
+    for kind, body in objects:
+        if kind != "rule":
+            continue
+        place = (body["family"], body["table"], body["chain"])
+        number = numbers[place] = numbers.get(place, -1) + 1
+        counter = next((e["counter"] for e in body.get("expr", []) if "counter" in e), None)
+        counted = counter if isinstance(counter, dict) else {}
+        yield RuleCount(
+            family=place[0],
+            table=place[1],
+            chain=place[2],
+            number=number,
+            handle=body["handle"],
+            packets=counted.get("packets", -1),
+            bytes=counted.get("bytes", -1),
+        )
+
+
+def _foreign(objects: list[tuple[str, dict[str, Any]]], listing: Any) -> Iterator[Table]:
+    """Tables that are not ours, as far as the vocabulary goes."""
+    for kind, body in objects:
+        if kind != "table" or body["name"].startswith(TABLE_PREFIX):
+            continue
+        family, name = body["family"], body["name"]
+        if family in READABLE:
+            try:
+                yield nftjson.parse_table(listing(family, name))
+                continue
+            except (KeyError, ValueError, msgspec.MsgspecError):
+                # Written by who knows whom, with who knows what: a word for it is all we have.
+                pass
+        yield _named_only(family, name, objects)
+
+
+def _named_only(family: str, name: str, objects: list[tuple[str, dict[str, Any]]]) -> Table:
+    """A table with its hooks alone: what its rules do cannot be read."""
+    chains = []
+    for kind, body in objects:
+        if kind == "chain" and (body["family"], body["table"]) == (family, name):
+            hook = None
+            if "hook" in body and isinstance(body.get("prio"), int):
+                hook = Hook(
+                    body.get("type", ""), body["hook"], body["prio"], body.get("policy", "")
+                )
+            chains.append(Chain(body["name"], (Rule((Foreign("{}"),)),), hook))
+    return Table(name, tuple(chains), (), family)
+
+
+def _waiting() -> Iterator[Listener]:
+    """Sockets that wait, with any address as 0.0.0.0 whatever its family."""
+    for protocol, seen in sockets.waiting():
+        address, port = seen.local
+        if ":" in address and address != "::":
+            continue
+        remote = seen.remote[0]
+        yield Listener(
+            protocol=protocol,
+            address="0.0.0.0" if address == "::" else address,
+            port=port,
+            peer="" if remote in ("0.0.0.0", "::") else remote,
+        )
+
+
+def devices(handle: Handle) -> tuple[Device, ...]:
+    """All links of the host's namespace but the loopback one. Raises OSError."""
+    flags = {}
+    for message in handle.socket.dump(links.get_all()):
+        header = links.HEADER.unpack_from(message.body)
+        flags[header[2]] = header[3]
+    found = all_links(handle)
+    names = {link.index: name for name, link in found.items()}
+    addresses = [
+        each
+        for message in handle.socket.dump(inet.get_addresses())
+        if (each := inet.parse_address(message, names)) is not None
+    ]
+    return tuple(
+        Device(
+            name=link.name,
+            index=link.index,
+            mtu=link.mtu,
+            up=link.up,
+            carrier=bool(flags.get(link.index, 0) & LOWER_UP),
+            addresses=tuple(each.address for each in addresses if each.link == link.name),
+        )
+        for link in found.values()
+        if link.name != "lo"
+    )
+
+
+def routes() -> tuple[HostRoute, ...]:
+    """The main table's routes, in the namespace that the calling thread is in."""
+    found = []
+    with open(ROUTES) as file:
+        next(file, None)  # the heading, which a namespace without routes leaves out
+        for line in file:
+            link, target, via, flags, _, _, _, mask, *_ = line.split()
+            if not int(flags, 16) & REJECTED:
+                length = int(mask, 16).bit_count()
+                found.append(
+                    HostRoute(
+                        destination=f"{_ip(target)}/{length}",
+                        link=link,
+                        via="" if int(via, 16) == 0 else _ip(via),
+                    )
+                )
+    return tuple(found)
+
+
+def _ip(word: str) -> str:
+    """An address as it is written there: 32 bits in the machine's own order."""
+    return socket.inet_ntoa(struct.pack("=I", int(word, 16)))
