@@ -10,6 +10,9 @@ from skep.model.errors import Invalid
 PORT = 2377
 """Where managers are reached, unless another port is written."""
 
+ANY = "0.0.0.0"
+"""Stands for all of a host's addresses."""
+
 Own = Sequence[tuple[str, str]]
 """A host's links and their addresses with prefix length."""
 
@@ -53,6 +56,15 @@ def own_address(wanted: str, own: Own) -> str:
             return address
     listed = ", ".join(f"{prefix.partition('/')[0]} on {link}" for link, prefix in own)
     raise Invalid(f"{wanted} is neither an address nor an interface of this host: it has {listed}")
+
+
+def listening(wanted: str, own: Own) -> str:
+    """Where a manager listens ("address:port"): as asked, names of interfaces made addresses.
+
+    Raises `Invalid` as `own_address`.
+    """
+    host, port = split(wanted, PORT)
+    return f"{host if host == ANY else own_address(host, own)}:{port}"
 
 
 def split(text: str, port: int) -> tuple[str, int]:

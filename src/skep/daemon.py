@@ -24,9 +24,10 @@ from aiohttp import web
 
 from skep import __version__
 from skep.agent.agent import Agent
+from skep.agent.containers import container_of
 from skep.agent.records import write_atomically
 from skep.api.facts import Facts
-from skep.api.ports import Event, Ports
+from skep.api.ports import Ports
 from skep.api.server import make_app, make_runner
 from skep.cluster.change import Change
 from skep.describe import CPU, describe_host
@@ -34,8 +35,9 @@ from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
 from skep.engine.podman import PodmanService
 from skep.events import Events
-from skep.happenings import of_changes
+from skep.happenings import of_changes, of_container
 from skep.kernel.kernel import Kernel
+from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
 from skep.model.errors import Broken, Refusal
 from skep.swarm import Swarm
@@ -138,6 +140,7 @@ class Daemon:
             host=self._agent.containers,
             engine=self._engine,
             events=self._events,
+            inspection=Looker(self._agent.inspector, self._agent.network.view, self._swarm.looking),
         )
 
     def _facts(self) -> Facts:
@@ -162,21 +165,11 @@ class Daemon:
 
     def _tell(self, event: ContainerEvent) -> None:
         """The engine's events, with our names in them, to whoever listens."""
+        drivers = {network.id: network.driver for network in self._agent.network.locals.all()}
         record = self._agent.network.records.get(event.id)
-        attributes = dict(event.attributes)
-        if record is not None:
-            attributes |= {"name": record.name, "image": record.image, **record.labels}
-        if event.action == "die":
-            attributes["exitCode"] = str(event.exit_code)
-        self._events.tell(
-            Event(
-                kind="container",
-                action="destroy" if event.action == "remove" else event.action,
-                id=event.id,
-                attributes=attributes,
-                time=event.time or time.time(),
-            )
-        )
+        container = container_of(record) if record is not None else None
+        for told in of_container(event, container, drivers, time.time()):
+            self._events.tell(told)
 
     def _follow(self, manager: Manager) -> None:
         def tell(changes: tuple[Change, ...]) -> None:

@@ -36,7 +36,8 @@ def found(request: InitRequest, address: str, vtep: str) -> Founding:
     subject = Subject(node_id=node_id, role="manager", cluster_id=cluster_id)
     days = request.certificate_days
     certificate = authority.sign(csr, subject, days=days, now=now)
-    _, port = split(request.listen_address, PORT)
+    _, listening = split(request.listen_address, PORT)
+    _, port = split(request.advertise_address, listening)
     managers = {node_id: f"{address}:{port}"}
     cluster = Cluster(
         id=cluster_id,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from skep.advertise import PORT, advertised, own_address, split
+from skep.advertise import PORT, advertised, listening, own_address, split
 from skep.agent.agent import Agent
 from skep.api.ports import InitRequest, JoinRequest, Membership
 from skep.cluster import control
@@ -26,12 +26,13 @@ from skep.cluster.state import Draft, State
 from skep.describe import describe_host
 from skep.founding import found
 from skep.kernel.kernel import Kernel
+from skep.manager.inspection import Cluster
 from skep.manager.joining import Door
 from skep.manager.manager import Manager
 from skep.manager.sessions import Sessions
 from skep.model.cluster import Tokens
 from skep.model.errors import Refusal, Unavailable
-from skep.model.messages import Hello
+from skep.model.messages import Hello, LogPiece
 from skep.store.sqlite import SqliteStore
 from skep.wire import identity as identities
 from skep.wire.calls import Candidate
@@ -133,10 +134,24 @@ class Swarm:
             await self._sessions.dismiss(node_id, "removed from the swarm")
         return result
 
+    def logs(self, task_id: str, options: Mapping[str, str]) -> AsyncGenerator[LogPiece, None]:
+        """The log of a task's container, from the host it runs on. Raises `Missing`,
+        `Unavailable` if this host is not a manager."""
+        task = self._must().state.find_task(task_id)
+        assert self._sessions is not None, "a manager has sessions"
+        return self._sessions.logs.read(task, options)
+
     def _must(self) -> Manager:
         if self._manager is None:
             raise Unavailable(NOT_A_MANAGER if self._identity else NOT_A_MEMBER)
         return self._manager
+
+    def looking(self) -> Cluster | None:
+        """What a manager looks into the cluster with; None if this host is none."""
+        if self._manager is None or self._sessions is None:
+            return None
+        store = self._state / "cluster.db"
+        return Cluster(self._manager, self._sessions.inquiries, store)
 
     # --- making, joining, leaving
 
@@ -148,7 +163,8 @@ class Swarm:
             own = await self._kernel.addresses()
             address = advertised(request.advertise_address, own)
             vtep = own_address(request.data_path_address, own) or address
-            new = found(request, address, vtep)
+            listen = listening(request.listen_address, own)
+            new = found(msgspec.structs.replace(request, listen_address=listen), address, vtep)
             identity = new.identity
             try:
                 manager = await self._open_manager()

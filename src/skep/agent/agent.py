@@ -11,14 +11,18 @@ from typing import Any
 
 import structlog
 
+from skep.agent.applier import Applier
 from skep.agent.containers import Containers
 from skep.agent.converge import Converger
+from skep.agent.drain import Draining
 from skep.agent.health import Health
+from skep.agent.inspection import Inspector
 from skep.agent.locals import Locals
 from skep.agent.logs import Logs
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network, new_local_id
 from skep.agent.payloads import Payloads
+from skep.agent.ports import HostPorts
 from skep.agent.records import Records
 from skep.agent.tasks import Tasks
 from skep.agent.uplink import ANSWER_WITHIN, Uplink
@@ -66,8 +70,15 @@ class Agent:
         logs = Logs(engine)
         self.uplink = Uplink(state / "assignment", self._assigned, self._removed, logs)
         self.health = Health(engine, self._health_changed)
+        self.containers.health = self.health.statuses
         payloads = Payloads(run / "payloads")
-        self.tasks = Tasks(self.containers, self.health, payloads, self.uplink.report)
+        draining = Draining(kernel.connections)
+        self.tasks = Tasks(self.containers, self.health, payloads, draining, self.uplink.report)
+        self.network.ports = HostPorts(kernel.listeners, kernel.holder)
+        self.applier = Applier(self._apply, self.uplink.beat)
+        self.inspector = Inspector(kernel, self.network, self._dns, state, run)
+        self.inspector.mesh = lambda: self.mesh
+        self.uplink.on_read_state = self.inspector.read
         self._orphans: dict[str, float] = {}
         self.mesh: Mesh | None = None
         self.on_removed: Callable[[str], Any] | None = None
@@ -98,6 +109,7 @@ class Agent:
         """Follow the kernel, the engine and the clock until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.network.converger.run())
+            group.create_task(self.applier.run())
             group.create_task(self.health.run())
             group.create_task(self.tasks.run())
             group.create_task(self._follow_engine())
@@ -112,6 +124,7 @@ class Agent:
         self.network.locals.ensure_gateway(new_local_id, time.time(), await self._prefixes())
         self.network.uplink = self.uplink
         self.mesh = Mesh("0.0.0.0")
+        self.mesh.mtu = self.network.underlay.mtu
         await self.mesh.start()
         self.uplink.load()
         self._take_up(self.uplink.assignment)
@@ -140,8 +153,12 @@ class Agent:
 
     async def _assigned(self, assignment: Assignment) -> None:
         self._take_up(assignment)
-        self.network.converger.want()
+        self.applier.assigned(assignment.index)
+
+    async def _apply(self) -> bool:
+        outcome = await self.network.converger.catch_up()
         await self.network.sync_names()
+        return not outcome.failures
 
     def _take_up(self, assignment: Assignment) -> None:
         self.network.assignment = assignment
@@ -206,7 +223,7 @@ class Agent:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            await self.uplink.beat(self.uplink.assignment.index)
+            await self.uplink.beat(self.applier.applied)
             await self._return_attachments()
 
     async def _return_attachments(self) -> None:

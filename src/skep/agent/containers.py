@@ -92,6 +92,8 @@ class Containers:
         self._engine = engine
         self._busy: dict[str, asyncio.Lock] = {}
         self._creating: set[str] = set()
+        self.health: Mapping[str, str] = {}
+        """What is known of the health of those that run with a check, by id."""
 
     # --- what is
 
@@ -109,11 +111,15 @@ class Containers:
 
     def containers(self) -> tuple[Container, ...]:
         """All containers on record."""
-        return tuple(container_of(record) for record in self._network.records)
+        return tuple(self._with_health(record) for record in self._network.records)
 
     def find(self, reference: str) -> Container:
         """By full id, name (with or without "/") or unique id prefix. Raises `Missing`."""
-        return container_of(self.record(reference))
+        return self._with_health(self.record(reference))
+
+    def _with_health(self, record: Record) -> Container:
+        health = self.health.get(record.id, "")
+        return msgspec.structs.replace(container_of(record), health=health)
 
     def record(self, reference: str) -> Record:
         """The record behind `find`."""

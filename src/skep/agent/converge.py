@@ -16,6 +16,7 @@ import structlog
 
 from skep.kernel.kernel import Kernel
 from skep.model.host import HostView
+from skep.model.netstate import HostState
 from skep.model.ops import Failure, Op
 from skep.plan.desired import desired, namespaces_of
 from skep.plan.diff import diff, needed_sysctls
@@ -24,7 +25,11 @@ SWEEP = 30.0
 """Seconds between complete looks at the whole host."""
 
 SETTLE = 0.05
-"""Seconds in which a burst of kernel events is gathered into one look."""
+"""Seconds in which a burst of changes is gathered into one look."""
+
+NOTICE = 0.2
+"""Seconds until a kernel event leads to a look. Most are the echo of our own changes, while what
+these were made for, such as a container's start, is still using the processor."""
 
 RETRY = 1.0
 """Seconds until operations that the kernel refused are tried again."""
@@ -47,7 +52,9 @@ class Converger:
         self._view = view
         self._lock = asyncio.Lock()
         self._dirty: set[str] = set()
-        self._all = False
+        self._noticed: set[str] = set()
+        self._moved = False
+        self._planned: HostState = {}
         self._wake = asyncio.Event()
         self.repairs = 0
         self.failures: tuple[Failure, ...] = ()
@@ -57,10 +64,27 @@ class Converger:
         async with self._lock:
             return await self._look(only)
 
+    async def catch_up(self) -> Outcome:
+        """Bring those namespaces up to date, now, whose plan is no longer the one that they were
+        last brought to."""
+        async with self._lock:
+            names = self._replanned()
+            outcome = await self._look(names)
+        if outcome.failures:
+            self._retry_later(names)
+        return outcome
+
+    async def survey(self) -> tuple[HostView, HostState]:
+        """The view, and what the whole kernel contains of ours, while nothing is being applied."""
+        async with self._lock:
+            view = self._view()
+            return view, await self._kernel.observe(None, needed_sysctls(desired(view)))
+
     def want(self, only: Collection[str] | None = None) -> None:
-        """Have the loop look at these namespaces (None: all) soon."""
+        """Have the loop look soon at these namespaces; None: at those whose plan is no longer the
+        one that they were last brought to."""
         if only is None:
-            self._all = True
+            self._moved = True
         else:
             self._dirty.update(only)
         self._wake.set()
@@ -73,7 +97,13 @@ class Converger:
 
     async def _listen(self) -> None:
         async for namespace in self._kernel.changes():
-            self.want({namespace})
+            if not self._noticed:
+                asyncio.get_running_loop().call_later(NOTICE, self._take_notice)
+            self._noticed.add(namespace)
+
+    def _take_notice(self) -> None:
+        self.want(self._noticed)
+        self._noticed.clear()
 
     async def _loop(self) -> None:
         due = time.monotonic() + SWEEP
@@ -82,15 +112,28 @@ class Converger:
                 await asyncio.wait_for(self._wake.wait(), max(due - time.monotonic(), 0.0))
             await asyncio.sleep(SETTLE)
             self._wake.clear()
-            sweep = self._all or time.monotonic() >= due
-            only = None if sweep else frozenset(self._dirty)
-            self._all = False
+            only = None if time.monotonic() >= due else self._concerned()
+            self._moved = False
             self._dirty.clear()
-            if sweep:
+            if only is None:
                 due = time.monotonic() + SWEEP
             outcome = await self.converge(only)
             if outcome.failures:
                 self._retry_later(only)
+
+    def _concerned(self) -> frozenset[str]:
+        """The namespaces that something asked to be looked at.
+
+        An assignment changes the plan of a few of a host's namespaces, often of none. What others
+        did to the rest is told by the kernel's events.
+        """
+        return frozenset(self._dirty | self._replanned() if self._moved else self._dirty)
+
+    def _replanned(self) -> set[str]:
+        """The namespaces whose plan is no longer the one that they were last brought to."""
+        wanted, known = desired(self._view()), self._planned
+        names = wanted.keys() | known.keys()
+        return {name for name in names if wanted.get(name) != known.get(name)}
 
     def _retry_later(self, only: Collection[str] | None) -> None:
         asyncio.get_running_loop().call_later(RETRY, self.want, only)
@@ -102,9 +145,16 @@ class Converger:
         observed = await self._kernel.observe(scope, needed_sysctls(wanted))
         ops = tuple(diff(wanted, observed, scope))
         failures = await self._kernel.apply(ops) if ops else ()
+        self._remember(scope, {} if failures else wanted)
         self.repairs += len(ops)
         self._report(ops, failures)
         return Outcome(ops=ops, failures=failures)
+
+    def _remember(self, scope: Collection[str] | None, brought_to: HostState) -> None:
+        """The plans that the namespaces in ``scope`` were brought to; what failed has none."""
+        for name in list(self._planned) if scope is None else scope:
+            self._planned.pop(name, None)
+        self._planned.update(brought_to)
 
     def _report(self, ops: tuple[Op, ...], failures: tuple[Failure, ...]) -> None:
         if ops:

@@ -7,15 +7,33 @@ feeds no decision by itself: it is what the doctor, the metrics and failure dete
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
 
-from skep.agent.probes import ECHO, PROBE, Packet, Peer, PeerHealth, echo, probe, read, write
+from skep.agent.probes import (
+    ECHO,
+    PROBE,
+    Packet,
+    Peer,
+    PeerHealth,
+    echo,
+    large_probe,
+    probe,
+    read,
+    write,
+)
 from skep.model.errors import Unavailable
 
 PORT = 7946
 INTERVAL = 1.0
 PER_ROUND = 5
+LARGE_EVERY = 4
+"""Every so many rounds, the peers of the round are also sent a probe that fills the MTU."""
+
+DONT_FRAGMENT = 3
+"""IP_PMTUDISC_PROBE: packets are never cut, whatever the kernel believes of the path."""
+IP_MTU_DISCOVER = 10
 
 
 class Mesh:
@@ -31,6 +49,8 @@ class Mesh:
         self._addresses: dict[str, str] = {}
         self._turn: list[str] = []
         self._sequence = 0
+        self._round = 0
+        self.mtu = 0
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -40,12 +60,24 @@ class Mesh:
         loop = asyncio.get_running_loop()
         try:
             self._transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Socket(self), local_addr=self._bind
+                lambda: _Socket(self), sock=self._bound()
             )
         except OSError as error:
             address, port = self._bind
             raise Unavailable(f"cannot use UDP {address}:{port}: {error.strerror}") from error
         self._tick()
+
+    def _bound(self) -> socket.socket:
+        """Raises OSError."""
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            opened.setblocking(False)
+            opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, DONT_FRAGMENT)
+            opened.bind(self._bind)
+        except OSError:
+            opened.close()
+            raise
+        return opened
 
     def set_peers(self, node_id: str, key: bytes, peers: Mapping[str, str]) -> None:
         """Who this host is, the cluster's mesh key (b"" keeps silent), and its peers' addresses by
@@ -82,6 +114,18 @@ class Mesh:
             self._peers[node_id].probed(self._sequence, now)
             packet = probe(self._node_id, self._sequence, now)
             self._send(packet, node_id, (self._addresses[node_id], self._port))
+            if self.mtu and self._round % LARGE_EVERY == 0:
+                self._probe_large(node_id)
+        self._round += 1
+
+    def _probe_large(self, node_id: str) -> None:
+        """See whether a packet that fills the underlay's ``mtu`` (bytes; 0: not known) gets there
+        whole."""
+        self._sequence += 1
+        now = time.monotonic_ns()
+        self._peers[node_id].probed_large(self._sequence, now, self.mtu)
+        packet = large_probe(self._node_id, self._sequence, now, self.mtu)
+        self._send(packet, node_id, (self._addresses[node_id], self._port), self.mtu)
 
     def received(self, datagram: bytes, source: tuple[str, int]) -> None:
         """Something arrived. What is not a peer's is ignored."""

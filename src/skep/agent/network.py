@@ -17,6 +17,7 @@ import structlog
 from skep.agent.converge import Converger, describe
 from skep.agent.files import hosts_file, resolv_conf, upstreams
 from skep.agent.locals import DEFAULT_BRIDGE, GATEWAY_BRIDGE, Locals
+from skep.agent.ports import HostPorts
 from skep.agent.records import Record, Records, Wanted, write_atomically
 from skep.agent.uplink import Uplink
 from skep.agent.view import Layout, Underlay, host_view
@@ -35,8 +36,9 @@ from skep.model.errors import (
 from skep.model.host import Bridge, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.messages import Attach
-from skep.model.naming import NameTable
-from skep.names.zones import name_table
+from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
+from skep.model.spec import PortConfig
+from skep.names.zones import Zones, ndots
 from skep.plan.desired import namespaces_of
 
 NO_NETWORK = ("none", "null")
@@ -67,9 +69,11 @@ class Network:
         self.assignment = Assignment()
         self.underlay = Underlay()
         self.uplink: Uplink | None = None
+        self.ports: HostPorts | None = None
         self.converger = converger_of(self.view)
         self._dns = dns
         self._files = files
+        self._zones = Zones()
         self._layout = asyncio.Lock()
         self._cursor: dict[str, str] = {}
         self._view: HostView | None = None
@@ -99,17 +103,15 @@ class Network:
 
     def names(self) -> NameTable:
         """What skep-dns should answer on this host."""
-        host = host_resolv()
-        table = name_table(self.view(), upstreams(host))
-        own = {
-            box.namespace: record.nameservers
-            for record in self.records
-            if record.nameservers and (box := record.sandbox)
-        }
-        boxes = {
-            name: msgspec.structs.replace(box, upstreams=own.get(name, box.upstreams))
-            for name, box in table.sandboxes.items()
-        }
+        known = self._zones.contests
+        table = self._zones.table(self.view(), upstreams(host_resolv()))
+        for contest in self._zones.contests - known:
+            log.warning("a name is claimed by several services", **msgspec.to_builtins(contest))
+        boxes = dict(table.sandboxes)
+        for record in self.records:
+            box = record.sandbox
+            if box and box.namespace in boxes:
+                boxes[box.namespace] = own_names_of(record, boxes[box.namespace])
         return msgspec.structs.replace(table, sandboxes=boxes)
 
     def file(self, record: Record, name: str) -> Path:
@@ -132,8 +134,9 @@ class Network:
         attachment, attachments = await self._addresses(record, task)
         try:
             async with self._layout:
+                ports = await self._choose_ports(task)
                 record = self._lay_out(record, task, attachments)
-                record = msgspec.structs.replace(record, attachment=attachment)
+                record = msgspec.structs.replace(record, attachment=attachment, ports=ports)
                 self.records.put(record)
                 self.changed()
             self._write_files(record)
@@ -150,7 +153,7 @@ class Network:
         if not record.endpoints and not record.attachment:
             return record
         before = self._namespaces(record)
-        bare = msgspec.structs.replace(record, endpoints=(), gateway="", attachment="")
+        bare = msgspec.structs.replace(record, endpoints=(), gateway="", attachment="", ports=())
         self.records.put(bare)
         self.changed()
         await self._apply(bare, before)
@@ -214,6 +217,12 @@ class Network:
             f"rpc error: code = NotFound desc = network {name} not found"
         )
 
+    async def _choose_ports(self, task: Task | None) -> tuple[PortConfig, ...]:
+        """The ports that this host alone is to publish for a task. Raises `Clash`."""
+        if task is None or self.ports is None:
+            return ()
+        return await self.ports.choose(task.host_ports, self.view())
+
     def _is_local(self, reference: str) -> bool:
         return reference in NO_NETWORK or self.locals.named(reference) is not None
 
@@ -230,6 +239,8 @@ class Network:
             layout.overlay(network, attachment, self._own_vips(network, task), attachment.aliases)
         gateway = ""
         bridge = self._way_out(record, overlay=bool(attachments), internal=internal)
+        if task is not None and task.host_ports:
+            bridge = self._way_in(overlay=bool(attachments), internal=internal)
         if bridge is not None:
             endpoint = layout.bridge(bridge, self._cursor.get(bridge.name, ""))
             self._cursor[bridge.name] = endpoint.address.partition("/")[0]
@@ -251,6 +262,12 @@ class Network:
         if overlay and not internal:
             return bridges[GATEWAY_BRIDGE]
         return None
+
+    def _way_in(self, *, overlay: bool, internal: bool) -> Bridge:
+        """The bridge by which ports in mode host are reached. Raises `Unavailable`."""
+        if overlay and internal:
+            raise Unavailable("ports in mode host cannot be reached: all networks are internal")
+        return next(b for b in self.locals.bridges() if b.name == GATEWAY_BRIDGE)
 
     def _namespaces(self, record: Record) -> set[str]:
         """The namespaces that the container's sandbox is part of, as the view is now."""
@@ -294,6 +311,16 @@ def rewrite(path: Path, text: str) -> None:
             path.write_text(text)
         except OSError as error:
             raise Broken(f"cannot write {path}: {error.strerror}") from error
+
+
+def own_names_of(record: Record, box: SandboxNames) -> SandboxNames:
+    """What a sandbox sees, with what the container's own user said about it."""
+    return msgspec.structs.replace(
+        box,
+        upstreams=record.nameservers or box.upstreams,
+        stack=box.stack or record.labels.get(STACK_LABEL, "").lower(),
+        ndots=ndots(record.dns_options),
+    )
 
 
 def host_resolv() -> str:

@@ -16,11 +16,16 @@ import msgspec
 
 TAG_SIZE = 16
 PROBE, ECHO = 0, 1
-MAX_DATAGRAM = 1400
+MAX_DATAGRAM = 9216
+"""Bytes that are read at most: as much as the largest frames in use carry."""
 TIMEOUT_NS = 1_000_000_000
 """A probe whose echo takes longer counts as lost."""
 KEPT = 20
 """Probes that a peer's loss is reckoned over."""
+KEPT_LARGE = 5
+"""The same for probes that fill the underlay's MTU."""
+HEADERS = 28
+"""Bytes of a datagram's IPv4 and UDP headers."""
 _PADDING = 32  # a probe is larger than its echo: it cannot be used to multiply traffic
 _WEIGHT = 0.2
 
@@ -38,7 +43,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
 class PeerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a peer. ``seen_at`` is Unix seconds (0.0: never); round trips are seconds
     (0.0: none yet): the last, and smoothed. ``loss`` is the share (0.0 to 1.0) of the last
-    ``probes`` (up to 20) that came to nothing."""
+    ``probes`` (up to 20) that came to nothing. Of those that fill an IPv4 packet of ``large_size``
+    bytes, ``large_loss`` of the last ``large_probes`` (up to 5) did."""
 
     address: str
     seen_at: float = 0.0
@@ -46,6 +52,9 @@ class PeerHealth(msgspec.Struct, frozen=True, kw_only=True):
     rtt_smoothed: float = 0.0
     loss: float = 0.0
     probes: int = 0
+    large_loss: float = 0.0
+    large_probes: int = 0
+    large_size: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,6 +83,19 @@ def probe(sender: str, sequence: int, now: int) -> Packet:
     return Packet(PROBE, sender, sequence, now, bytes(_PADDING))
 
 
+def large_probe(sender: str, sequence: int, now: int, size: int) -> Packet:
+    """A probe whose datagram makes an IPv4 packet of ``size`` bytes."""
+    room = size - HEADERS - TAG_SIZE
+    packet = Packet(PROBE, sender, sequence, now)
+    # The padding's own length takes a byte or two more, the longer it is.
+    for lengthening in (5, 3, 2, 1):
+        padding = room - len(_encode(packet)) + 1 - lengthening
+        padded = Packet(PROBE, sender, sequence, now, bytes(max(padding, 0)))
+        if len(_encode(padded)) == room:
+            return padded
+    return padded
+
+
 def echo(sender: str, asked: Packet) -> Packet:
     """The answer to a probe."""
     return Packet(ECHO, sender, asked.sequence, asked.sent_at)
@@ -85,34 +107,72 @@ def _tag(body: bytes, receiver: str, key: bytes) -> bytes:
     return blake2b(bytes([len(name)]) + name + body, key=key, digest_size=TAG_SIZE).digest()
 
 
-class Peer:
-    """The running account of one peer. Instants are the caller's monotonic nanoseconds."""
+class _Account:
+    """Probes of one size: those under way, and what became of the last ones."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, kept: int) -> None:
         self._open: dict[int, int] = {}
-        self._answered: deque[bool] = deque(maxlen=KEPT)
-        self._seen_at = self._rtt = self._smoothed = 0.0
+        self._answered: deque[bool] = deque(maxlen=kept)
 
-    def probed(self, sequence: int, now: int) -> None:
-        """A probe is sent to it; earlier ones that are too old are lost."""
-        self.expire(now)
+    def sent(self, sequence: int, now: int) -> None:
         self._open[sequence] = now
 
     def expire(self, now: int) -> None:
-        """Give up what has been under way for too long."""
         late = [sequence for sequence, sent in self._open.items() if now - sent > TIMEOUT_NS]
         for sequence in late:
             del self._open[sequence]
             self._answered.append(False)
 
+    def answered(self, sequence: int) -> int | None:
+        """When it was sent; None if it is not under way."""
+        sent = self._open.pop(sequence, None)
+        if sent is not None:
+            self._answered.append(True)
+        return sent
+
+    @property
+    def probes(self) -> int:
+        return len(self._answered)
+
+    @property
+    def loss(self) -> float:
+        return self._answered.count(False) / self.probes if self.probes else 0.0
+
+
+class Peer:
+    """The running account of one peer. Instants are the caller's monotonic nanoseconds."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._small = _Account(KEPT)
+        self._large = _Account(KEPT_LARGE)
+        self._large_size = 0
+        self._seen_at = self._rtt = self._smoothed = 0.0
+
+    def probed(self, sequence: int, now: int) -> None:
+        """A probe is sent to it; earlier ones that are too old are lost."""
+        self.expire(now)
+        self._small.sent(sequence, now)
+
+    def probed_large(self, sequence: int, now: int, size: int) -> None:
+        """A probe of ``size`` bytes is sent to it."""
+        self.expire(now)
+        if size != self._large_size:
+            self._large, self._large_size = _Account(KEPT_LARGE), size
+        self._large.sent(sequence, now)
+
+    def expire(self, now: int) -> None:
+        """Give up what has been under way for too long."""
+        self._small.expire(now)
+        self._large.expire(now)
+
     def answered(self, sequence: int, now: int, wall: float) -> None:
         """Its echo came, at Unix time ``wall``. Late, repeated or unasked ones do not count."""
         self.expire(now)
-        sent = self._open.pop(sequence, None)
+        sent = self._small.answered(sequence)
         if sent is None:
+            self._large.answered(sequence)
             return
-        self._answered.append(True)
         self._rtt = (now - sent) / 1e9
         weight = _WEIGHT if self._smoothed else 1.0
         self._smoothed += weight * (self._rtt - self._smoothed)
@@ -120,12 +180,14 @@ class Peer:
 
     def health(self) -> PeerHealth:
         """The account, closed."""
-        lost = self._answered.count(False)
         return PeerHealth(
             address=self._address,
             seen_at=self._seen_at,
             rtt=self._rtt,
             rtt_smoothed=self._smoothed,
-            loss=lost / len(self._answered) if self._answered else 0.0,
-            probes=len(self._answered),
+            loss=self._small.loss,
+            probes=self._small.probes,
+            large_loss=self._large.loss,
+            large_probes=self._large.probes,
+            large_size=self._large_size,
         )

@@ -16,6 +16,7 @@ import msgspec
 
 from skep.model.errors import Broken
 from skep.model.host import Endpoint, Sandbox
+from skep.model.spec import PortConfig
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +28,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One container. ``endpoints`` and ``gateway`` are set while it is attached to its networks.
+    """One container. ``endpoints``, ``gateway`` and ``ports`` (those that this host alone publishes
+    for it) are set while it is attached to its networks.
 
     ``attachment`` is the cluster's task that holds the addresses of a container that a user
     started by hand; ``task_id`` is the task of a service that the container runs.
@@ -45,6 +47,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     attachment: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     gateway: str = ""
+    ports: tuple[PortConfig, ...] = ()
     exposed_ports: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     extra_hosts: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             task_id=self.task_id,
             endpoints=self.endpoints,
             gateway=self.gateway,
+            ports=self.ports,
         )
 
 

@@ -17,13 +17,15 @@ import structlog
 
 from skep.agent.body import task_body
 from skep.agent.containers import Containers, container_of
+from skep.agent.drain import Draining
 from skep.agent.health import Health
 from skep.agent.payloads import Payloads
 from skep.agent.records import Record
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
 from skep.model.errors import Missing, Refusal
-from skep.model.spec import SECOND
+from skep.model.options import read_options
+from skep.model.spec import SECOND, PortConfig
 
 Json = dict[str, Any]
 Report = Callable[[dict[str, TaskStatus]], Awaitable[None]]
@@ -41,11 +43,17 @@ class Tasks:
     """The tasks of one host. ``report`` passes statuses on to a manager."""
 
     def __init__(
-        self, containers: Containers, health: Health, payloads: Payloads, report: Report
+        self,
+        containers: Containers,
+        health: Health,
+        payloads: Payloads,
+        draining: Draining,
+        report: Report,
     ) -> None:
         self._containers = containers
         self._health = health
         self._payloads = payloads
+        self._draining = draining
         self._report = report
         self._assignment = Assignment()
         self._wanted: dict[str, Task] = {}
@@ -53,6 +61,8 @@ class Tasks:
         self._group: asyncio.TaskGroup | None = None
         self._news: dict[str, asyncio.Event] = {}
         self._changed: dict[str, asyncio.Event] = {}
+        self._leaving: dict[str, int] = {}
+        self._drain_times: dict[str, float] = {}
         self.statuses: dict[str, TaskStatus] = {}
 
     async def run(self) -> None:
@@ -67,6 +77,14 @@ class Tasks:
         self._assignment = assignment
         gone = set(self._wanted) - set(mine)
         self._wanted = mine
+        stopping = {i for i, task in mine.items() if not task.wanted}
+        self._leaving = {i: self._leaving.get(i, assignment.index) for i in stopping}
+        # A service that is removed takes its options along: the last ones count.
+        self._drain_times = {
+            i: self._drain_times.get(i, drain_time(task)) if i in stopping else drain_time(task)
+            for i, task in mine.items()
+        }
+        self._draining.settled(assignment.settled)
         if self._group is None:
             return
         self._payloads.keep_only({*mine, *(r.task_id for r in self._containers.task_records())})
@@ -102,7 +120,7 @@ class Tasks:
         """Bring the task one assignment further; True when there is nothing left to do."""
         task = self._wanted.get(task_id)
         record = self._containers.task_record(task_id)
-        if task is None or task.desired_state > TaskState.RUNNING:
+        if task is None or not task.wanted:
             if record is not None:
                 await self._end(task, record)
             elif task is not None and task.status.state < TaskState.COMPLETE:
@@ -167,12 +185,20 @@ class Tasks:
                 return
             if health == "healthy":
                 pid = state.get("Pid", 0)
-                await self._say(task, TaskState.RUNNING, "started", record=record, pid=pid)
+                ports = self._ports(task)
+                await self._say(
+                    task, TaskState.RUNNING, "started", record=record, pid=pid, ports=ports
+                )
             await first(news, changed)
             wanted = self._wanted.get(task.id)
-            if wanted is None or wanted.desired_state > TaskState.RUNNING:
+            if wanted is None or not wanted.wanted:
                 return
             changed.clear()
+
+    def _ports(self, task: Task) -> tuple[PortConfig, ...]:
+        """What this host alone publishes for the task, numbers chosen here filled in."""
+        record = self._containers.task_record(task.id)
+        return record.ports if record else ()
 
     async def _ended(self, task: Task, record: Record, state: Json) -> None:
         code = int(state.get("ExitCode") or 0)
@@ -185,8 +211,10 @@ class Tasks:
             )  # fmt: skip
 
     async def _end(self, task: Task | None, record: Record) -> None:
-        """Stop and remove the container of a task that is wanted no more."""
+        """Stop and remove the container of a task that is wanted no more, its clients first."""
         container = container_of(record)
+        if task is not None and record.endpoints:
+            await self._drain(task, record)
         with contextlib.suppress(Missing):
             await self._containers.stop(container, grace(task))
         await self._containers.remove(container, force=True, volumes=True)
@@ -194,6 +222,17 @@ class Tasks:
         self._payloads.remove(record.task_id)
         if task is not None and not self._final(task.id):
             await self._say(task, TaskState.SHUTDOWN, "shutdown", record=record)
+
+    async def _drain(self, task: Task, record: Record) -> None:
+        async def alive() -> bool:
+            current = self._containers.task_record(task.id)
+            return current is not None and bool(current.endpoints)
+
+        box = record.sandbox
+        since = self._leaving.get(task.id, self._assignment.index)
+        if box is not None:
+            seconds = self._drain_times.get(task.id, drain_time(task))
+            await self._draining.drain(box.namespace, since, seconds, alive)
 
     async def _say(
         self,
@@ -232,6 +271,12 @@ async def first(*events: asyncio.Event) -> None:
 def started(state: Json) -> bool:
     """Whether a container in this state was ever started."""
     return not str(state.get("StartedAt") or "0001").startswith("0001")
+
+
+def drain_time(task: Task) -> float:
+    """Seconds that open connections have before a task's process gets its signal."""
+    options, _ = read_options(task.options)
+    return float(grace(task)) if options.drain is None else options.drain
 
 
 def grace(task: Task | None) -> int:

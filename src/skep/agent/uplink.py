@@ -29,8 +29,12 @@ from skep.model.messages import (
     FromManager,
     Goodbye,
     Hello,
+    LogPiece,
+    MoreLogs,
     ReadLogs,
+    ReadState,
     Resync,
+    StateAnswer,
     Status,
     StopLogs,
 )
@@ -38,6 +42,9 @@ from skep.wire.client import AgentConnection
 
 ANSWER_WITHIN = 10.0
 """Seconds that an agent waits for a manager's answer."""
+
+Send = Callable[[StateAnswer], Awaitable[bool]]
+"""Sends a piece of an answer; False if there is no session."""
 
 log = structlog.get_logger("skep.uplink")
 
@@ -61,6 +68,7 @@ class Uplink:
         self._waiting: dict[int, asyncio.Future[Attached]] = {}
         self._owed: list[str] = []
         self.statuses: dict[str, TaskStatus] = {}
+        self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
         self.assignment = Assignment()
 
     def load(self) -> None:
@@ -138,6 +146,16 @@ class Uplink:
         """Say that this host leaves."""
         await self._send(Goodbye(reason=reason))
 
+    async def send_patiently(self, piece: LogPiece | StateAnswer) -> bool:
+        """Send one of many messages when there is room; False if there is no session."""
+        if self._connection is None:
+            return False
+        try:
+            await self._connection.send_patiently(piece)
+        except Refusal:
+            return False
+        return True
+
     async def _send(self, message: FromAgent) -> bool:
         if self._connection is None:
             return False
@@ -163,7 +181,11 @@ class Uplink:
                 if future is not None and not future.done():
                     future.set_result(message)
             case ReadLogs():
-                self._logs.read(message, self._send)
+                self._logs.read(message, self.send_patiently)
+            case MoreLogs(serial=serial, weight=weight):
+                self._logs.more(serial, weight)
+            case ReadState():
+                self.on_read_state(message, self.send_patiently)
             case StopLogs(serial=serial):
                 self._logs.stop(serial)
             case Goodbye(reason=reason):

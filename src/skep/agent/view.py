@@ -88,7 +88,7 @@ def host_view(
     underlay: Underlay,
 ) -> HostView:
     """All that decides what this host's kernel should contain."""
-    sandboxes = [box for record in records if (box := record.sandbox)]
+    sandboxes = [as_assigned(box, assignment) for record in records if (box := record.sandbox)]
     entry = ingress_sandbox(assignment, bridges)
     if entry:
         sandboxes.append(entry)
@@ -110,6 +110,17 @@ def host_view(
         sandboxes=tuple(sandboxes),
         bridges=bridges,
     )
+
+
+def as_assigned(box: Sandbox, assignment: Assignment) -> Sandbox:
+    """A task's sandbox with its service's options as they are now; one that is to stop has no
+    ports any more, though its connections go on."""
+    if not box.ports:
+        return box
+    task = assignment.tasks.get(box.task_id)
+    if task is None or not task.wanted:
+        return msgspec.structs.replace(box, ports=())
+    return msgspec.structs.replace(box, options=task.options)
 
 
 class Layout:

@@ -19,16 +19,19 @@ import structlog
 from skep.cluster.change import Change
 from skep.cluster.codec import decode, encode, key
 from skep.cluster.context import Context
-from skep.cluster.reconcile import reconcile
+from skep.cluster.keeper import Keeper, changes_between
 from skep.cluster.state import Draft, State
 from skep.model.errors import Broken, Refusal
 from skep.model.ids import swarm_id
-from skep.store.interface import Conflict, Delete, Put, Store
+from skep.store.interface import Conflict, Delete, Op, Put, Store
 
 T = TypeVar("T")
 Listener = Callable[[tuple[Change, ...]], None]
 
 ENTROPY = 20
+RETRY = 1.0
+"""Seconds until the loop tries again what the store could not take."""
+
 PATIENCE = 5
 """How often a decision is taken anew because somebody else committed first."""
 
@@ -50,23 +53,39 @@ class Manager:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.state = State()
+        self._keeper = Keeper()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._listeners: list[Listener] = []
         self._unsure = False
 
+    @property
+    def state(self) -> State:
+        """The cluster's state, as far as it was committed."""
+        return self._keeper.state
+
     async def load(self) -> None:
-        """Read the whole state from the store."""
+        """Read the whole state from the store. Listeners hear what they did not hear before."""
         snapshot = await self._store.list("/")
         state = State()
         state.load([decode(item.key, item.value, item.revision) for item in snapshot.items],
                    snapshot.revision)  # fmt: skip
-        self.state = state
+        if changes := changes_between(self.state, state):
+            self._tell(changes)
+        self._keeper.adopt(state)
+        self._wake.set()
+
+    async def reread(self) -> None:
+        """Read the whole store, and nothing more. Raises `Broken`, `Unavailable` if it cannot."""
+        await self._store.list("/")
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` after each commit with its changes, just before `state` shows them."""
         self._listeners.append(listener)
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        for listener in self._listeners:
+            listener(changes)
 
     async def change(self, decide: Callable[[Draft, Context], T]) -> T:
         """Take a decision on the latest state and commit it; durable when this returns.
@@ -78,62 +97,60 @@ class Manager:
                 await self._be_sure()
                 draft = Draft(self.state)
                 result = decide(draft, context_now())
-                try:
-                    await self._commit(draft)
-                except Conflict:
-                    await self.load()
-                    continue
-            self._wake.set()
-            return result
+                if await self._commit(draft):
+                    return result
         raise Broken("the cluster's state keeps changing under this request: try again")
 
     async def run(self) -> None:
-        """Reconcile after every change and at every instant that reconciling asked for."""
-        due: float | None = 0.0
+        """Decide what follows, after every change and whenever something is due."""
+        not_before = 0.0
         while True:
-            timeout = None if due is None else max(due - time.time(), 0.0)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout)
+                await asyncio.wait_for(self._wake.wait(), self._timeout(not_before))
             self._wake.clear()
             try:
-                due = await self._reconcile()
+                await self._settle()
             except Refusal as refusal:
                 log.error("cannot commit", why=str(refusal))
-                due = time.time() + 1.0
+                not_before = time.time() + RETRY
 
-    async def _reconcile(self) -> float | None:
+    def _timeout(self, not_before: float) -> float | None:
+        due = 0.0 if self._unsure else self._keeper.due
+        return None if due is None else max(max(due, not_before) - time.time(), 0.0)
+
+    async def _settle(self) -> None:
         async with self._lock:
             await self._be_sure()
-            draft = Draft(self.state)
-            due = reconcile(draft, context_now())
-            try:
-                await self._commit(draft)
-            except Conflict:
-                await self.load()
-                return 0.0
-        return due
+            draft, dues = self._keeper.settle(context_now())
+            if await self._commit(draft):
+                self._keeper.settled(dues)
 
     async def _be_sure(self) -> None:
         if self._unsure:
             await self.load()
             self._unsure = False
 
-    async def _commit(self, draft: Draft) -> None:
+    async def _commit(self, draft: Draft) -> bool:
+        """Commit and take over; False if the state in the store turned out to be another one."""
         changes = draft.changes()
         if not changes:
-            return
-        ops = [
-            Put(key(c.kind, c.id), encode(c.record), c.expect)
-            if c.record is not None
-            else Delete(key(c.kind, c.id), c.expect)
-            for c in changes
-        ]
+            return True
+        # What comes of a commit that fails, or is not waited for, is not known: from then on only
+        # what the store says is the truth. The loop asks it, should nobody else.
+        self._unsure = True
+        self._wake.set()
         try:
-            revision = await self._store.commit(ops)
-        except Refusal:
-            # Whether it was made is unknown: what the store says next is the truth.
-            self._unsure = True
-            raise
-        for listener in self._listeners:
-            listener(changes)
-        self.state.apply(changes, revision)
+            revision = await self._store.commit([_op(change) for change in changes])
+        except Conflict:
+            return False
+        self._unsure = False
+        self._tell(changes)
+        self._keeper.take(changes, revision)
+        return True
+
+
+def _op(change: Change) -> Op:
+    name = key(change.kind, change.id)
+    if change.record is None:
+        return Delete(name, change.expect)
+    return Put(name, encode(change.record), change.expect)

@@ -14,12 +14,15 @@ from collections.abc import Callable
 import structlog
 
 from skep.cluster import control
-from skep.cluster.assign import assign
+from skep.cluster.bulletin import Bulletin
 from skep.cluster.change import Change
 from skep.cluster.context import Context
-from skep.cluster.delta import difference
+from skep.cluster.delta import says_nothing
 from skep.cluster.state import Draft
+from skep.manager.inquiries import Inquiries
+from skep.manager.logs import LogHub
 from skep.manager.manager import Manager
+from skep.manager.settling import Settling
 from skep.model.assignment import Assignment
 from skep.model.errors import Missing, Refusal
 from skep.model.messages import (
@@ -31,7 +34,9 @@ from skep.model.messages import (
     FromAgent,
     Goodbye,
     Hello,
+    LogPiece,
     Resync,
+    StateAnswer,
     Status,
 )
 from skep.wire.server import Session
@@ -41,6 +46,9 @@ LOST_AFTER = 3.0
 
 GATHER = 0.01
 """Seconds in which the changes of several commits are gathered into one assignment."""
+
+AT_ONCE = 50
+"""How many hosts are told before others get a turn on the processor."""
 
 log = structlog.get_logger("skep.sessions")
 
@@ -59,12 +67,21 @@ class Sessions:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
+        self._bulletin = Bulletin()
         self._links: dict[str, Link] = {}
         self._lost: dict[str, float] = {}
         self._stale = asyncio.Event()
+        self._settling = Settling()
+        self.logs = LogHub(manager, self._session_of)
+        self.inquiries = Inquiries(self._session_of)
         manager.listen(self._changed)
 
-    def _changed(self, _: tuple[Change, ...]) -> None:
+    def _session_of(self, node_id: str) -> Session | None:
+        link = self._links.get(node_id)
+        return link.session if link else None
+
+    def _changed(self, changes: tuple[Change, ...]) -> None:
+        self._bulletin.note(changes, self._manager.state)
         self._stale.set()
 
     async def run(self) -> None:
@@ -72,7 +89,7 @@ class Sessions:
         now = time.monotonic()
         self._lost = dict.fromkeys(self._manager.state.nodes, now)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish_changes())
+            group.create_task(self._publish_changes(group))
             group.create_task(self._mourn())
 
     async def serve(self, session: Session) -> None:
@@ -80,6 +97,7 @@ class Sessions:
         link = Link(session)
         old = self._links.get(session.node_id)
         self._links[session.node_id] = link
+        self._settling.connected(session.node_id)
         if old is not None:
             await old.session.close("a newer session of this host took over")
         try:
@@ -91,14 +109,19 @@ class Sessions:
         except Refusal as refusal:
             await session.close(str(refusal))
         finally:
+            self.logs.lost(session)
+            self.inquiries.lost(session)
             if self._links.get(session.node_id) is link:
                 del self._links[session.node_id]
+                self._settling.lost(session.node_id)
+                self._stale.set()
                 self._lost[session.node_id] = time.monotonic()
 
     async def dismiss(self, node_id: str, reason: str) -> None:
         """Tell a host that it was removed, and end its session."""
         link = self._links.pop(node_id, None)
         if link is not None:
+            self._settling.lost(node_id)
             with contextlib.suppress(Refusal):
                 await link.session.send(Goodbye(reason=reason))
             await link.session.close(reason)
@@ -114,12 +137,19 @@ class Sessions:
                 await self._change(
                     lambda d, c: control.detach(d, c, node_id=node_id, task_id=task_id)
                 )
+            case StateAnswer():
+                await self.inquiries.take(link.session, message)
+            case LogPiece():
+                self.logs.take(link.session, message)
             case Resync():
                 link.sent = None
                 await self._publish(link)
             case Goodbye(reason=reason):
                 await self._change(departed(node_id, reason))
-            case Beat() | Hello():
+            case Beat(applied=applied):
+                if self._settling.applied(node_id, applied):
+                    await self._tell_settled()
+            case Hello():
                 pass
 
     async def _attach(self, link: Link, request: Attach) -> None:
@@ -152,24 +182,49 @@ class Sessions:
 
     # --- telling
 
-    async def _publish_changes(self) -> None:
+    async def _publish_changes(self, leavings: asyncio.TaskGroup) -> None:
         while True:
             await self._stale.wait()
             await asyncio.sleep(GATHER)
             self._stale.clear()
-            for link in list(self._links.values()):
+            for node_id in [id for id in self._links if id not in self._manager.state.nodes]:
+                # Its end may take a while, which the others need not wait for.
+                leavings.create_task(self.dismiss(node_id, "removed from the swarm"))
+            for number, node_id in enumerate(self._bulletin.stale(), 1):
+                link = self._links.get(node_id)
+                if link is None:
+                    self._bulletin.forget(node_id)
+                    continue
+                with contextlib.suppress(Refusal):
+                    await self._publish(link)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            await self._tell_settled()
+
+    async def _tell_settled(self) -> None:
+        """Tell hosts that have a task to stop how far all others have come, if that is news."""
+        for node_id in self._settling.waiting():
+            link = self._links.get(node_id)
+            if link is not None:
                 with contextlib.suppress(Refusal):
                     await self._publish(link)
 
     async def _publish(self, link: Link) -> None:
+        """Tell a host its assignment, unless it was told that already."""
+        node_id, state = link.session.node_id, self._manager.state
         async with link.lock:
-            if link.session.node_id not in self._manager.state.nodes:
+            if node_id not in state.nodes or self._links.get(node_id) is not link:
+                # A session that was taken over must not swallow what its successor is to hear.
                 return
-            wanted = assign(self._manager.state, link.session.node_id)
-            if link.sent is not None and same(wanted, link.sent):
+            made = self._bulletin.of(state, node_id)
+            wanted = self._settling.noted(made, state.revision, self._bulletin.stale)
+            if wanted is link.sent:
                 return
-            await link.session.send(Assign(delta=difference(link.sent, wanted)))
-            link.sent = wanted
+            delta = self._bulletin.difference(link.sent, wanted)
+            if not says_nothing(link.sent, delta):
+                self._settling.told(node_id, wanted)
+                await link.session.send(Assign(delta=delta))
+                link.sent = wanted
 
     # --- losing
 
@@ -178,18 +233,23 @@ class Sessions:
             await asyncio.sleep(LOST_AFTER / 6)
             now = time.monotonic()
             for node_id, since in list(self._lost.items()):
-                if now - since >= LOST_AFTER:
-                    self._lost.pop(node_id)
-                    await self._change(lost(node_id))
+                if now - since < LOST_AFTER:
+                    continue
+                del self._lost[node_id]
+                try:
+                    await self._change(self._lost_now(node_id))
+                except Refusal as refusal:
+                    log.error("cannot note that a host is lost", why=str(refusal))
+                    self._lost.setdefault(node_id, since)
 
+    def _lost_now(self, node_id: str) -> Callable[[Draft, Context], None]:
+        """The decision that follows from a host's silence, if it is silent still."""
 
-def same(one: Assignment, other: Assignment) -> bool:
-    """Whether two assignments differ in nothing but the revision they were made at."""
-    return all(
-        getattr(one, name) == getattr(other, name)
-        for name in one.__struct_fields__
-        if name != "index"
-    )
+        def decide(draft: Draft, context: Context) -> None:
+            if node_id not in self._links:
+                lost(node_id)(draft, context)
+
+        return decide
 
 
 def greeted(node_id: str, hello: Hello) -> Callable[[Draft, Context], None]:

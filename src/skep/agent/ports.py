@@ -1,0 +1,74 @@
+"""The ports that this host publishes for its own tasks (mode host): checked, and chosen at need.
+
+A published port takes what comes for it from every address of the host, so a program that listens
+there would hear nothing any more: it is in the way, and so is another task's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from skep.model.errors import Clash
+from skep.model.host import HostView
+from skep.model.spec import PortConfig
+from skep.plan.publish import doors
+
+DYNAMIC = range(32768, 61000)
+"""Ports for those who ask for any. Source: the kernel's default ip_local_port_range, which is what
+Docker chooses from."""
+
+Port = tuple[str, int]
+"""Protocol and number."""
+
+
+class HostPorts:
+    """Chooses ports. ``listeners`` says which are listened on here and by what file, ``holder``
+    who holds a file."""
+
+    def __init__(
+        self,
+        listeners: Callable[[], Awaitable[Mapping[Port, int]]],
+        holder: Callable[[int], Awaitable[str]],
+    ) -> None:
+        self._listeners = listeners
+        self._holder = holder
+        self._cursor = DYNAMIC.start
+
+    async def choose(
+        self, wanted: tuple[PortConfig, ...], view: HostView
+    ) -> tuple[PortConfig, ...]:
+        """The wanted ports with all numbers filled in. Raises `Clash` naming who is in the way."""
+        if not wanted:
+            return ()
+        listening = await self._listeners()
+        published = {(each.protocol, each.port): each.holder for each in doors(view)}
+        chosen: list[PortConfig] = []
+        for port in wanted:
+            key = (port.protocol, port.published_port)
+            if key in published:
+                raise Clash(in_use(key, published[key]))
+            if key in listening:
+                raise Clash(in_use(key, await self._holder(listening[key])))
+            if not port.published_port:
+                taken = {*listening, *published, *((p.protocol, p.published_port) for p in wanted)}
+                taken |= {(p.protocol, p.published_port) for p in chosen}
+                port = self._any(port, taken)  # noqa: PLW2901
+            chosen.append(port)
+        return tuple(chosen)
+
+    def _any(self, port: PortConfig, taken: set[Port]) -> PortConfig:
+        """The next free one: what was given back lately is not given out again at once."""
+        size = len(DYNAMIC)
+        for step in range(size):
+            number = DYNAMIC[(self._cursor - DYNAMIC.start + step) % size]
+            if (port.protocol, number) not in taken:
+                self._cursor = number + 1
+                return msgspec.structs.replace(port, published_port=number)
+        raise Clash(f"all {port.protocol} ports from {DYNAMIC.start} on are in use on this host")
+
+
+def in_use(port: Port, holder: str) -> str:
+    """The sentence for a port that is not free."""
+    return f"port {port[1]}/{port[0]} is in use on this host by {holder}"
