@@ -172,6 +172,8 @@ class FakeEngine:
                 return self._images(method, rest)
             case ["volumes", *rest]:
                 return self._volumes(method, rest)
+            case ["_ping"]:
+                return Reply(200, b"OK")
             case ["info"]:
                 return as_json({"Driver": "overlay", "Images": 2, "CgroupVersion": "1"})
             case ["version"]:

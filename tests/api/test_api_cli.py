@@ -5,9 +5,10 @@ import re
 import shutil
 import time
 
+import msgspec
 import pytest
 from api_host import NODE1
-from api_world import CA, INACTIVE, TOKENS, WORKER, happened, words
+from api_world import CA, INACTIVE, TOKENS, WORKER, happened, until, words
 
 pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker CLI")
 
@@ -159,8 +160,6 @@ async def test_services(world):
     refused = await world.docker("service", "inspect", "nosuch", code=1)
     assert "no such service: nosuch" in refused
     assert await world.docker("service", "ps", "nosuch", code=1) == "no such service: nosuch\n"
-    refused = await world.docker("service", "logs", "web", code=1)
-    assert "not supported by this version of Skep" in refused
     assert await world.docker("service", "rm", "web") == "web\n"
 
 
@@ -265,11 +264,80 @@ async def test_events(world):
     assert " network create " + "n" * 25 + " (name=n)\n" in out
 
 
-async def test_secrets_are_refused(world):
+async def test_events_of_a_swarm(world):
     await world.swarm()
-    assert words(await world.docker("secret", "ls"))[0].startswith("ID NAME")
-    refused = await world.docker("secret", "create", "s", "-", stdin=b"x", code=1)
-    assert refused == f"{DAEMON}secrets are not supported by this version of Skep\n"
+    await world.cluster.add_worker()
+    async with world.begin_docker(
+        "events", "--filter", "type=node", "--filter", "type=service",
+        "--format", "{{.Type}} {{.Action}} {{json .Actor.Attributes}}",
+    ) as docker:  # fmt: skip
+        await until(lambda: world.events.listening == 1)
+        await world.docker("service", "create", "--detach", "--name", "web", "nginx")
+        await world.docker("network", "create", "-d", "overlay", "net")
+        await world.docker("service", "scale", "--detach", "web=2")
+        await world.docker("node", "update", "--availability", "drain", "node2")
+        await world.docker("service", "rm", "web")
+        lines, wanted = [], [
+            'service create {"name":"web"}',
+            'service update {"name":"web","replicas.new":"2","replicas.old":"1"}',
+            'node update {"availability.new":"drain","availability.old":"active","name":"node2"}',
+            'service remove {"name":"web"}',
+        ]  # fmt: skip
+        while lines[-1:] != wanted[-1:]:
+            line = await asyncio.wait_for(docker.stdout.readline(), 10)
+            lines.append(line.decode().strip())
+    assert [line for line in lines if line in wanted] == wanted
+    assert not [line for line in lines if line.startswith("network")]
+
+
+async def test_events_of_one_object(world):
+    now = time.time()
+    world.events.kept = [
+        happened("create", kind=kind, id=f"{kind}-id", at=now - 5, name=f"{kind}1")
+        for kind in ("service", "node", "secret", "config", "network")
+    ]
+    for kind in ("service", "node", "secret", "config", "network"):
+        for wanted in (f"{kind}1", f"{kind}-i"):
+            only = ("--filter", f"{kind}={wanted}", "--format", "{{.Type}} {{.Actor.ID}}")
+            out = await world.docker("events", "--since", "1h", "--until", "0s", *only)
+            assert out == f"{kind} {kind}-id\n"
+
+
+async def test_interfaces_and_what_a_swarm_has_not(world):
+    await world.docker("swarm", "init", "--advertise-addr", "eth0", "--data-path-addr", "eth1",
+                       "--listen-addr", "eth0:2400")  # fmt: skip
+    (request,) = world.cluster.requests
+    assert (request.advertise_address, request.data_path_address) == ("eth0", "eth1")
+    assert request.listen_address == "eth0:2400"
+    for command, sentence in (
+        (("swarm", "ca", "--rotate"), "rotating the CA is not supported"),
+        (("swarm", "update", "--autolock"), "locking managers (--autolock) is not supported"),
+        (("swarm", "update", "--snapshot-interval", "5"), "a swarm of Skep has no Raft"),
+        (("swarm", "update", "--max-snapshots", "5"), "a swarm of Skep has no Raft"),
+        (("swarm", "update", "--external-ca", "protocol=cfssl,url=https://x"), "external CAs"),
+        (("swarm", "unlock-key", "--rotate"), "cannot rotate because autolock is not turned on"),
+    ):
+        assert sentence in await world.docker(*command, code=1), command
+    await world.docker("swarm", "update", "--task-history-limit", "7")
+
+
+async def test_health(world):
+    for name, health in (("a", ""), ("b", "starting"), ("c", "healthy"), ("d", "unhealthy")):
+        id = (await world.docker("run", "-d", "--name", name, "busybox")).strip()
+        record = world.host.records[id]
+        world.host.records[id] = msgspec.structs.replace(record, health=health)
+    out = await world.docker("ps", "--format", "{{.Names}} {{.Status}}")
+    assert sorted(words(out)) == [
+        "a Up 3 seconds",
+        "b Up 3 seconds (health: starting)",
+        "c Up 3 seconds (healthy)",
+        "d Up 3 seconds (unhealthy)",
+    ]
+    for wanted, name in (("none", "a"), ("starting", "b"), ("healthy", "c"), ("unhealthy", "d")):
+        out = await world.docker("ps", "--filter", f"health={wanted}", "--format", "{{.Names}}")
+        assert out == f"{name}\n"
+    assert await world.docker("inspect", "-f", "{{.State.Health.Status}}", "d") == "unhealthy\n"
+    assert await world.docker("inspect", "-f", "{{.State.Health}}", "a") == "<nil>\n"
 
 
 async def test_many_at_once(world):

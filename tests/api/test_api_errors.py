@@ -111,8 +111,23 @@ async def test_without_a_swarm(client, method, path, body, status, message):
         ("POST", "/services/create", {}, 400, "mismatched Runtime and *Spec fields"),
         ("POST", "/services/x/update?version=", SERVICE, 400,
          "invalid service version '': strconv.ParseUint: parsing \"\": invalid syntax"),
-        ("POST", "/secrets/create", {"Name": "s"}, 501,
-         "secrets are not supported by this version of Skep"),
+        ("POST", "/secrets/create", {"Name": "s"}, 400,
+         "rpc error: code = InvalidArgument desc = secret data must be larger than 0 and less than "
+         "512000 bytes"),
+        ("POST", "/secrets/create", {"Name": "s", "Data": "%%"}, 400,
+         "invalid JSON: Invalid base64 encoded string - at `$.Data`"),
+        ("POST", "/configs/create", {"Data": "eA=="}, 400,
+         "rpc error: code = InvalidArgument desc = name must be provided"),
+        ("POST", "/secrets/create", {"Name": "s", "Data": "eA==", "Driver": {"Name": "vault"}}, 501,
+         "Driver is not supported by this version of Skep"),
+        ("POST", "/secrets/x/update", {"Name": "x"}, 400,
+         "invalid secret version '': strconv.ParseUint: parsing \"\": invalid syntax"),
+        ("POST", "/configs/nosuch/update?version=1", {"Name": "nosuch"}, 404,
+         "config nosuch not found"),
+        ("DELETE", "/secrets/nosuch", None, 404, "secret nosuch not found"),
+        ("GET", '/secrets?filters={"bogus":["x"]}', None, 400, "invalid filter 'bogus'"),
+        ("GET", "/services/nosuch/logs?stdout=1", None, 404, "service nosuch not found"),
+        ("GET", "/tasks/nosuch/logs?stdout=1", None, 404, "task nosuch not found"),
         ("POST", "/swarm/leave", None, 503,
          "You are attempting to leave the swarm on a node that is participating as a manager. "
          "Removing the last manager erases all current state of the swarm. "
@@ -132,6 +147,23 @@ async def test_on_a_worker(world, client):
     assert await answer(client, "GET", "/nodes") == (503, WORKER)
     made = await answer(client, "POST", "/networks/create", {"Name": "x", "Driver": "overlay"})
     assert made == (403, WORKER)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/secrets"),
+        ("GET", "/configs/c"),
+        ("POST", "/secrets/create"),
+        ("DELETE", "/configs/c"),
+        ("GET", "/services/web/logs?stdout=1"),
+        ("GET", "/tasks/x/logs?stdout=1"),
+    ],
+)
+async def test_not_on_a_worker(client, method, path):
+    await answerless(client, "POST", "/swarm/join", JOIN)
+    body = {"Name": "s", "Data": "eA=="} if method == "POST" else None
+    assert await answer(client, method, path, body) == (503, WORKER)
 
 
 async def answerless(client, method, path, body):

@@ -27,7 +27,7 @@ async def test_since_and_until(world, client):
 async def test_each_is_sent_at_once_and_headers_before_any(world, client):
     async with client.get("/events") as reply:
         assert reply.headers["Content-Type"] == "application/json"
-        world.events.coming.put_nowait(happened("start", image="busybox", name="c1", podId=""))
+        world.events.tell(happened("start", image="busybox", name="c1", podId=""))
         event = json.loads(await asyncio.wait_for(reader_line(reply), 5))
         assert (event["status"], event["from"]) == ("start", "busybox")
         assert event["Actor"] == {

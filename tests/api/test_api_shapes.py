@@ -53,23 +53,10 @@ def test_what_is_shown_decodes_to_what_it_was():
     assert decode(wire(spec), ServiceSpec) == spec
 
 
-@pytest.mark.parametrize(
-    ("mode", "word"),
-    [
-        (ServiceMode(), "replicated"),
-        (ServiceMode(global_={}), "global"),
-        (ServiceMode(replicated_job=ReplicatedJob()), "replicated-job"),
-        (ServiceMode(global_job={}), "global-job"),
-    ],
-)
-def test_modes(mode, word):
-    assert service.mode(mode) == word
-
-
 def test_progress_of_an_update():
     record = Service(
         id="s",
-        spec=ServiceSpec(),
+        spec=ServiceSpec(mode=ServiceMode(replicated_job=ReplicatedJob())),
         update_status=UpdateStatus(state="completed", started_at=1.0, completed_at=2.0),
         job=JobStatus(3, 1.0),
     )

@@ -13,6 +13,7 @@ from skep.api.joining import (
     init_request,
     join_request,
     refuse_unsupported,
+    remote,
 )
 from skep.api.schema import decode
 from skep.model.errors import Broken, Invalid, Unsupported
@@ -104,18 +105,46 @@ def test_init_request_with_everything():
         ({"AutoLockManagers": True}, Unsupported, "--autolock"),
         ({"DataPathPort": 80}, Invalid, "not in valid range"),
         ({"SubnetSize": 31}, Invalid, "invalid subnet size 31"),
-        ({"AdvertiseAddr": "eth0"}, Invalid, "names of interfaces"),
+        ({"AdvertiseAddr": "a name too long"}, Invalid, "the name of a network interface"),
+        ({"DataPathAddr": "10.0.0.256"}, Invalid, "DataPathAddr must be an IPv4 address"),
         ({"AdvertiseAddr": "fe80::1"}, Unsupported, "IPv6"),
         ({"ListenAddr": "1.2.3.4:x"}, Invalid, "invalid port"),
         ({"DefaultAddrPool": ["10.0.0.0"] * 0 + ["ten"]}, Invalid, "address pool"),
         ({"Availability": "lazy"}, Invalid, "invalid Availability"),
         ({"Spec": {"CAConfig": {"NodeCertExpiry": 5}}}, Invalid, "1h0m0s"),
         ({"Spec": {"CAConfig": {"ExternalCAs": [{"URL": "x"}]}}}, Unsupported, "external CAs"),
+        ({"Spec": {"Raft": {"SnapshotInterval": 5}}}, Unsupported, "has no Raft"),
+        ({"Spec": {"Name": "other"}}, Invalid, "modification of cluster name"),
     ],
 )
 def test_init_refusals(body, refusal, sentence):
     with pytest.raises(refusal, match=sentence):
         init_request(decode(body, InitBody))
+
+
+def test_interfaces_may_be_named():
+    body = {"ListenAddr": "eth0:2377", "AdvertiseAddr": "br-x.50:2400", "DataPathAddr": "eth1"}
+    request = init_request(decode(body, InitBody))
+    assert request.listen_address == "eth0:2377"
+    assert (request.advertise_address, request.data_path_address) == ("br-x.50:2400", "eth1")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("10.0.0.1", "10.0.0.1:2377"),
+        ("manager.example.com", "manager.example.com:2377"),
+        ("manager:2400", "manager:2400"),
+    ],
+)
+def test_managers_may_be_named(said, meant):
+    assert remote(said) == meant
+
+
+@pytest.mark.parametrize("said", ["10.0.0", "manager:x", "-x", "a b"])
+def test_what_is_no_manager(said):
+    with pytest.raises(Invalid):
+        remote(said)
 
 
 def test_join_request():
@@ -201,7 +230,7 @@ async def test_defaults(world, client):
     task = spec["TaskTemplate"]
     assert task["ContainerSpec"]["StopGracePeriod"] == 10_000_000_000
     assert task["ContainerSpec"]["DNSConfig"] == {}
-    assert task["Resources"] == {}
+    assert task["Resources"] == {"Limits": {}, "Reservations": {}}
     assert task["RestartPolicy"] == {"Condition": "any", "Delay": 5_000_000_000, "MaxAttempts": 0}
     assert task["Placement"] == {}
     assert spec["UpdateConfig"] == {
@@ -287,12 +316,3 @@ async def test_dead_tasks_are_not_up_to_date_after_an_update(world, client):
     current = await get(client, "/tasks", service=["web"], **{"_up-to-date": ["true"]})
     every = await get(client, "/tasks", service=["web"])
     assert 0 < len(current) < len(every)
-
-
-@pytest.mark.parametrize("path", ["/services/web/logs", "/services/web/logs?follow=1"])
-async def test_logs_are_refused(world, client, path):
-    await world.swarm()
-    await post(client, "/services/create", SERVICE)
-    async with client.get(path) as reply:
-        assert reply.status == 501
-        assert "docker logs" in (await reply.json())["message"]

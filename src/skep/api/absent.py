@@ -11,43 +11,9 @@ from skep.api.call import Call, json
 from skep.model.errors import Missing, Unsupported
 
 
-async def no_secrets(call: Call) -> web.StreamResponse:
-    """``GET /secrets``: none. Raises `Unavailable` if this is no manager."""
-    return _none(call)
-
-
-async def no_configs(call: Call) -> web.StreamResponse:
-    """``GET /configs``: none. Raises `Unavailable` if this is no manager."""
-    return _none(call)
-
-
 async def no_plugins(call: Call) -> web.StreamResponse:  # noqa: ARG001 - a handler's signature
     """``GET /plugins``: none."""
     return json([])
-
-
-async def create_secret(call: Call) -> web.StreamResponse:
-    """``POST /secrets/create``: refused."""
-    _none(call)
-    raise Unsupported("secrets are not supported by this version of Skep")
-
-
-async def create_config(call: Call) -> web.StreamResponse:
-    """``POST /configs/create``: refused."""
-    _none(call)
-    raise Unsupported("configs are not supported by this version of Skep")
-
-
-async def missing_secret(call: Call) -> web.StreamResponse:
-    """``/secrets/{id}``: there are none."""
-    _none(call)
-    raise Missing(f"secret {call.parts['id']} not found")
-
-
-async def missing_config(call: Call) -> web.StreamResponse:
-    """``/configs/{id}``: there are none."""
-    _none(call)
-    raise Missing(f"config {call.parts['id']} not found")
 
 
 async def missing_plugin(call: Call) -> web.StreamResponse:
@@ -90,9 +56,3 @@ async def search(call: Call) -> NoReturn:  # noqa: ARG001
 async def push(call: Call) -> NoReturn:  # noqa: ARG001
     """``POST /images/{name}/push``: refused."""
     raise Unsupported("pushing images to a registry is not supported by this version of Skep")
-
-
-def _none(call: Call) -> web.Response:
-    """The empty list, on a manager."""
-    call.ports.cluster.state()
-    return json([])

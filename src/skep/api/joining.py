@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from skep.api.ports import InitRequest, JoinRequest
+from skep.api.shapes.swarm import RAFT, SWARM_NAME
 from skep.model.errors import Broken, Invalid, Unsupported
 from skep.model.spec import SECOND, Spec
 
@@ -21,6 +22,13 @@ SUBNET_SIZES = range(8, 30)
 AVAILABILITIES = ("", "active", "pause", "drain")
 TOKEN = re.compile(r"SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}")
 DAY = 24 * 3600 * SECOND
+
+NAME = re.compile(r"[^\s:/]{1,15}")
+"""What the kernel allows as an interface's name."""
+
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+NUMBERS = re.compile(r"[0-9.]+")
+"""What means to be an IPv4 address, and nothing else."""
 
 
 class Orchestration(Spec, frozen=True):
@@ -52,7 +60,7 @@ class Encryption(Spec, frozen=True):
 
 
 class Raft(Spec, frozen=True):
-    """Docker's Raft. Skep has none; what clients say of it has no effect."""
+    """Docker's Raft. Skep has none: nothing of it can be set."""
 
     snapshot_interval: int = 0
     keep_old_snapshots: int | None = None
@@ -138,7 +146,7 @@ def join_request(body: JoinBody) -> JoinRequest:
         raise Broken("invalid join token")
     return JoinRequest(
         token=body.join_token,
-        remotes=tuple(with_port(remote, "RemoteAddrs") for remote in body.remote_addrs),
+        remotes=tuple(remote(text) for text in body.remote_addrs),
         listen_address=with_port(body.listen_addr or LISTEN, "ListenAddr"),
         advertise_address=address(body.advertise_addr, "AdvertiseAddr"),
         data_path_address=address(body.data_path_addr, "DataPathAddr"),
@@ -147,7 +155,19 @@ def join_request(body: JoinBody) -> JoinRequest:
 
 
 def refuse_unsupported(spec: SwarmSpec) -> None:
-    """Say no to what would otherwise be silently ignored. Raises `Unsupported`."""
+    """Say no to what would otherwise be silently ignored. Raises `Invalid`, `Unsupported`.
+
+    Clients send back what they were shown, so that passes.
+    """
+    if spec.name not in ("", SWARM_NAME):
+        raise Invalid(
+            "rpc error: code = InvalidArgument desc = modification of cluster name is not allowed"
+        )
+    if any(value and value != RAFT[name] for name, value in msgspec.to_builtins(spec.raft).items()):
+        raise Unsupported(
+            "settings of Raft (--snapshot-interval, --max-snapshots) are not supported: a swarm of "
+            "Skep has no Raft"
+        )
     if spec.encryption_config.auto_lock_managers:
         raise Unsupported("locking managers (--autolock) is not supported by this version of Skep")
     authority = spec.ca_config
@@ -167,26 +187,41 @@ def certificate_days(nanoseconds: int) -> int:
 
 
 def address(text: str, member: str) -> str:
-    """An "ip" or "ip:port" as it is; "" is nothing. Raises `Invalid`, `Unsupported`."""
+    """An address or the name of an interface, with or without a port, as it is; "" is nothing.
+
+    Whether this host has it is not known here. Raises `Invalid`, `Unsupported`.
+    """
     if not text:
         return ""
-    host, _, port = text.partition(":")
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError as fault:
-        if _is_ipv6(text):
-            raise Unsupported(f"{member} {text}: IPv6 is not supported by this version") from fault
-        raise Invalid(
-            f"{member} must be an IPv4 address, with or without a port: {text} is none "
-            "(names of interfaces are not supported by this version of Skep)"
-        ) from fault
-    if port and not port.isdecimal():
+    if _is_ipv6(text):
+        raise Unsupported(f"{member} {text}: IPv6 is not supported by this version of Skep")
+    host, colon, port = text.partition(":")
+    if colon and not port.isdecimal():
         raise Invalid(f"invalid port in {member}: {text}")
+    if not _is_ipv4(host) and (NUMBERS.fullmatch(host) or not NAME.fullmatch(host)):
+        raise Invalid(
+            f"{member} must be an IPv4 address or the name of a network interface, with or without "
+            f"a port: {text} is neither"
+        )
     return text
 
 
+def remote(text: str) -> str:
+    """Where a manager is: "address[:port]" or "host name[:port]". Raises as `address`."""
+    host, colon, port = text.partition(":")
+    if _is_ipv4(host) or _is_ipv6(text):
+        return with_port(text, "RemoteAddrs")
+    named = HOST.fullmatch(host) and not NUMBERS.fullmatch(host)
+    if not named or (colon and not port.isdecimal()):
+        raise Invalid(
+            "RemoteAddrs must be IPv4 addresses or names of hosts, with or without a port: "
+            f"{text} is neither"
+        )
+    return text if colon else f"{text}:{PORT}"
+
+
 def with_port(text: str, member: str) -> str:
-    """An "ip:port", the port 2377 if it was left out. Raises as `address`."""
+    """The same as `address`, with the port 2377 if none was given."""
     checked = address(text, member)
     return checked if ":" in checked else f"{checked}:{PORT}"
 
@@ -205,6 +240,14 @@ def pool(text: str) -> str:
         return str(ipaddress.IPv4Network(text, strict=False))
     except ValueError as fault:
         raise Invalid(f"invalid default address pool: {text} is no IPv4 prefix") from fault
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:

@@ -6,7 +6,7 @@ Handlers decide nothing about the cluster: they turn JSON into specs, hand a pur
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -16,7 +16,10 @@ from skep.cluster.state import Draft, State
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Cluster, Tokens
 from skep.model.host import Container, HostView, LocalNetwork
+from skep.model.messages import LogPiece
 from skep.model.spec import NetworkSpec
+from skep.trace.finding import Checkup
+from skep.trace.report import Trace
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -81,6 +84,13 @@ class ClusterPort(Protocol):
 
         Raises whatever refusal ``decide`` raises; `Unavailable` if not a manager. When it returns,
         the change is durable.
+        """
+
+    def logs(self, task_id: str, options: Mapping[str, str]) -> AsyncGenerator[LogPiece, None]:
+        """The log of a task's container, wherever it is, with the parameters of
+        ``GET /containers/x/logs``; its last piece says why if it is not whole.
+
+        Raises `Missing` (no such task), `Unavailable` if not a manager. Close it when done.
         """
 
     async def init(self, request: InitRequest) -> str:
@@ -204,6 +214,16 @@ class EventsPort(Protocol):
         """Events from now on, preceded by those kept since ``since``."""
 
 
+class InspectionPort(Protocol):
+    """What looks into hosts: into all of them on a manager, else into this one."""
+
+    async def trace(self, source: str, target: str, probe: bool) -> Trace:
+        """The path from FROM to TO, with a real packet if ``probe``. Raises refusals."""
+
+    async def examine(self, hosts: tuple[str, ...], repair: bool) -> Checkup:
+        """All that is wrong with these hosts (none: all), after a repair if wanted."""
+
+
 class Ports(msgspec.Struct, frozen=True):
     """All of them, as handlers receive them."""
 
@@ -211,6 +231,7 @@ class Ports(msgspec.Struct, frozen=True):
     host: HostPort
     engine: EnginePort
     events: EventsPort
+    inspection: InspectionPort | None = None
 
 
 __all__ = [
@@ -221,10 +242,12 @@ __all__ = [
     "Event",
     "EventsPort",
     "HostPort",
+    "InspectionPort",
     "InitRequest",
     "JoinRequest",
     "Json",
     "LocalNetwork",
+    "LogPiece",
     "Membership",
     "NetworkSpec",
     "Ports",

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from skep.api import errors
+from skep.api.ahead import INFO, keep_ahead
 from skep.api.call import HEADERS, Call
 from skep.api.facts import LATEST, OLDEST, Facts, dotted
 from skep.api.ports import Ports
@@ -39,6 +40,7 @@ def make_app(ports: Ports, *, facts: Facts) -> web.Application:
         "Server": f"Skep/{facts.version} (linux)",
     }
     app.on_response_prepare.append(_add_headers)
+    keep_ahead(app, ports)
     app.router.add_route("*", "/{path:.*}", Dispatcher(ports, facts).handle)
     return app
 
@@ -88,8 +90,12 @@ class Dispatcher:
             request=request, version=version, parts=parts, ports=self._ports, facts=self._facts
         )
         if route.streams:
-            return await route.handler(call)
-        return await self._to_the_end(_run(route, call))
+            response = await route.handler(call)
+        else:
+            response = await self._to_the_end(_run(route, call))
+        if request.method != "GET" and path.startswith("/images"):
+            request.app[INFO].changed()
+        return response
 
     async def _to_the_end(
         self, work: Coroutine[Any, Any, web.StreamResponse]

@@ -14,9 +14,10 @@ from skep.api.shapes import service as shapes
 from skep.api.shapes.base import Json
 from skep.cluster import control
 from skep.cluster.context import Context
+from skep.cluster.modes import mode_of
 from skep.cluster.state import Draft, State
 from skep.model.cluster import Service
-from skep.model.errors import Invalid, Unsupported
+from skep.model.errors import Invalid
 from skep.model.spec import Replicated, ServiceMode, ServiceSpec, TaskSpec
 
 FILTERS = ("id", "label", "mode", "name", "runtime")
@@ -78,15 +79,6 @@ async def remove(call: Call) -> web.StreamResponse:
     return empty(200)
 
 
-async def logs(call: Call) -> web.StreamResponse:
-    """``GET /services/{id}/logs``: refused."""
-    service = call.ports.cluster.state().find_service(call.parts["id"])
-    raise Unsupported(
-        "logs of services are not supported by this version of Skep: see where its tasks run with "
-        f"docker service ps {service.spec.name}, and use docker logs there"
-    )
-
-
 def service_spec(body: Any) -> ServiceSpec:
     """The spec that a body asks for, in one form for all ways to say the same.
 
@@ -124,6 +116,6 @@ def _passes(service: Service, filters: Filters) -> bool:
         filters.prefix("id", service.id)
         and filters.prefix("name", service.spec.name)
         and filters.labels("label", service.spec.labels)
-        and filters.exact("mode", shapes.mode(service.spec.mode))
+        and filters.exact("mode", mode_of(service.spec))
         and filters.exact("runtime", CONTAINER)
     )

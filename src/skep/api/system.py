@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from skep.api import containers, relay
+from skep.api.ahead import INFO
 from skep.api.call import Call, json
 from skep.api.ports import Membership
 from skep.api.shapes import image as image_shapes
@@ -36,13 +37,16 @@ def swarm_header(membership: Membership) -> str:
 
 async def version(call: Call) -> web.StreamResponse:
     """``GET /version``."""
-    engine, _ = await _engine(call, "/version")
+    try:
+        engine = await relay.ask(call.ports.engine, "GET", "/version") or {}
+    except Unavailable:
+        engine = {}
     return json(shapes.version(call.facts, engine))
 
 
 async def info(call: Call) -> web.StreamResponse:
     """``GET /info``; without the engine's part, and a warning, while the engine is away."""
-    engine, warnings = await _engine(call, "/info")
+    engine, warnings = await call.request.app[INFO].get()
     return json(shapes.info(call.facts, engine, _swarm(call), warnings))
 
 
@@ -62,14 +66,6 @@ async def disk_usage(call: Call) -> web.StreamResponse:
             "BuildCache": [],
         }
     )
-
-
-async def _engine(call: Call, path: str) -> tuple[Json, list[str]]:
-    """The engine's answer, and no warning; or nothing, and a warning why."""
-    try:
-        return await relay.ask(call.ports.engine, "GET", path) or {}, []
-    except Unavailable as unavailable:
-        return {}, [f"WARNING: {unavailable}"]
 
 
 def _swarm(call: Call) -> Json:

@@ -9,10 +9,12 @@ from aiohttp import web
 
 from skep.api.call import Call, json
 from skep.api.filters import Filters
-from skep.api.shapes import task as shapes
+from skep.api.shapes.task import Tasks
+from skep.cluster.modes import is_job, job_status
+from skep.cluster.rollout import is_outdated
 from skep.cluster.state import State
 from skep.model.cluster import Task, TaskState
-from skep.model.errors import Invalid, Unsupported
+from skep.model.errors import Invalid
 
 UP_TO_DATE = "_up-to-date"
 FILTERS = ("desired-state", "id", "label", "name", "node", "runtime", "service", UP_TO_DATE)
@@ -29,23 +31,15 @@ async def list_all(call: Call) -> web.StreamResponse:
             raise Invalid(f"invalid desired-state filter: '{word}'")
     state = call.ports.cluster.state()
     passes = _predicate(state, filters)
+    shapes = Tasks(state)
     found = (task for task in _candidates(call, state, filters) if task.service_id)
-    return json([shapes.task(task, state.networks) for task in found if passes(task)])
+    return json([shapes.task(task) for task in found if passes(task)])
 
 
 async def inspect(call: Call) -> web.StreamResponse:
     """``GET /tasks/{id}``."""
     state = call.ports.cluster.state()
-    return json(shapes.task(state.find_task(call.parts["id"]), state.networks))
-
-
-async def logs(call: Call) -> web.StreamResponse:
-    """``GET /tasks/{id}/logs``: refused."""
-    task = call.ports.cluster.state().find_task(call.parts["id"])
-    raise Unsupported(
-        "logs of tasks are not supported by this version of Skep: "
-        f"use docker logs {task.name} on the task's own node"
-    )
+    return json(Tasks(state).task(state.find_task(call.parts["id"])))
 
 
 def _candidates(call: Call, state: State, filters: Filters) -> Iterable[Task]:
@@ -71,26 +65,54 @@ def _node_id(call: Call, state: State, reference: str) -> str:
 
 def _predicate(state: State, filters: Filters) -> Callable[[Task], bool]:
     up_to_date = filters.truth(UP_TO_DATE)
+    labels = _Labels(state, filters)
 
     def passes(task: Task) -> bool:
         return (
-            filters.prefix("id", task.id)
-            and filters.prefix("name", task.name)
+            labels.passes(task)
             and filters.exact("desired-state", task.desired_state.word)
+            and filters.prefix("id", task.id)
+            and filters.prefix("name", task.name)
             and filters.exact("runtime", CONTAINER)
-            and filters.labels("label", _labels(task, state))
             and (not up_to_date or _is_up_to_date(task, state))
         )
 
     return passes
 
 
-def _labels(task: Task, state: State) -> dict[str, str]:
-    """A task goes by its service's labels too: that is how a stack finds its tasks."""
-    service = state.services.get(task.service_id)
-    return {**(service.spec.labels if service else {}), **task.labels}
+class _Labels:
+    """The filter by labels. A task goes by its service's: that is how a stack finds its tasks.
+
+    Once its service was removed, a task goes by those of its container, among which docker puts the
+    stack's: who waits for a stack's end must still see it.
+    """
+
+    def __init__(self, state: State, filters: Filters) -> None:
+        self._state = state
+        self._filters = filters
+        self._services: dict[str, bool] = {}
+
+    def passes(self, task: Task) -> bool:
+        """Whether the task has the wanted labels."""
+        if "label" not in self._filters:
+            return True
+        service = self._state.services.get(task.service_id)
+        if service is None:
+            container = task.spec.container_spec
+            labels = container.labels if container else {}
+            return self._filters.labels("label", {**labels, **task.labels})
+        if task.labels:
+            return self._filters.labels("label", {**service.spec.labels, **task.labels})
+        if service.id not in self._services:
+            self._services[service.id] = self._filters.labels("label", service.spec.labels)
+        return self._services[service.id]
 
 
 def _is_up_to_date(task: Task, state: State) -> bool:
+    """Whether the task is what its service is now to be; a job's, in its present run."""
     service = state.services.get(task.service_id)
-    return service is not None and task.spec_version == service.spec_version
+    if service is None:
+        return False
+    if is_job(service.spec) and task.job_iteration != job_status(service).iteration:
+        return False
+    return not is_outdated(state, task, service)

@@ -16,16 +16,18 @@ Json = dict[str, Any]
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time."""
 
-ALWAYS_SAID = frozenset({"Parallelism", "MaxFailureRatio"})
+ALWAYS_SAID = frozenset({"Parallelism", "MaxFailureRatio", "Soft", "Hard"})
 """Members that the Engine API sends even when they are zero."""
 
 
 class Member(NamedTuple):
-    """A struct's member: attribute, name on the wire, whether None is its only absence."""
+    """A struct's member: attribute, name on the wire, whether None is its only absence, and whether
+    it must be said even when it is zero."""
 
     attribute: str
     name: str
     optional: bool
+    always: bool
 
 
 def instant(seconds: float) -> str:
@@ -69,14 +71,21 @@ def wire(value: Any) -> Any:
 def _is_said(member: Member, value: Any) -> bool:
     if member.optional:
         return value is not None
-    return member.name in ALWAYS_SAID or bool(value)
+    return member.always or bool(value)
 
 
 @cache
 def _members(kind: type) -> tuple[Member, ...]:
     return tuple(
-        Member(field.name, field.encode_name, _is_optional(field.type))
+        Member(field.name, field.encode_name, _is_optional(field.type), _is_always_said(field))
         for field in msgspec.structs.fields(kind)
+    )
+
+
+def _is_always_said(field: msgspec.structs.FieldInfo) -> bool:
+    """Left out, a member would be read back as its default, which need not be its zero value."""
+    return field.encode_name in ALWAYS_SAID or bool(
+        field.default is not msgspec.NODEFAULT and field.default
     )
 
 

@@ -22,6 +22,9 @@ STATES = {
 OUR_FILES = {"/etc/hosts": "HostsPath", "/etc/resolv.conf": "ResolvConfPath"}
 """Files that Skep gives each container: mounts to the engine, none of the user's doing."""
 
+HEALTH = {"starting": "health: starting"}
+"""How the STATUS column words a health; the other two are said as they are."""
+
 SHA256 = "sha256:"
 
 
@@ -34,12 +37,20 @@ def row(engine: Json, container: Container, networks: Networks) -> Json:
         "Image": container.image,
         "ImageID": digest(engine.get("ImageID", "")),
         "State": state,
+        "Status": status(engine.get("Status", ""), container.health),
         "Ports": endpoint.ports(container) if state == "running" else [],
         "Labels": engine.get("Labels") or {},
         "HostConfig": {"NetworkMode": container.network_mode},
         "NetworkSettings": {"Networks": endpoint.container_networks(container, networks)},
         "Mounts": _mounts(engine.get("Mounts") or []),
     }
+
+
+def status(said: str, health: str) -> str:
+    """The STATUS column: how long it runs, and how well."""
+    if not health or not said.startswith("Up"):
+        return said
+    return f"{said} ({HEALTH.get(health, health)})"
 
 
 def inspected(engine: Json, container: Container, networks: Networks) -> Json:
@@ -50,7 +61,7 @@ def inspected(engine: Json, container: Container, networks: Networks) -> Json:
         "Image": digest(engine.get("Image", "")),
         "Platform": engine.get("Platform") or "linux",
         **_paths(engine.get("Mounts") or []),
-        "State": _state(engine.get("State") or {}),
+        "State": _state(engine.get("State") or {}, container.health),
         "Config": _config(engine.get("Config") or {}, container),
         "HostConfig": _host_config(engine.get("HostConfig") or {}, container),
         "Mounts": _mounts(engine.get("Mounts") or []),
@@ -63,10 +74,12 @@ def digest(image: str) -> str:
     return image if not image or image.startswith(SHA256) else SHA256 + image
 
 
-def _state(state: Json) -> Json:
+def _state(state: Json, health: str) -> Json:
     shown = {**state, "Status": STATES.get(state.get("Status", ""), state.get("Status", ""))}
-    if not (shown.get("Health") or {}).get("Status"):
-        shown.pop("Health", None)
+    checks = dict(shown.pop("Health", None) or {})
+    if health or checks.get("Status"):
+        # The engine runs the checks, but when they begin is known here.
+        shown["Health"] = {**checks, "Status": health or checks["Status"]}
     return shown
 
 

@@ -6,7 +6,18 @@ from skep.api.filters import Filters
 from skep.api.ports import Event
 from skep.api.shapes.base import Json
 
-OBJECTS = ("container", "image", "network", "node", "service", "volume", "daemon", "plugin")
+OBJECTS = (
+    "config",
+    "container",
+    "daemon",
+    "image",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "service",
+    "volume",
+)
 """Filters that name an object by its kind."""
 
 ENGINES_OWN = frozenset({"containerExitCode", "podId"})
@@ -54,7 +65,7 @@ def _is_asked_object(happened: Event, filters: Filters) -> bool:
         happened.kind == kind
         and (
             filters.prefix(kind, happened.id)
-            or filters.exact(kind, happened.attributes.get("name", ""))
+            or filters.prefix(kind, happened.attributes.get("name", ""))
         )
         for kind in asked
     )

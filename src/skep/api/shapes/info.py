@@ -8,11 +8,12 @@ from skep.api.facts import LATEST, OLDEST, Facts, dotted
 from skep.api.shapes.base import Json
 
 NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
+VOLUME_DRIVERS = ("local",)
 
 DEFAULTS: Json = {
     "Driver": "",
     "DriverStatus": [],
-    "Plugins": {"Volume": ["local"], "Network": [], "Authorization": None, "Log": []},
+    "Plugins": {"Volume": list(VOLUME_DRIVERS), "Network": [], "Authorization": None, "Log": []},
     "LoggingDriver": "",
     "CgroupDriver": "",
     "CgroupVersion": "",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from skep.api.shapes.base import Json, meta
+from skep.api.shapes.base import Json, meta, wire
+from skep.api.shapes.info import NETWORK_DRIVERS, VOLUME_DRIVERS
 from skep.model.cluster import Node
 
-BUILT_IN = (("Network", "bridge"), ("Network", "host"), ("Network", "null"), ("Network", "overlay"))
+PLUGINS = [
+    {"Type": kind, "Name": name}
+    for kind, names in (("Network", NETWORK_DRIVERS), ("Volume", VOLUME_DRIVERS))
+    for name in names
+]
 """The drivers that every host has."""
 
 
@@ -42,14 +47,17 @@ def _spec(record: Node) -> Json:
 
 def _description(record: Node, tls: Json) -> Json:
     said = record.description
+    resources: Json = {"NanoCPUs": said.nano_cpus, "MemoryBytes": said.memory_bytes}
+    if said.generic_resources:
+        resources["GenericResources"] = wire(said.generic_resources)
     return {
         "Hostname": said.hostname,
         "Platform": {"Architecture": said.platform.architecture, "OS": said.platform.os},
-        "Resources": {"NanoCPUs": said.nano_cpus, "MemoryBytes": said.memory_bytes},
+        "Resources": resources,
         "Engine": {
             "EngineVersion": said.engine_version,
             "Labels": dict(said.engine_labels),
-            "Plugins": [{"Type": kind, "Name": name} for kind, name in BUILT_IN],
+            "Plugins": PLUGINS,
         },
         "TLSInfo": tls,
     }

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 import msgspec
 
 from skep.api.shapes.base import Json, instant, meta, wire
+from skep.cluster.modes import is_job, job_size, job_status, mode_of, replicas_of
 from skep.model.cluster import Service, ServiceEndpoint, Task, TaskState, UpdateStatus
 from skep.model.spec import (
     SECOND,
     DnsConfig,
+    Limit,
     Placement,
     Replicated,
+    Reservation,
     Resources,
     RestartPolicy,
     ServiceMode,
@@ -36,21 +39,13 @@ def service(record: Service, *, defaults: bool = False) -> Json:
     shown["Endpoint"] = _endpoint(record.endpoint)
     if record.update_status is not None:
         shown["UpdateStatus"] = _update_status(record.update_status)
-    if record.job is not None:
+    if is_job(record.spec):
+        run = job_status(record)
         shown["JobStatus"] = {
-            "JobIteration": {"Index": record.job.iteration},
-            "LastExecution": instant(record.job.last_execution),
+            "JobIteration": {"Index": run.iteration},
+            "LastExecution": instant(run.last_execution),
         }
     return shown
-
-
-def mode(wanted: ServiceMode) -> str:
-    """The mode's one word, as filters have it."""
-    if wanted.global_ is not None:
-        return "global"
-    if wanted.replicated_job is not None:
-        return "replicated-job"
-    return "global-job" if wanted.global_job is not None else "replicated"
 
 
 def _update_status(status: UpdateStatus) -> Json:
@@ -83,22 +78,28 @@ def task_spec(wanted: TaskSpec) -> Json:
 
 
 def status(record: Service, tasks: Iterable[Task]) -> Json:
-    """``ServiceStatus``: the REPLICAS column of ``service ls``."""
-    running = [task for task in tasks if task.desired_state <= TaskState.RUNNING]
-    wanted = len(running)
-    if record.spec.mode.global_ is None:
-        wanted = _replicas(record.spec.mode)
+    """``ServiceStatus``: the REPLICAS column of ``service ls``. Of a job, its last run counts."""
+    wanted = [task for task in tasks if task.wanted]
+    finished = 0
+    if is_job(record.spec):
+        run = job_status(record).iteration
+        wanted = [task for task in wanted if task.job_iteration == run]
+        finished = sum(task.status.state == TaskState.COMPLETE for task in wanted)
     return {
-        "RunningTasks": sum(task.status.state == TaskState.RUNNING for task in running),
-        "DesiredTasks": wanted,
-        "CompletedTasks": 0,
+        "RunningTasks": sum(task.status.state == TaskState.RUNNING for task in wanted),
+        "DesiredTasks": _desired(record, len(wanted) - finished),
+        "CompletedTasks": finished,
     }
 
 
-def _replicas(mode: ServiceMode) -> int:
-    if mode.replicated is None or mode.replicated.replicas is None:
-        return 1
-    return mode.replicated.replicas
+def _desired(record: Service, unfinished: int) -> int:
+    match mode_of(record.spec):
+        case "replicated":
+            return replicas_of(record.spec)
+        case "replicated-job":
+            return job_size(record.spec)[1]
+        case _:
+            return unfinished
 
 
 def _endpoint(endpoint: ServiceEndpoint | None) -> Json:
@@ -118,12 +119,13 @@ def _filled(wanted: ServiceSpec, defaults: bool) -> ServiceSpec:
     """The spec with swarmkit's defaults for all that the user left open."""
     if not defaults:
         return wanted
+    jobs = is_job(wanted)
     return msgspec.structs.replace(
         wanted,
         task_template=_filled_task(wanted.task_template),
         mode=_filled_mode(wanted.mode),
-        update_config=_filled_update(wanted.update_config),
-        rollback_config=_filled_update(wanted.rollback_config),
+        update_config=None if jobs else _filled_update(wanted.update_config),
+        rollback_config=None if jobs else _filled_update(wanted.rollback_config),
     )
 
 
@@ -142,7 +144,7 @@ def _filled_task(wanted: TaskSpec) -> TaskSpec:
     return msgspec.structs.replace(
         wanted,
         container_spec=container,
-        resources=wanted.resources or Resources(),
+        resources=wanted.resources or Resources(limits=Limit(), reservations=Reservation()),
         restart_policy=restart,
         placement=wanted.placement or Placement(),
     )

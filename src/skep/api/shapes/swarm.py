@@ -15,6 +15,7 @@ from skep.model.spec import SECOND
 
 DAY = 24 * 3600 * SECOND
 
+SWARM_NAME = "default"
 RAFT = {
     "SnapshotInterval": 10000,
     "KeepOldSnapshots": 0,
@@ -40,7 +41,7 @@ def tls_info(certificate: str) -> Json:
 def spec(cluster: Cluster) -> Json:
     """The swarm's spec, as clients send it back to ``POST /swarm/update``."""
     return {
-        "Name": "default",
+        "Name": SWARM_NAME,
         "Labels": dict(cluster.labels),
         "Orchestration": {"TaskHistoryRetentionLimit": cluster.task_history},
         "Raft": RAFT,

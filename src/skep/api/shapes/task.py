@@ -1,34 +1,65 @@
-"""Tasks, as ``service ps`` and the progress bar of ``service create`` read them."""
+"""Tasks, as ``service ps`` and the progress bars of services read them."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from skep.api.shapes.base import Json, instant, meta, wire
 from skep.api.shapes.network import VXLAN_IDS
 from skep.api.shapes.service import task_spec
+from skep.cluster.modes import is_job
+from skep.cluster.view import View
 from skep.model.cluster import Attachment, Network, Task, TaskStatus
+from skep.model.spec import TaskSpec
 
 
-def task(record: Task, networks: Mapping[str, Network]) -> Json:
-    """``GET /tasks/{id}``. ``Slot`` is absent for tasks of global services."""
-    shown: Json = {
-        "ID": record.id,
-        **meta(record),
-        "Labels": dict(record.labels),
-        "Spec": task_spec(record.spec),
-        "ServiceID": record.service_id,
-    }
-    if record.slot:
-        shown["Slot"] = record.slot
-    if record.node_id:
-        shown["NodeID"] = record.node_id
-    shown["Status"] = _status(record.status)
-    shown["DesiredState"] = record.desired_state.word
-    shown["NetworksAttachments"] = [
-        _attachment(attachment, networks) for attachment in record.attachments
-    ]
-    return shown
+class Tasks:
+    """The tasks of one answer: what many of them have in common is made once."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._specs: dict[tuple[str, int], tuple[TaskSpec, Json]] = {}
+        self._networks: dict[str, Json] = {}
+
+    def task(self, record: Task) -> Json:
+        """``GET /tasks/{id}``. ``Slot`` is absent for tasks of global services."""
+        shown: Json = {
+            "ID": record.id,
+            **meta(record),
+            "Labels": dict(record.labels),
+            "Spec": self._spec(record),
+            "ServiceID": record.service_id,
+        }
+        if record.slot:
+            shown["Slot"] = record.slot
+        if record.node_id:
+            shown["NodeID"] = record.node_id
+        shown["Status"] = _status(record.status)
+        shown["DesiredState"] = record.desired_state.word
+        shown["NetworksAttachments"] = [self._attachment(item) for item in record.attachments]
+        if record.generic_resources:
+            shown["GenericResources"] = wire(record.generic_resources)
+        if self._is_job(record):
+            shown["JobIteration"] = {"Index": record.job_iteration}
+        return shown
+
+    def _spec(self, record: Task) -> Json:
+        key = (record.service_id, record.spec_version)
+        known = self._specs.get(key)
+        # One version has one spec, but for what may change without a new version.
+        if known is None or (known[0] is not record.spec and known[0] != record.spec):
+            known = self._specs[key] = record.spec, task_spec(record.spec)
+        return known[1]
+
+    def _is_job(self, record: Task) -> bool:
+        service = self._view.services.get(record.service_id)
+        return service is not None and is_job(service.spec)
+
+    def _attachment(self, attachment: Attachment) -> Json:
+        id = attachment.network_id
+        if id not in self._networks:
+            network = self._view.networks.get(id)
+            self._networks[id] = {"ID": id, **(_network(network) if network else {})}
+        addresses = [attachment.address] if attachment.address else []
+        return {"Network": self._networks[id], "Addresses": addresses}
 
 
 def _status(status: TaskStatus) -> Json:
@@ -47,17 +78,6 @@ def _status(status: TaskStatus) -> Json:
             "ExitCode": status.exit_code,
         }
     return shown
-
-
-def _attachment(attachment: Attachment, networks: Mapping[str, Network]) -> Json:
-    network = networks.get(attachment.network_id)
-    shown: Json = {"ID": attachment.network_id}
-    if network is not None:
-        shown |= _network(network)
-    return {
-        "Network": shown,
-        "Addresses": [attachment.address] if attachment.address else [],
-    }
 
 
 def _network(network: Network) -> Json:
