@@ -1,0 +1,1 @@
+"""What the doctor looks at, a module per subject: each check reads a scene and yields findings."""

@@ -1,0 +1,273 @@
+"""Between hosts: the underlay, the tunnels, managers' ports, firewalls in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skep.model.inspection import PeerSight
+from skep.model.netstate import HOST
+from skep.plan.journey import OUTSIDE, Dropped, Flow, Packet, Place
+from skep.plan.layout import VXLAN_OVERHEAD
+from skep.plan.walk import walk
+from skep.trace.between import ENOUGH_PROBES, LOSSY, device_of, sight
+from skep.trace.finding import ERROR, WARNING, Finding
+from skep.trace.ruling import OURS, rule_words
+from skep.trace.scene import Host, Scene
+
+SLOW = 0.1
+"""Seconds of delay between two hosts from which it is worth a word."""
+MESH_PORT, CLUSTER_PORT = 7946, 2377
+STRANGER = "203.0.113.254"
+"""An address of nobody (RFC 5737), to see what a firewall does with packets that are let through
+or not by where they go alone."""
+
+
+def underlay(scene: Scene) -> Iterator[Finding]:
+    """Loss, delay and size of what goes between each two hosts, by what they see of each other."""
+    for here, there, sights in pairs(scene):
+        seen = [each for each in sights if each.probes >= ENOUGH_PROBES]
+        if not seen:
+            continue
+        worst = max(seen, key=lambda each: each.loss)
+        if worst.loss >= LOSSY:
+            yield _lossy(here, there, worst, len([e for e in seen if e.loss >= LOSSY]))
+        elif min(each.rtt for each in seen) >= SLOW:
+            yield _pair(
+                WARNING, f"{here} and {there}",
+                f"{min(each.rtt for each in seen) * 1000:.0f} ms between {here} and {there}",
+                "services that ask one another wait as long for every answer",
+                f"on {here}: traceroute {worst.address}",
+            )  # fmt: skip
+        large = max(seen, key=lambda each: each.large_loss)
+        if worst.loss < LOSSY and _is_narrow(large):
+            yield _pair(
+                ERROR, f"{here} and {there}",
+                f"packets of {large.large_size} bytes do not get from {here} to {there}, "
+                "small ones do",
+                "connections open and then hang, as soon as much is sent",
+                f"on {here}: ping -M do -s {large.large_size - 28} {large.address}; raise the MTU "
+                "between, or lower that of the hosts' links and restart skepd",
+            )  # fmt: skip
+
+
+def pairs(scene: Scene) -> Iterator[tuple[str, str, list[PeerSight]]]:
+    """Each two hosts of which at least one answered, and what the mesh says both ways."""
+    names = {vtep: scene.name(vtep) for vtep in (*scene.hosts, *scene.silent)}
+    ordered = sorted(names, key=lambda vtep: names[vtep])
+    for number, one in enumerate(ordered):
+        for other in ordered[number + 1 :]:
+            ways = ((one, other), (other, one))
+            known = [(scene.hosts[a], b) for a, b in ways if a in scene.hosts]
+            found = [seen for host, there in known if (seen := sight(host, there)) is not None]
+            if found:
+                first, second = (one, other) if one in scene.hosts else (other, one)
+                yield names[first], names[second], found
+
+
+def _is_narrow(seen: PeerSight) -> bool:
+    return seen.large_probes >= ENOUGH_PROBES and seen.large_loss >= 1.0
+
+
+def _lossy(here: str, there: str, seen: PeerSight, ways: int) -> Finding:
+    both = "each way" if ways > 1 else f"from {here} to {there}"
+    if seen.loss >= 1.0:
+        return _pair(
+            ERROR, f"{here} and {there}",
+            f"nothing gets through between {here} and {there}: all of the last {seen.probes} "
+            f"probes (UDP {MESH_PORT}) were lost",
+            "containers on the two hosts cannot reach each other",
+            f"on {here}: ping {seen.address}; open UDP 7946 and 4789 and TCP 2377 between the "
+            "hosts",
+        )  # fmt: skip
+    return _pair(
+        WARNING, f"{here} and {there}",
+        f"{seen.loss:.0%} of the last {seen.probes} probes between {here} and {there} were lost "
+        f"({both})",
+        "connections stall for a fifth of a second with each lost packet",
+        f"on {here}: ping -f {seen.address}; look at the links and their errors (ip -s link)",
+    )  # fmt: skip
+
+
+def _pair(severity: str, where: str, what: str, why: str, fix: str) -> Finding:
+    return Finding(
+        severity=severity,
+        check="underlay",
+        host="",
+        where=where,
+        what=what,
+        why=why,
+        fix=fix,
+    )
+
+
+def tunnels(scene: Scene) -> Iterator[Finding]:
+    """Echoes through the ingress network's tunnels, where the underlay is not to blame."""
+    for host in scene.hosts.values():
+        for check in host.inspection.tunnels:
+            other = scene.by_node(check.node_id)
+            if other is None or _is_lost(host, other):
+                continue
+            what, why = "", ""
+            if not check.small:
+                what = f"nothing comes back through the tunnel from {host.name} to {other.name}"
+                why = "containers on the two hosts cannot reach each other, though the hosts can"
+            elif not check.large:
+                what = (
+                    f"the tunnel from {host.name} to {other.name} carries small packets, "
+                    f"not such of {check.large_size} bytes"
+                )
+                why = "connections open and then hang, as soon as much is sent"
+            elif check.tcp:
+                what = (
+                    f"the tunnel from {host.name} to {other.name} carries ICMP, not TCP: "
+                    f"{check.tcp}"
+                )
+                why = "checksums are spoilt by a network card's offloading, or a filter reads them"
+            if what:
+                yield _tunnel(host, other, what, why)
+
+
+def _is_lost(host: Host, other: Host) -> bool:
+    seen = sight(host, other.vtep)
+    return seen is not None and seen.probes >= ENOUGH_PROBES and seen.loss >= 1.0
+
+
+def _tunnel(host: Host, other: Host, what: str, why: str) -> Finding:
+    port = host.view.data_path_port
+    offload = f"ethtool -K {host.underlay or 'LINK'} tx-udp_tnl-csum-segmentation off tx off"
+    look = f"tcpdump -ni {host.underlay or 'any'} udp port {port} on both hosts"
+    return Finding(
+        severity=ERROR,
+        check="tunnels",
+        host=host.name,
+        where=f"{host.name} to {other.name}, UDP {port}",
+        what=what,
+        why=why,
+        fix=offload if "TCP" in what else f"let UDP {port} through between the hosts; {look}",
+    )
+
+
+def managers(scene: Scene) -> Iterator[Finding]:
+    """Managers' ports."""
+    for host in scene.hosts.values():
+        for check in host.inspection.managers:
+            if check.why:
+                peer = host.view.peers.get(check.node_id)
+                name = peer.hostname if peer else check.node_id
+                yield Finding(
+                    severity=ERROR,
+                    check="managers",
+                    host=host.name,
+                    where=f"{host.name} to {name}, TCP {check.address}",
+                    what=f"{host.name} cannot connect to manager {name}: {check.why}",
+                    why="it hears of no change of the cluster, and counts as down",
+                    fix=f"let TCP {CLUSTER_PORT} through to {check.address}; "
+                    "see whether skepd runs there",
+                )
+
+
+def sizes(scene: Scene) -> Iterator[Finding]:
+    """Underlay links that are too small for the networks' packets."""
+    for host in scene.hosts.values():
+        device = device_of(host)
+        if device is None:
+            continue
+        for name, namespace in sorted(host.inspection.state.items()):
+            for link in namespace.links.values():
+                if link.vxlan is not None and link.mtu + VXLAN_OVERHEAD > device.mtu:
+                    yield Finding(
+                        severity=ERROR,
+                        check="mtu",
+                        host=host.name,
+                        where=f"{device.name}, {name} ({host.owner(name)})",
+                        what=f"{link.name} carries packets of {link.mtu} bytes, which with the "
+                        f"tunnel's {VXLAN_OVERHEAD} do not fit {device.name}'s {device.mtu}",
+                        why="large packets are cut or lost",
+                        fix=f"on {host.name}: ip link set {device.name} mtu "
+                        f"{link.mtu + VXLAN_OVERHEAD}; or restart skepd, which takes the MTU anew",
+                    )
+
+
+def links(scene: Scene) -> Iterator[Finding]:
+    """Underlay links that are down."""
+    for host in scene.hosts.values():
+        device = device_of(host)
+        if device is not None and not (device.up and device.carrier):
+            yield Finding(
+                severity=ERROR,
+                check="underlay",
+                host=host.name,
+                where=device.name,
+                what=f"{device.name} {'has no carrier' if device.up else 'is down'}",
+                why="it carries the tunnels",
+                fix=f"on {host.name}: ip link set {device.name} up; look at its cable",
+            )
+
+
+def firewalls(scene: Scene) -> Iterator[Finding]:
+    """Other people's rules that drop what the cluster needs."""
+    for host in scene.hosts.values():
+        if not any(each.foreign for each in host.inspection.insides.values()):
+            continue
+        told = set()
+        for what, start, packet in _needed(host):
+            end = walk({host.vtep: host.state}, start, packet).end
+            if not isinstance(end, Dropped) or end.rule is None:
+                continue
+            rule = end.rule
+            if rule.table.startswith(OURS) or (what, rule) in told:
+                continue
+            told.add((what, rule))
+            yield Finding(
+                severity=ERROR,
+                check="firewalls",
+                host=host.name,
+                where=f"nft table {rule.family} {rule.table}, chain {rule.chain}",
+                what=f"{what} is dropped by {rule_words(host, end.at, rule)}",
+                why="the cluster needs it",
+                fix=f"on {host.name}: nft insert rule {rule.family} {rule.table} {rule.chain} "
+                f"{_let(packet.flow)} accept",
+            )
+
+
+def _needed(host: Host) -> Iterator[tuple[str, Place, Packet]]:
+    """What must get into a host, and through it."""
+    outside = Place(host.vtep, HOST, OUTSIDE)
+    peers = [peer for peer in host.view.peers.values() if peer.vtep not in ("", host.vtep)]
+    mine = host.view.peers.get(host.node_id)
+    for peer in peers[:1]:
+        tunnel = Flow("udp", peer.vtep, host.vtep, 40000, host.view.data_path_port)
+        mesh = Flow("udp", peer.address, host.vtep, MESH_PORT, MESH_PORT)
+        yield f"UDP {tunnel.target_port} (tunnels)", outside, Packet(tunnel)
+        yield f"UDP {MESH_PORT} (mesh)", outside, Packet(mesh)
+        if mine is not None and mine.manager_address:
+            cluster = Flow("tcp", peer.address, host.vtep, 40000, CLUSTER_PORT)
+            yield f"TCP {CLUSTER_PORT} (cluster)", outside, Packet(cluster)
+    for published in _published(host)[:1]:
+        protocol, port = published
+        flow = Flow(protocol, STRANGER, host.vtep, 40000, port)
+        yield f"published port {port}", outside, Packet(flow)
+    for box in host.view.sandboxes:
+        if box.gateway and box.container_name:
+            out = Flow("tcp", "", STRANGER, 40000, 443)
+            yield "containers' way out", Place(host.vtep, box.namespace), Packet(out)
+            break
+
+
+def _published(host: Host) -> list[tuple[str, int]]:
+    ports = {
+        (port.protocol, port.published_port)
+        for network in host.view.networks.values()
+        for service in network.services.values()
+        for port in service.ports
+        if port.published_port and port.publish_mode == "ingress"
+    }
+    return sorted(ports)
+
+
+def _let(flow: Flow) -> str:
+    if flow.target == STRANGER:
+        return 'iifname { "docker0", "docker_gwbridge" }'
+    if flow.source == STRANGER:
+        return 'oifname "docker_gwbridge"'
+    return f"{flow.protocol} dport {flow.target_port}"

@@ -1,0 +1,195 @@
+"""The hosts of a survey, ready to be walked: as they are, as they should be, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import msgspec
+
+from skep.model.host import HostView, Sandbox
+from skep.model.inspection import Inside, Inspection, Listener, RuleCount
+from skep.model.netstate import HOST, HostState, Link
+from skep.model.ops import Op
+from skep.plan.desired import desired
+from skep.plan.diff import diff
+from skep.plan.journey import OUTSIDE, RuleAt
+from skep.plan.layout import bare, holds, overlays
+from skep.trace.foreign import readable
+from skep.trace.survey import Report, Survey
+
+NOWHERE = Inside()
+LOCAL = "local"
+"""Stands for the tunnel's address of a host that is in no swarm."""
+
+
+class Host:
+    """One host that answered."""
+
+    def __init__(self, report: Report, inspection: Inspection) -> None:
+        self.report = report
+        self.inspection = inspection
+        self.name = report.hostname
+        self.node_id = report.node_id
+        self.view: HostView = inspection.view
+        self.vtep = inspection.view.vtep or LOCAL
+
+    @cached_property
+    def desired(self) -> HostState:
+        """What its kernel should contain."""
+        return desired(self.view)
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """What would bring its kernel there."""
+        return tuple(diff(self.desired, self.inspection.state))
+
+    @cached_property
+    def state(self) -> HostState:
+        """What its kernel contains, other people's tables included."""
+        underlay = self.underlay
+        devices = {underlay: OUTSIDE} if underlay else {}
+        found = {}
+        for name, namespace in self.inspection.state.items():
+            foreign = self.inside(name).foreign
+            tables = (*namespace.tables, *(readable(each, devices) for each in foreign))
+            found[name] = msgspec.structs.replace(namespace, tables=tables)
+        return found
+
+    @cached_property
+    def underlay(self) -> str:
+        """The link that carries its tunnels, "" if that is not known."""
+        for device in self.inspection.devices:
+            if self.vtep in (bare(each) for each in device.addresses):
+                return device.name
+        return ""
+
+    @cached_property
+    def _sandboxes(self) -> dict[str, Sandbox]:
+        return {each.namespace: each for each in self.view.sandboxes}
+
+    @cached_property
+    def _networks(self) -> dict[str, str]:
+        return {name: network.spec.name for name, network in overlays(self.view).items()}
+
+    def inside(self, namespace: str) -> Inside:
+        """What else is known of a namespace."""
+        return self.inspection.insides.get(namespace, NOWHERE)
+
+    def sandbox(self, namespace: str) -> Sandbox | None:
+        """Whose namespace it is, if it is a sandbox."""
+        return self._sandboxes.get(namespace)
+
+    def owner(self, namespace: str) -> str:
+        """Whose namespace it is, for people."""
+        if namespace == HOST:
+            return "host"
+        box = self._sandboxes.get(namespace)
+        if box is not None:
+            return box.container_name or namespace
+        network = self._networks.get(namespace)
+        return f"network {network}" if network else namespace
+
+    def link(self, namespace: str, name: str) -> Link | None:
+        """A link as observed."""
+        found = self.inspection.state.get(namespace)
+        return None if found is None else found.links.get(name)
+
+    def count(self, namespace: str, rule: RuleAt) -> RuleCount | None:
+        """A rule's handle and counters."""
+        for each in self.inside(namespace).rules:
+            if (each.family, each.table, each.chain, each.number) == (
+                rule.family,
+                rule.table,
+                rule.chain,
+                rule.number,
+            ):
+                return each
+        return None
+
+    def listeners(self, namespace: str, protocol: str, port: int) -> list[Listener]:
+        """Who waits for a port there."""
+        return [
+            each
+            for each in self.inside(namespace).listeners
+            if (each.protocol, each.port) == (protocol, port)
+        ]
+
+
+class Scene:
+    """All hosts of a survey. Hosts are known by their tunnels' addresses, as walks know them."""
+
+    def __init__(self, survey: Survey) -> None:
+        self.survey = survey
+        self.hosts: dict[str, Host] = {}
+        self.silent: dict[str, Report] = {}
+        for report in survey.reports:
+            if report.inspection is None:
+                self.silent[report.vtep] = report
+            else:
+                host = Host(report, report.inspection)
+                self.hosts[host.vtep] = host
+
+    @cached_property
+    def world(self) -> dict[str, HostState]:
+        """All hosts as they are."""
+        return {vtep: host.state for vtep, host in self.hosts.items()}
+
+    @cached_property
+    def planned(self) -> dict[str, HostState]:
+        """All hosts as they should be."""
+        return {vtep: host.desired for vtep, host in self.hosts.items()}
+
+    def name(self, vtep: str) -> str:
+        """A host's name by its tunnels' address."""
+        if vtep in self.hosts:
+            return self.hosts[vtep].name
+        return self.silent[vtep].hostname if vtep in self.silent else vtep
+
+    def by_node(self, node_id: str) -> Host | None:
+        """The host of a node, if it answered."""
+        return next((each for each in self.hosts.values() if each.node_id == node_id), None)
+
+    def sandboxes(self) -> Iterator[tuple[Host, Sandbox]]:
+        """All sandboxes of all hosts."""
+        for host in self.hosts.values():
+            for box in host.view.sandboxes:
+                yield host, box
+
+    def holder(self, address: str, near: str = "") -> str:
+        """Whose address it is, for people; "" if nobody's. Addresses of the hosts' own bridges are
+        the same everywhere: those of the host ``near`` come first."""
+        found = [
+            (host, box)
+            for host, box in self.sandboxes()
+            for endpoint in box.endpoints
+            if bare(endpoint.address) == address
+        ]
+        for host, box in sorted(found, key=lambda each: each[0].vtep != near):
+            return f"{host.owner(box.namespace)} on {host.name}"
+        for vtep, host in self.hosts.items():
+            if address in (vtep, host.report.address):
+                return f"host {host.name}"
+        return self._told(address)
+
+    def _told(self, address: str) -> str:
+        """Whose address it is by what hosts were told of those that did not answer."""
+        for host in self.hosts.values():
+            for network in host.view.networks.values():
+                for service in network.services.values():
+                    if service.vip and bare(service.vip) == address:
+                        return f"the VIP of service {service.name}"
+                for endpoint in network.endpoints.values():
+                    if bare(endpoint.address) == address:
+                        where = host.view.peers.get(endpoint.node_id)
+                        name = endpoint.names[0] if endpoint.names else endpoint.task_id
+                        return f"{name} on {where.hostname if where else endpoint.node_id}"
+        return ""
+
+    def network_of(self, address: str) -> str:
+        """The name of the swarm network that an address lies in, "" if none."""
+        for host in self.hosts.values():
+            for network in host.view.networks.values():
+                if any(holds(each.config.subnet, address) for each in network.subnets):
+                    return network.spec.name
+        return ""
