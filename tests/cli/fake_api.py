@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(BrokenPipeError):
                 self.wfile.write(content)
 
-    do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = _handle
+    do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = _handle  # noqa: N815
 
     def hijack(self):
         """Answer 101; what follows on the socket is for whoever calls this."""
@@ -168,7 +168,7 @@ class FakeApi:
         home = str(self.path.parent)
         done = subprocess.run(
             [DOCKER, "-H", self.host, *words], capture_output=True, text=True, timeout=60,
-            input=stdin, env=_environment(home) | environment, cwd=home,
+            check=False, input=stdin, env=_environment(home) | environment, cwd=home,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr, list(self.asked))
 
@@ -196,7 +196,8 @@ class FakeApi:
         """Ours as a process of its own: code, output, complaints in bytes."""
         done = subprocess.run(
             [sys.executable, "-m", "skep.cli.main", "-H", self.host, *words],
-            capture_output=True, timeout=60, input=stdin, env=os.environ | {"SKEP_DEBUG": "1"},
+            capture_output=True, timeout=60, check=False,
+            input=stdin, env=os.environ | {"SKEP_DEBUG": "1"},
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 

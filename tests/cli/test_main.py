@@ -19,16 +19,30 @@ def test_without_a_verb_the_verbs_are_listed():
         assert name in ran.stdout and verb.summary in ran.stdout
 
 
-def test_version_names_skep_python_and_kernel():
-    assert skep("version").stdout.startswith("skep 0.")
+def test_the_version_is_known_without_a_daemon():
+    assert skep("--version").stdout.startswith("skep 0.")
+    ran = skep("-H", "unix:///nowhere.sock", "version")
+    assert ran.stdout.startswith("Client: Skep\n Version:")
+    assert "Cannot connect to the Docker daemon at unix:///nowhere.sock" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["nonsense"], 1, "nonsense"),
+        (["version", "extra"], 1, "accepts no arguments"),
+        (["--frobnicate"], 125, "unknown flag: --frobnicate"),
+    ],
+)
+def test_a_wrong_command_line_fails_as_dockers_does(arguments, code, complaint):
+    ran = skep(*arguments)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert complaint in ran.stderr and "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nonsense"], "invalid choice: 'nonsense'"),
-        (["version", "extra"], "unrecognized arguments: extra"),
-        (["--frobnicate"], 'see "skep --help"'),
         (["lab"], 'see "skep lab --help"'),
         (["lab", "up", "--hosts", "many"], "invalid int value: 'many'"),
         (["lab", "up", "--host", "3"], "unrecognized arguments: --host"),
@@ -40,7 +54,7 @@ def test_version_names_skep_python_and_kernel():
         (["lab", "cut", "h1"], "required: HOST"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_2(arguments, complaint):
+def test_a_wrong_command_line_of_the_lab_is_one_line_and_exit_2(arguments, complaint):
     ran = skep(*arguments)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
     assert ran.stderr.startswith("skep: ") and complaint in ran.stderr

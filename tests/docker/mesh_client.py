@@ -1,6 +1,6 @@
 """A client of the mesh, and a server for it, run inside a lab's host. Prints JSON.
 
-``load ADDRESS PORT COUNT THREADS PAUSE``: so many requests; who answered, whom they saw, what failed.
+``load ADDRESS PORT COUNT THREADS PAUSE``: so many requests; who answered, saw whom, what failed.
 ``turns COUNT ADDRESS:PORT …``: one request to each in turn; who answered where.
 ``udp ADDRESS PORT SECONDS``: a datagram every 20 ms from one socket; the answers in their order.
 ``hold ADDRESS PORT``: one connection kept open; a request on it, and its answer, per line of input.

@@ -324,7 +324,7 @@ class TestSession:
         connection, _ = agent(remote)
         await until(lambda: len(seen) >= 5)
         assert seen[-1] - seen[0] > 0.05 + 0.1 + 0.2 + 0.4
-        assert "there is no leader" in connection.problem
+        await until(lambda: "there is no leader" in connection.problem)
 
     async def test_closing_tells_the_manager_why(self, agent, remote, manager):
         connection, _ = agent(remote)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from skep.cli.api import Refused, filters
+from skep.cli.api import filters
 from skep.cli.command import Call, Failure
-from skep.cli.flags import LIST, SWITCH, Flag, Kind, Options
+from skep.cli.flags import SWITCH, Flag, Kind, Options
 from skep.cli.show.evaluate import Row, Template
 from skep.cli.show.jsontext import compact, indented
 from skep.cli.show.listing import Table, show_list
@@ -133,10 +133,3 @@ def print_warnings(answer: Any) -> None:
 def list_flags(*more: Flag) -> tuple[Flag, ...]:
     """The options of a listing."""
     return (FILTER, FORMAT, *more, QUIET)
-
-
-__all__ = [
-    "FILTER", "FORCE", "FORMAT", "INSPECT_FORMAT", "LIST", "NO_TRUNC", "PRETTY", "PRUNE_FILTER",
-    "QUIET", "Refused", "confirmed", "filter_values", "filter_word", "for_each", "inspect", "labels",
-    "list_flags", "print_list", "print_warnings", "wanted",
-]  # fmt: skip

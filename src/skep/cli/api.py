@@ -1,4 +1,4 @@
-"""The Docker Engine API as the commands use it, over the socket that ``-H`` or DOCKER_HOST names."""
+"""The Docker Engine API as the commands use it, over the socket of ``-H`` or DOCKER_HOST."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def filters(wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
 class Api:
     """The API behind one socket. Every call raises `Refused` with the daemon's words, and
-    `Unavailable` if nobody answers."""
+    `Unavailable` if nobody answers, or not within ``timeout`` seconds (None: wait for ever)."""
 
-    def __init__(self, host: str = "") -> None:
+    def __init__(self, host: str = "", timeout: float | None = None) -> None:
+        self._timeout = timeout
         self.host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         scheme, _, path = self.host.partition("://")
         if scheme != "unix" or not path:
@@ -84,7 +85,7 @@ class Api:
         self, method: str, path: str, body: Any = None, **query: Any
     ) -> Iterator[http.client.HTTPResponse]:
         """An answer that is read as it comes. ``body`` is JSON, or bytes or a file as they are."""
-        connection = UnixConnection(self._path, None)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             yield self._answer(connection, method, _target(path, query), body)
         finally:
@@ -92,7 +93,7 @@ class Api:
 
     def hijack(self, path: str, body: Any = None, **query: Any) -> Hijacked:
         """POST, and take the connection over: bytes both ways."""
-        connection = UnixConnection(self._path, None)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             answer = self._answer(connection, "POST", _target(path, query), body, _UPGRADE)
         except BaseException:
@@ -101,7 +102,7 @@ class Api:
         return Hijacked(connection, answer)
 
     def _ask(self, method: str, path: str, body: Any, query: Mapping[str, Any]) -> bytes:
-        connection = UnixConnection(self._path, None)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             return self._answer(connection, method, _target(path, query), body).read()
         except http.client.HTTPException as error:

@@ -1,7 +1,8 @@
 """The words of a command line, sorted into options and arguments as docker's clients do it.
 
-The rules are those of Go's pflag: ``-itd``, ``-p80:80``, ``--detach=false``, a switch never takes the
-next word, ``--`` ends the options, and where a command follows (run, exec) the first argument does.
+The rules are those of Go's pflag: ``-itd``, ``-p80:80``, ``--detach=false``, a switch never takes
+the next word, ``--`` ends the options, and where a command follows (run, exec) so does the first
+argument.
 What comes out is plain enough for argparse: ``--name=value`` only.
 """
 

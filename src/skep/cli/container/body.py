@@ -188,7 +188,7 @@ def _put_ports(body: Json, options: Options) -> None:
         entry = {"HostIp": binding.address, "HostPort": binding.host_port}
         bindings.setdefault(name, []).append(entry)
     for word in options.all("expose"):
-        exposed |= dict.fromkeys(_exposed(word), {})
+        exposed |= {port: {} for port in _exposed(word)}
     body["ExposedPorts"] = exposed
     body["HostConfig"]["PortBindings"] = bindings
 

@@ -9,7 +9,7 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -22,7 +22,8 @@ from skep.model.errors import Refusal
 _CHUNK = 65536
 # Not forwarded: those of the terminal and of children, and what ends us anyway.
 _KEPT = {signal.SIGCHLD, signal.SIGWINCH, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL,
-         signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}  # fmt: skip
+         signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
+         signal.SIGCONT}  # fmt: skip
 
 
 def check_terminal(*, wants_input: bool, wants_tty: bool) -> None:
@@ -96,17 +97,16 @@ def forwarding_signals(api: Api, container: str) -> Iterator[None]:
         with suppress(Refusal):
             api.post(f"/containers/{reference(container)}/kill", signal=_name(number))
 
-    kept = {number: signal.getsignal(number) for number in signal.valid_signals() - _KEPT}
-    handled: list[int] = []
-    for number in kept:
+    before: dict[int, Any] = {}
+    for number in map(int, signal.valid_signals() - _KEPT):
+        # Some belong to the system's threads, and cannot be had.
         with suppress(OSError, ValueError):
-            signal.signal(number, forward)
-            handled.append(number)
+            before[number] = signal.signal(number, forward)
     try:
         yield
     finally:
-        for number in handled:
-            signal.signal(number, kept[signal.Signals(number)] or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _name(number: int) -> str:
@@ -114,6 +114,3 @@ def _name(number: int) -> str:
         return signal.Signals(number).name.removeprefix("SIG")
     except ValueError:
         return str(number)
-
-
-Waiting = Callable[[], int]

@@ -1,7 +1,7 @@
-"""The flags of ``service create`` and ``service update``: one table, each with its place in the spec.
+"""The flags of ``service create`` and ``service update``: one table, with places in the spec.
 
 A `Single` sets one member, the same way in both commands. A `Collection` is given as ``--x`` to
-create, and as ``--x-add`` and ``--x-rm`` to update; how it changes is in `skep.cli.service.changes`.
+create, and as ``--x-add`` and ``--x-rm`` to update; `skep.cli.service.changes` says how it changes.
 """
 
 from __future__ import annotations

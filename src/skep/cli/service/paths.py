@@ -19,19 +19,18 @@ ROLLBACK: Path = ("RollbackConfig",)
 ENDPOINT: Path = ("EndpointSpec",)
 
 _SECOND = 1_000_000_000
+_ROLLOUT: dict[str, Any] = {
+    "Parallelism": 1,
+    "FailureAction": "pause",
+    "Monitor": 5 * _SECOND,
+    "MaxFailureRatio": 0,
+    "Order": "stop-first",
+}
 # What a part begins with when one of its members is set: swarm's own defaults.
 _BEGINNINGS: dict[Path, dict[str, Any]] = {
     RESTART: {"Condition": "any", "Delay": 5 * _SECOND, "MaxAttempts": 0},
-    **dict.fromkeys(
-        (UPDATE, ROLLBACK),
-        {
-            "Parallelism": 1,
-            "FailureAction": "pause",
-            "Monitor": 5 * _SECOND,
-            "MaxFailureRatio": 0,
-            "Order": "stop-first",
-        },
-    ),
+    UPDATE: _ROLLOUT,
+    ROLLBACK: _ROLLOUT,
 }
 
 

@@ -92,7 +92,7 @@ def _format(pattern: str, *values: Any) -> str:
         if verb == "q":
             return f"{size}s" % json.dumps(value, ensure_ascii=False)
         if verb in "dxXoeEfgG":
-            return f"{size}{verb}" % value
+            return str(f"{size}{verb}" % value)
         return f"%!{verb}({printed(value)})"
 
     return _VERB.sub(replace, pattern)

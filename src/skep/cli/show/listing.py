@@ -48,8 +48,7 @@ def columns(*names: str) -> str:
 
 
 def _headings(table: Table) -> Row:
-    label = {"Label": lambda name: _label_heading(name)}
-    return Row({**table.headings, **label})
+    return Row({**table.headings, "Label": _label_heading})
 
 
 def _label_heading(name: str) -> str:

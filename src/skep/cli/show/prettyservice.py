@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skep.cli.show.functions import printed
@@ -176,7 +176,7 @@ def _resources(resources: Json | None) -> Iterator[str]:
             yield f"  PIDs:\t\t{found['Pids']}"
 
 
-def _ports(ports: list[Json]) -> Iterator[str]:
+def _ports(ports: Sequence[Json]) -> Iterator[str]:
     if not ports:
         return
     shown = ["Ports:"]

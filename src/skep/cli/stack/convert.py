@@ -350,14 +350,14 @@ def _mode(deploy: Json) -> Json:
 def _rollout(given: Json | None) -> Json | None:
     if given is None:
         return None
-    return {
+    found: Json = {
         "Parallelism": given.get("parallelism", 1),
-        "Delay": int(given.get("delay", 0)),
         "FailureAction": given.get("failure_action", ""),
-        "Monitor": int(given.get("monitor", 0)),
         "MaxFailureRatio": given.get("max_failure_ratio", 0),
         "Order": given.get("order", ""),
     }
+    spans = {"Delay": "delay", "Monitor": "monitor"}
+    return found | {member: int(given[name]) for member, name in spans.items() if name in given}
 
 
 def _port(port: Json) -> Json:

@@ -135,9 +135,9 @@ def _deploy_services(api: Api, stack: Stack, specs: Mapping[str, Json], wish: Wi
                 ids.append(_update(api, there[name], spec, wish))
             else:
                 print(f"Creating service {name}", flush=True)
-                warning = "" if wish.resolve == "never" else resolve_image(api, spec)
+                if wish.resolve != "never":
+                    resolve_image(api, spec)
                 ids.append(str(api.post("/services/create", spec)["ID"]))
-                warn(warning)
         except Refused as refused:
             verb = "update" if name in there else "create"
             raise Failure(f"failed to {verb} service {name}: {refused}") from refused
@@ -178,7 +178,7 @@ def remove(api: Api, name: str, *, wait: bool) -> None:
     found = {noun: api.get(f"/{noun}s", **of_stack(name))
              for noun in ("service", "network", "secret", "config")}  # fmt: skip
     if not any(found.values()):
-        print(f"Nothing found in stack: {name}")
+        warn(f"Nothing found in stack: {name}")
         return
     failed = False
     for noun in ("service", "secret", "config", "network"):
@@ -190,7 +190,7 @@ def remove(api: Api, name: str, *, wait: bool) -> None:
                 warn(f"Failed to remove {noun} {each.get('ID') or each['Id']}: {refused}")
                 failed = True
     if failed:
-        raise Failure(f"Failed to remove some resources from stack: {name}")
+        raise Failure(f"failed to remove some resources from stack: {name}")
     while wait and not all(map(is_terminal, api.get("/tasks", **of_stack(name)))):
         time.sleep(_STEP)
 

@@ -12,13 +12,46 @@ _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 # Lists whose items replace one another by a member; other lists are appended.
 _KEYED = {"ports": "published", "secrets": "source", "configs": "source", "volumes": "target"}
 # Of all objects within a service; none has two of them in another order.
-_MEMBERS = (
-    "mode replicas labels update_config rollback_config resources restart_policy placement "
-    "endpoint_mode limits reservations cpus memory pids generic_resources condition parallelism "
-    "delay failure_action monitor max_failure_ratio max_attempts window order constraints "
-    "preferences max_replicas_per_node test timeout interval retries start_period start_interval "
-    "disable aliases driver_opts ipv4_address ipv6_address"
-).split()
+_MEMBERS = [
+    "mode",
+    "replicas",
+    "labels",
+    "update_config",
+    "rollback_config",
+    "resources",
+    "restart_policy",
+    "placement",
+    "endpoint_mode",
+    "limits",
+    "reservations",
+    "cpus",
+    "memory",
+    "pids",
+    "generic_resources",
+    "condition",
+    "parallelism",
+    "delay",
+    "failure_action",
+    "monitor",
+    "max_failure_ratio",
+    "max_attempts",
+    "window",
+    "order",
+    "constraints",
+    "preferences",
+    "max_replicas_per_node",
+    "test",
+    "timeout",
+    "interval",
+    "retries",
+    "start_period",
+    "start_interval",
+    "disable",
+    "aliases",
+    "driver_opts",
+    "ipv4_address",
+    "ipv6_address",
+]
 _RANK = {name: place for place, name in enumerate(_MEMBERS)}
 _REPLACED = {"command", "entrypoint"}
 
@@ -62,10 +95,12 @@ def _service(base: Json, other: Json) -> Json:
         else:
             found[name] = _deep(found[name], value)
     for name, key in _KEYED.items():
-        if name in found:
-            found[name] = _keyed(base.get(name, ()), other.get(name, ()), key)
+        if name in base:
+            found[name] = _keyed(base[name], other.get(name, ()), key)
     last = len(SERVICE_ORDER)
-    return {name: found[name] for name in sorted(found, key=lambda key: SERVICE_ORDER.get(key, last))}
+    return {
+        name: found[name] for name in sorted(found, key=lambda key: SERVICE_ORDER.get(key, last))
+    }
 
 
 def _keyed(base: Sequence[Json], other: Sequence[Json], key: str) -> list[Json]:
@@ -91,7 +126,9 @@ def _logging(base: Json, other: Json) -> Json:
 def _in_order(found: Json) -> Json:
     """Members in docker's order; users' own names by name."""
     last = len(_MEMBERS)
-    return {name: found[name] for name in sorted(found, key=lambda key: (_RANK.get(key, last), key))}
+    return {
+        name: found[name] for name in sorted(found, key=lambda key: (_RANK.get(key, last), key))
+    }
 
 
 def _deep(base: Any, other: Any) -> Any:

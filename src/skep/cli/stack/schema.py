@@ -123,7 +123,8 @@ _MOUNT = Object(_members(
     (Object(_members((_INTEGER, 0, "size")), loose=0), 6, "tmpfs")),
     required=("type",))  # fmt: skip
 _NETWORKS = _either(_SET, Named(Object(_members(
-    (_SET, 0, "aliases"), (_TEXT, 0, "ipv4_address ipv6_address"), (_OPTIONS, 13, "driver_opts"))), nullable=True))  # fmt: skip
+    (_SET, 0, "aliases"), (_TEXT, 0, "ipv4_address ipv6_address"),
+    (_OPTIONS, 13, "driver_opts"))), nullable=True))  # fmt: skip
 _ULIMIT = _either(_INTEGER, Object(_members((_INTEGER, 0, "soft hard")),
                                    required=("soft", "hard")))  # fmt: skip
 _LOGGING = Object(

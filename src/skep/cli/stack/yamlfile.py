@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from yaml.representer import BaseRepresenter
 
 from skep.cli.syntax.quantities import show_duration
 from skep.model.errors import Invalid
@@ -28,47 +29,17 @@ class Amount(int):
     """Bytes that are written as a text."""
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader with the rules of YAML 1.2 for what a plain word is."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - replaced, not shared with the parent
-
-
-class _Dumper(yaml.SafeDumper):
-    """Lists are indented below their key; quotes are double where a word would not be a text."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
+    text = str(loader.construct_scalar(node)).replace("_", "")
     digits = text.lstrip("+-")
     for mark, base in (("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)):
         if digits.startswith(mark) and digits != "0":
             value = int(digits.removeprefix(mark), base)
-            break
-    else:
-        value = int(digits)
-    return -value if text.startswith("-") else value
+            return -value if text.startswith("-") else value
+    return int(text)
 
 
-for _tag, _pattern, _first in (
-    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
-    ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
-    ("int", _INTEGER, "-+0123456789"),
-    ("float", _FLOAT, "-+0123456789."),
-    ("merge", re.compile(r"<<"), "<"),
-):
-    _whole = re.compile(rf"(?:{_pattern.pattern})\Z")
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+def _text(dumper: BaseRepresenter, value: Any) -> yaml.ScalarNode:
     tag = "tag:yaml.org,2002:str"
     if "\n" in value:
         return dumper.represent_scalar(tag, value, style="|")
@@ -78,12 +49,56 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(tag, value)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(
-    Duration, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str",
-                                                            show_duration(value)))  # fmt: skip
-_Dumper.add_representer(Amount, lambda dumper, value: _text(dumper, str(int(value))))
-_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+def _duration(dumper: BaseRepresenter, value: Any) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", show_duration(value))
+
+
+def _amount(dumper: BaseRepresenter, value: Any) -> yaml.ScalarNode:
+    return _text(dumper, str(int(value)))
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """By its first letter, what a plain word is if it has a form: YAML 1.2's rules."""
+    found: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for tag, form, firsts in (
+        ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
+        ("null", re.compile(r"~|null|Null|NULL|"), ("~", "n", "N", "")),
+        ("int", _INTEGER, "-+0123456789"),
+        ("float", _FLOAT, "-+0123456789."),
+        ("merge", re.compile(r"<<"), "<"),
+    ):
+        whole = re.compile(rf"(?:{form.pattern})\Z")
+        for first in firsts:
+            found.setdefault(first, []).append((f"tag:yaml.org,2002:{tag}", whole))
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader with the rules of YAML 1.2 for what a plain word is."""
+
+    yaml_implicit_resolvers = _resolvers()
+    yaml_constructors = {  # noqa: RUF012 - PyYAML's way to have one's own
+        **yaml.SafeLoader.yaml_constructors,
+        "tag:yaml.org,2002:int": _integer,
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists are indented below their key; quotes are double where a word would not be a text."""
+
+    yaml_implicit_resolvers = _resolvers()
+    yaml_representers = {  # noqa: RUF012 - PyYAML's way to have one's own
+        **yaml.SafeDumper.yaml_representers,
+        str: _text,
+        Duration: _duration,
+        Amount: _amount,
+    }
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 def read(text: str) -> dict[str, Any]:
@@ -112,8 +127,8 @@ def _check_keys(value: Any, where: str) -> None:
                 raise Invalid(f"non-string key {place}: {key!r}")
             _check_keys(item, f"{where}.{key}" if where else key)
     elif isinstance(value, list):
-        for place, item in enumerate(value):
-            _check_keys(item, f"{where}[{place}]")
+        for number, item in enumerate(value):
+            _check_keys(item, f"{where}[{number}]")
 
 
 def write(config: Mapping[str, Any]) -> str:

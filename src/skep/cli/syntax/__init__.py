@@ -1,1 +1,1 @@
-"""Docker's mini-languages, one pure function each: text in, value out, `Invalid` with the reason."""
+"""Docker's mini-languages, a pure function each: text in, value out, or `Invalid` with a reason."""

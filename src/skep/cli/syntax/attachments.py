@@ -13,7 +13,10 @@ from skep.model.errors import Invalid
 
 _DEFAULT_MODE = 0o444
 _DRIVER_OPTION = "driver-opt"
-_ULIMITS = ["as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"]  # fmt: skip
+_ULIMITS = (
+    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
+    "rss", "rtprio", "rttime", "sigpending", "stack",
+)  # fmt: skip
 
 
 def network(text: str) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def throttle_count(text: str) -> dict[str, Any]:
         return {"Path": path, "Rate": natural(value)}
     except Invalid as fault:
         raise Invalid(f"invalid rate for device: {text}. The correct format is "
-                      "<device-path>:<number>. Number must be a positive integer") from fault  # fmt: skip
+                      "<device-path>:<number>. Number must be a positive integer"
+                      ) from fault  # fmt: skip
 
 
 def device_request(text: str) -> dict[str, Any]:

@@ -57,11 +57,12 @@ class Payload(msgspec.Struct, frozen=True):
     def commands(self) -> tuple[Command, ...]:
         """Their commands."""
         noun, title = self.noun, self.noun.upper()
+        source = "[file|-]" if self.secret else "file|-"
         template = Flag("template-driver", "Template driver")
         label = Flag("label", f"{noun.capitalize()} labels", LIST, "l")
         driver = Flag("driver", "Secret driver", short="d")
         return (
-            Command(name="create", usage=f"[OPTIONS] {title} {'[file|-]' if self.secret else 'file|-'}",
+            Command(name="create", usage=f"[OPTIONS] {title} {source}",
                     summary=f"Create a {noun} from a file or STDIN", run=self._create,
                     least=1 if self.secret else 2, most=2,
                     flags=(driver, label, template) if self.secret else (label, template)),

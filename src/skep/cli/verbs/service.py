@@ -149,7 +149,8 @@ def _ids(api: Api, names: Iterable[str]) -> tuple[list[str], list[str]]:
     words = list(names)
     by_id = api.get("/services", **filters({"id": words}))
     by_name = api.get("/services", **filters({"name": words}))
-    ids, missing = [], []
+    ids: list[str] = []
+    missing: list[str] = []
     for word in words:
         found = next((each["ID"] for each in by_id if each["ID"] == word), "")
         found = found or next((each["ID"] for each in by_name if each["Spec"]["Name"] == word), "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from typing import Any
@@ -27,7 +26,7 @@ _RESOLVE = ("always", "changed", "never")
 
 def stack_name(name: str) -> str:
     """The name, if a stack may have it. Raises `Failure`."""
-    if not re.fullmatch(r"[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*", name.strip("'\" ")):
+    if not name.strip("'\" \t\n"):
         raise Failure(f'invalid stack name: "{name}"')
     return name
 
@@ -84,7 +83,8 @@ def _tasks(call: Call) -> None:
 def _services(call: Call) -> None:
     name = stack_name(call.arguments[0])
     query: dict[str, Any] = wanted(call.options, label=[f"{NAMESPACE}={name}"])
-    found = call.api.get("/services", status="true", **query)
+    status = not call.options.switch("quiet") and "true"
+    found = call.api.get("/services", status=status, **query)
     if not found:
         print(f"Nothing found in stack: {name}", file=sys.stderr)
         return

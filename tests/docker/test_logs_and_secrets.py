@@ -1,0 +1,314 @@
+"""Logs across hosts, secrets and configs, and a whole stack, on a lab of a manager and a worker."""
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from swarm_lab import SwarmLab, until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+
+VALUE = "a-secret-that-nobody-may-find-on-a-disk"
+ON_WORKER = ("--constraint", "node.role==worker")
+TALKING = "i=0; while true; do i=$((i+1)); echo tick $i; echo tock $i >&2; sleep 0.2; done"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"logs{os.getpid()}", 2)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        lab.down()
+
+
+def service(lab, name, *options):
+    lab.docker("h1", "service", "create", "--detach", "--name", name, *options)
+
+
+def tasks(lab, name):
+    """The prefixes of a service's running tasks in its log, by host."""
+    form = "{{.Name}}.{{.ID}} {{.Node}}"
+    listed = lab.docker(
+        "h1", "service", "ps", name, "--filter", "desired-state=running", "--format", form
+    )
+    return {node: f"{task}@{node}" for task, node in map(str.split, listed.splitlines())}
+
+
+class Follower:
+    """``docker service logs -f`` on h1: the lines that it has printed so far."""
+
+    def __init__(self, lab, path, *options):
+        self._out = path.open("w+")
+        self._process = subprocess.Popen(
+            [lab.client, "-H", f"unix://{lab.socket('h1')}", "service", "logs", "-f", *options],
+            stdout=self._out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._path = path
+
+    def lines(self):
+        return self._path.read_text().splitlines()
+
+    def says(self, prefix, text):
+        """Whether a task's line begins like this."""
+        return any(
+            line.startswith(prefix) and line.partition(" | ")[2].startswith(text)
+            for line in self.lines()
+        )
+
+    def ended(self):
+        return self._process.poll() is not None
+
+    def end(self):
+        self._process.kill()
+        self._process.wait()
+        self._out.close()
+
+
+@pytest.fixture
+def follow(lab, tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def begin(*options):
+            follower = Follower(lab, tmp_path / "followed", *options)
+            stack.callback(follower.end)
+            return follower
+
+        yield begin
+
+
+# --- logs
+
+
+@pytest.fixture(scope="module")
+def talk(lab):
+    """A service that talks on both streams, on both hosts."""
+    service(lab, "talk", "--mode", "global", "busybox", "sh", "-c", TALKING)
+    until(lambda: lab.running("talk", 2), 60)
+    yield
+    lab.docker("h1", "service", "rm", "talk")
+
+
+def test_a_log_has_both_streams_of_both_hosts(lab, talk):
+    until(lambda: lab.docker("h1", "service", "logs", "talk").count("tick 1\n") == 2)
+    _, out, err = lab.tried("h1", "service", "logs", "--timestamps", "talk")
+    for prefix in tasks(lab, "talk").values():
+        for text, word in ((out, "tick"), (err, "tock")):
+            mine = [line for line in text.splitlines() if f" {prefix} " in f" {line} "]
+            numbers = [int(line.rpartition(" ")[2]) for line in mine]
+            assert numbers == list(range(1, len(numbers) + 1))
+            assert all(line.startswith("20") and f"| {word} " in line for line in mine)
+            assert len(mine) > 1
+    assert len(lab.docker("h1", "service", "logs", "--tail", "1", "talk").splitlines()) <= 2
+    task = lab.docker("h1", "service", "ps", "-q", "--filter", "node=h2", "talk").strip()
+    assert "@h2" in lab.docker("h1", "service", "logs", "--tail", "2", task)
+
+
+def test_following_survives_the_loss_of_a_daemon(lab, talk, follow):
+    here, there = (tasks(lab, "talk")[host] for host in ("h1", "h2"))
+    follower = follow("--tail", "0", "talk")
+    until(lambda: follower.says(here, "tick") and follower.says(there, "tock"))
+    lab.kill_daemon("h2")
+    until(lambda: follower.says(there, "node h2 is not available"))
+    before = len(follower.lines())
+    until(lambda: lab.answers("h2"))
+    until(lambda: any(there in line for line in follower.lines()[before:]))
+    assert not follower.ended()
+    numbers = [
+        int(line.rpartition(" ")[2])
+        for line in follower.lines()
+        if line.startswith(there) and "| tick" in line
+    ]
+    assert numbers == sorted(numbers)
+    assert sum("not available" in line for line in follower.lines()) == 1
+
+
+def test_new_tasks_are_joined_and_the_end_ends_it(lab, follow):
+    service(lab, "grow", "--replicas", "1", "busybox", "sh", "-c", f"echo born; {TALKING}")
+    until(lambda: lab.running("grow", 1), 60)
+    follower = follow("--tail", "0", "grow")
+    lab.docker("h1", "service", "scale", "--detach", "grow=2")
+    until(lambda: lab.running("grow", 2), 60)
+    until(lambda: any("grow.2." in line and "| born" in line for line in follower.lines()))
+    lab.docker("h1", "service", "rm", "grow")
+    until(follower.ended)
+
+
+def test_a_large_log_does_not_cost_the_host_its_session(lab):
+    line, count = "x" * 99, 200_000
+    service(lab, "large", *ON_WORKER, "busybox", "sh", "-c",
+            f"yes {line} | head -n {count}; echo the end; sleep infinity")  # fmt: skip
+    until(lambda: lab.running("large", 1), 60)
+    until(lambda: "the end" in lab.docker("h1", "service", "logs", "--raw", "--tail", "1", "large"))
+    since = str(time.time())
+    whole = lab.docker("h1", "service", "logs", "--raw", "large")
+    assert whole == f"{line}\n" * count + "the end\n"
+    lost = lab.docker("h1", "events", "--since", since, "--until", "0s", "--filter", "type=node")
+    assert "state.new" not in lost
+    lab.docker("h1", "service", "rm", "large")
+
+
+# --- secrets and configs
+
+
+@pytest.fixture(scope="module")
+def kept(lab):
+    """A service on the worker with a secret and a config; its container's id."""
+    lab.docker("h1", "secret", "create", "sec", "-", stdin=VALUE)
+    lab.docker("h1", "config", "create", "cfg", "-", stdin="a = 1\n")
+    service(
+        lab, "kept", *ON_WORKER,
+        "--secret", "source=sec,target=key,uid=7,gid=8,mode=0440",
+        "--secret", "source=sec,target=/srv/other", "--config", "source=cfg,target=/etc/app.cfg",
+        "busybox", "sleep", "infinity",
+    )  # fmt: skip
+    until(lambda: lab.running("kept", 1), 60)
+    return container(lab, "kept")
+
+
+def container(lab, name):
+    return lab.docker("h2", "ps", "-q", "--filter", f"name={name}").strip()
+
+
+def inside(lab, name, *command):
+    return lab.docker("h2", "exec", container(lab, name), *command)
+
+
+def test_they_are_files_with_owner_and_mode(lab, kept):
+    shown = inside(lab, "kept", "stat", "-c", "%n %u %g %a", "/run/secrets/key", "/srv/other",
+                   "/etc/app.cfg")  # fmt: skip
+    assert shown.splitlines() == [
+        "/run/secrets/key 7 8 440",
+        "/srv/other 0 0 444",
+        "/etc/app.cfg 0 0 444",
+    ]
+    assert inside(lab, "kept", "cat", "/run/secrets/key", "/srv/other") == VALUE * 2
+    assert inside(lab, "kept", "cat", "/etc/app.cfg") == "a = 1\n"
+    code, _, complaint = lab.tried("h2", "exec", kept, "sh", "-c", "echo x > /run/secrets/key")
+    assert code != 0
+    assert "Read-only file system" in complaint
+
+
+def test_a_secret_is_on_no_disk_of_the_worker(lab, kept):
+    tree = Path("/var/lib/skep-lab") / lab.name / "h2"
+    assert (tree / "skep").is_dir()
+    found = subprocess.run(
+        ["grep", "-rlF", VALUE, str(tree)], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (1, ""), "grep found it"
+    lab.docker("h2", "inspect", kept)
+    assert VALUE not in lab.docker("h2", "inspect", kept)
+    assert VALUE not in lab.docker("h1", "secret", "inspect", "sec")
+    assert "a = 1" in lab.docker("h1", "config", "inspect", "--pretty", "cfg")
+
+
+def test_a_restarted_daemon_keeps_them(lab, kept):
+    lab.kill_daemon("h2")
+    until(lambda: lab.answers("h2"))
+    assert inside(lab, "kept", "cat", "/run/secrets/key") == VALUE
+    assert container(lab, "kept") == kept
+
+
+def test_what_is_used_stays_and_what_is_updated_is_replaced(lab, kept):
+    for kind, name in (("secret", "sec"), ("config", "cfg")):
+        code, _, complaint = lab.tried("h1", kind, "rm", name)
+        assert code == 1
+        assert f"{kind} '{name}' is in use by the following service: kept" in complaint
+    lab.docker("h1", "secret", "create", "sec2", "-", stdin="another")
+    lab.docker(
+        "h1", "service", "update", "--detach", "--secret-rm", "sec",
+        "--secret-add", "source=sec2,target=key", "--config-rm", "cfg", "kept",
+    )  # fmt: skip
+    until(lambda: container(lab, "kept") not in ("", kept) and lab.running("kept", 1), 60)
+    assert inside(lab, "kept", "cat", "/run/secrets/key") == "another"
+    assert inside(lab, "kept", "ls", "/run/secrets") == "key\n"
+    lab.docker("h1", "secret", "rm", "sec")
+    lab.docker("h1", "config", "rm", "cfg")
+    lab.docker("h1", "service", "rm", "kept")
+    until(lambda: not container(lab, "kept"))
+    assert lab.run("h2", "find", "/run/skep/payloads", "-type", "f") == ""
+    lab.docker("h1", "secret", "rm", "sec2")
+
+
+# --- a stack
+
+COMPOSE = """
+version: "3.8"
+services:
+  web:
+    image: {image}
+    networks: [back]
+    ports: ["8123:80"]
+    configs: [{{source: page, target: /etc/page}}]
+    deploy:
+      replicas: 2
+      update_config: {{parallelism: 2, monitor: 500ms}}
+  ask:
+    image: busybox
+    command: sleep infinity
+    networks: {{back: {{aliases: [asker]}}}}
+    secrets: [{{source: key, target: key, mode: 0400}}]
+    deploy: {{placement: {{constraints: ["node.role == worker"]}}}}
+networks:
+  back: {{attachable: true}}
+secrets:
+  key: {{file: ./key.txt}}
+configs:
+  page: {{file: ./page.txt}}
+"""
+
+
+@pytest.fixture
+def compose(tmp_path):
+    (tmp_path / "key.txt").write_text("k3y\n")
+    (tmp_path / "page.txt").write_text("page\n")
+    file = tmp_path / "stack.yml"
+    file.write_text(COMPOSE.format(image="nginx"))
+    return file
+
+
+def test_a_stack_s_whole_life(lab, compose):
+    deploy = ("stack", "deploy", "-c", str(compose), "--detach=false", "st")
+    out = lab.docker("h1", *deploy)
+    assert out.count("converged") == 2
+    assert inside(lab, "st_ask", "cat", "/run/secrets/key") == "k3y\n"
+    assert "nginx" in inside(lab, "st_ask", "wget", "-qO-", "http://web/")
+    assert "nginx" in lab.run("h1", "curl", "-s", "-m", "5", f"http://{lab.address('h2')}:8123/")
+    assert lab.docker("h1", "stack", "ls", "--format", "{{.Name}} {{.Services}}") == "st 2\n"
+    before = ids(lab)
+
+    lab.docker("h1", "tag", "nginx", "nginx:next")
+    lab.docker("h2", "tag", "nginx", "nginx:next")
+    compose.write_text(COMPOSE.format(image="nginx:next"))
+    lab.docker("h1", *deploy)
+    after = ids(lab)
+    assert after["st_ask.1"] == before["st_ask.1"], "what did not change goes on"
+    assert after["st_web.1"] != before["st_web.1"]
+    status = json.loads(
+        lab.docker("h1", "service", "inspect", "-f", "{{json .UpdateStatus}}", "st_web")
+    )
+    assert status["State"] == "completed"
+    page = lab.docker("h1", "service", "logs", "st_web")
+    assert "GET / " in page
+
+    lab.docker("h1", "stack", "rm", "--detach=false", "st")
+    assert lab.docker("h1", "stack", "ls", "--format", "{{.Name}}") == ""
+    for kind in ("secret", "config"):
+        assert lab.docker("h1", kind, "ls", "--format", "{{.Name}}") == ""
+    assert "st_back" not in lab.docker("h1", "network", "ls", "--format", "{{.Name}}")
+    for host in lab.hosts:
+        until(lambda host=host: "st_" not in lab.docker(host, "ps", "-a", "--format", "{{.Names}}"))
+
+
+def ids(lab):
+    """The ids of a stack's running tasks by name."""
+    listed = lab.docker(
+        "h1", "stack", "ps", "st", "--filter", "desired-state=running", "--format",
+        "{{.Name}} {{.ID}}",
+    )  # fmt: skip
+    return dict(map(str.split, listed.splitlines()))
