@@ -142,7 +142,7 @@ class Gathering:
 
     async def follow(self) -> None:
         """All that was logged and will be, until nothing more can come."""
-        early = {task.id for task in self._asked.tasks()}
+        early = {task.id for task in self._asked.tasks() if task.status.container_id}
         try:
             async with asyncio.TaskGroup() as group:
                 while True:

@@ -247,7 +247,7 @@ class Bulletin:
 
     def _service(self, before: State, old: Service | None, new: Service | None) -> None:
         id = old.id if old else new.id if new else ""
-        for network_id in _networks_of(old) | _networks_of(new):
+        for network_id in dict.fromkeys([*_networks_of(old), *_networks_of(new)]):
             board, network = self._boards.get(network_id), before.networks.get(network_id)
             if board is None or not board.readers:
                 continue
@@ -326,12 +326,12 @@ def _shown(task: Task) -> tuple[object, ...]:
     )
 
 
-def _networks_of(service: Service | None) -> set[str]:
+def _networks_of(service: Service | None) -> list[str]:
     if service is None:
-        return set()
+        return []
     virtual_ips = service.endpoint.virtual_ips if service.endpoint else ()
-    targets = {config.target for config in networks_of(service.spec)}
-    return targets | {vip.network_id for vip in virtual_ips}
+    targets = [config.target for config in networks_of(service.spec)]
+    return [*targets, *(vip.network_id for vip in virtual_ips)]
 
 
 def _seen(service: Service | None, network: Network | None) -> NetworkService | None:
