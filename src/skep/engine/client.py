@@ -139,12 +139,14 @@ class Engine:
         return int(ended["StatusCode"])
 
     async def probe_health(self, container: str) -> str:
-        """Run its health check once: "healthy", "unhealthy" or "starting".
+        """Run its health check once; its health after it: "healthy", "unhealthy" or "starting".
 
-        Podman leaves the schedule to systemd; without it, somebody has to call this.
+        Podman leaves the schedule to systemd; without it, somebody has to call this. What the call
+        answers is the outcome of this one check, so the container is asked how it is.
         """
-        found = await self._json("GET", f"{LIBPOD}/containers/{container}/healthcheck")
-        return str(found["Status"])
+        await self._json("GET", f"{LIBPOD}/containers/{container}/healthcheck")
+        health = (await self.inspect(container))["State"].get("Health") or {}
+        return str(health.get("Status") or "starting")
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         """What happens to containers, for as long as the caller listens, across restarts of the
