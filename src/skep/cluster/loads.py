@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from skep.model.cluster import Record, Task, TaskState
@@ -87,6 +88,33 @@ class Load:
 
 
 EMPTY = Load()
+
+
+class Order:
+    """Nodes by the number of their tasks, then by id."""
+
+    def __init__(self) -> None:
+        self._sorted: list[tuple[int, str]] = []
+        self._tasks: dict[str, int] = {}
+
+    def put(self, node_id: str, tasks: int) -> None:
+        """A node has so many tasks."""
+        if self._tasks.get(node_id) != tasks:
+            self.drop(node_id)
+            self._tasks[node_id] = tasks
+            insort(self._sorted, (tasks, node_id))
+
+    def drop(self, node_id: str) -> None:
+        """A node is no more."""
+        tasks = self._tasks.pop(node_id, None)
+        if tasks is not None:
+            del self._sorted[bisect_left(self._sorted, (tasks, node_id))]
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._tasks
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return iter(self._sorted)
 
 
 def _adjust(counts: Counter[K], key: K, number: int) -> None:

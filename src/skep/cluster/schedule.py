@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from heapq import heapify, heappop, heapreplace
+from heapq import heappop, heappush, heapreplace
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -29,7 +30,7 @@ FAILURES_WITHIN = 300.0
 Need = tuple[object, ...]
 """Tasks with the same need are the same to the scheduler."""
 
-Rank = tuple[object, ...]
+Rank = tuple[Any, ...]
 
 
 class Spread:
@@ -43,6 +44,11 @@ class Spread:
         if self._keys:
             for node in view.nodes.values():
                 self.add(node, view.load_of(node.id).services[task.service_id])
+
+    @property
+    def matters(self) -> bool:
+        """Whether there are preferences at all."""
+        return bool(self._keys)
 
     def _path(self, node: Node) -> tuple[str, ...]:
         # What a node does not say counts as one value more.
@@ -66,8 +72,8 @@ class Spread:
 class Candidates:
     """The nodes that would do for one need, best first, and kept so while a batch is placed.
 
-    In a batch loads only grow: a node that was refused stays so, and ranks only get worse. So each
-    node is looked at once, and again only when it is about to be taken.
+    Nodes are looked at in the order of their loads, and only until no other can be better. In a
+    batch loads only grow: a node that was refused stays so, and ranks only get worse.
     """
 
     def __init__(self, draft: Draft, now: float, task: Task, spread: Spread) -> None:
@@ -77,12 +83,13 @@ class Candidates:
         self._lasting = checks(LASTING, task)
         self._passing = checks(PASSING, task)
         self._failures = _failures(draft, now, task)
-        self._heap = [
-            (self._rank(node), node.id)
-            for node in draft.nodes.values()
-            if not refusal(self._lasting, node, draft.load_of(node.id))
-        ]
-        heapify(self._heap)
+        self._heap: list[tuple[Rank, str]] = []
+        self._unseen = draft.nodes_by_load()
+        self._next = next(self._unseen, None)
+        if spread.matters:
+            # What a label's value counts says nothing of a single node's load.
+            while self._next is not None:
+                self._look()
 
     def _rank(self, node: Node) -> Rank:
         load = self._draft.load_of(node.id)
@@ -93,9 +100,24 @@ class Candidates:
             load.tasks,
         )
 
+    def _look(self) -> None:
+        """Look at the next node: it is a candidate, or refused for good."""
+        assert self._next is not None
+        node = self._draft.nodes[self._next[1]]
+        if not refusal(self._lasting, node, self._draft.load_of(node.id)):
+            heappush(self._heap, (self._rank(node), node.id))
+        self._next = next(self._unseen, None)
+
+    def _may_be_better(self, top: tuple[Rank, str]) -> bool:
+        """Whether a node that was not looked at might be better than the best that was."""
+        return self._next is not None and ((False, 0, self._next[0]), self._next[1]) < top
+
     def best(self) -> Node | None:
         """The best of those that will do now."""
-        while self._heap:
+        while self._heap or self._next is not None:
+            if not self._heap or self._may_be_better(self._heap[0]):
+                self._look()
+                continue
             rank, node_id = self._heap[0]
             node = self._draft.nodes[node_id]
             if refusal(self._passing, node, self._draft.load_of(node_id)):

@@ -8,6 +8,7 @@ written into it, however large the state below is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from heapq import merge
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from skep.cluster.change import KINDS, Change, kind_of
 from skep.cluster.index import Index, Key, keys
-from skep.cluster.loads import EMPTY, Load, bearer, weighs_the_same
+from skep.cluster.loads import EMPTY, Load, Order, bearer, weighs_the_same
 from skep.cluster.numbers import NONE, Numbers, Pool, held, holds_the_same
 from skep.cluster.view import View
 from skep.model.cluster import Record, Task
@@ -46,6 +47,7 @@ class State(View):
         self._index = Index()
         self._numbers: dict[Pool, Numbers] = {}
         self._loads: dict[str, Load] = {}
+        self._order = Order()
 
     def load(self, records: Iterable[Record], revision: int) -> None:
         """Become the picture of a whole snapshot; the records carry their versions."""
@@ -76,6 +78,11 @@ class State(View):
         if old is None or new is None or not holds_the_same(old, new):
             self._hold(old, new)
         self._carry(old, new)
+        if kind == "nodes":
+            if new is None:
+                self._order.drop(id)
+            else:
+                self._order.put(id, self.load_of(id).tasks)
 
     def _hold(self, old: Record | None, new: Record | None) -> None:
         for pool, number in held(old) if old else ():
@@ -91,6 +98,9 @@ class State(View):
             self._loads[before].remove(cast("Task", old))
         if after:
             self._loads.setdefault(after, Load()).add(cast("Task", new))
+        for node_id in (before, after):
+            if node_id in self._order:
+                self._order.put(node_id, self._loads[node_id].tasks)
 
     def records(self, kind: str) -> Mapping[str, Any]:  # noqa: D102 - as in `View`
         return self._views[kind]
@@ -103,6 +113,9 @@ class State(View):
 
     def load_of(self, node_id: str) -> Load:  # noqa: D102
         return self._loads.get(node_id, EMPTY)
+
+    def nodes_by_load(self) -> Iterator[tuple[int, str]]:  # noqa: D102
+        return iter(self._order)
 
 
 class _Layer(Mapping[str, R]):
@@ -248,6 +261,13 @@ class Draft(View):
     def load_of(self, node_id: str) -> Load:  # noqa: D102
         own = self._loads.get(node_id)
         return self._state.load_of(node_id) if own is None else own
+
+    def nodes_by_load(self) -> Iterator[tuple[int, str]]:  # noqa: D102
+        nodes = self._layers["nodes"]
+        own = {*self._loads, *self._over["nodes"]}
+        above = sorted((self.load_of(id).tasks, id) for id in own if id in nodes)
+        below = (entry for entry in self._state.nodes_by_load() if entry[1] not in own)
+        return merge(above, below)
 
 
 __all__ = ["Change", "Draft", "Edit", "State"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from skep.cluster.index import INGRESS_NETWORK, Key
@@ -33,6 +33,10 @@ class View(ABC):
     @abstractmethod
     def load_of(self, node_id: str) -> Load:
         """What a node carries. Not to be changed."""
+
+    @abstractmethod
+    def nodes_by_load(self) -> Iterator[tuple[int, str]]:
+        """All nodes, those with the fewest tasks first: how many that are, and the node's id."""
 
     @property
     def cluster(self) -> Cluster | None:
