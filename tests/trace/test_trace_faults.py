@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from plan_scene import INGRESS, MONGO, WEB_VIP, vtep, web_scene
-from trace_scene import CLIENT, NOW, OVERLAY, WEB1, WEB2, Hosts
+from plan_scene import INGRESS, MONGO, PROD, WEB_VIP, vtep, web_scene
+from trace_scene import CLIENT, NOW, OVERLAY, WEB1, WEB2, Hosts, admin_table
 
 from skep.model.inspection import HostRoute, Listener, PeerSight, RefusedOp
 from skep.model.netstate import HOST, Address
-from skep.model.nft import Chain, Counter, Foreign, Hook, Match, Meta, Payload, Rule, Table, Verdict
+from skep.model.nft import Counter, Foreign, Match, Meta, Payload, Verdict
 from skep.trace.report import BROKEN, DOUBTFUL, UNKNOWN
 
 WEB2_MAC = "02:42:0a:00:01:0c"
@@ -17,11 +17,6 @@ OUTSIDE = "outside:203.0.113.9"
 @pytest.fixture
 def hosts():
     return Hosts()
-
-
-def admin_table(*statements, hook="input", policy="accept"):
-    chain = Chain("in", (Rule(statements),), Hook("filter", hook, 0, policy))
-    return Table("guard", (chain,), (), "inet")
 
 
 def port(number):
@@ -396,11 +391,31 @@ def test_a_port_that_nobody_published_says_what_is(hosts):
     assert "8080/tcp (web)" in found.trouble.todo
 
 
-def test_containers_on_no_common_network_are_told_which_they_are_on(hosts):
+def test_containers_on_no_common_network_are_told_which_they_are_on():
+    scene = web_scene()
+    scene.add_network(PROD, ("10.1.1.0/24", 4098))
+    scene.add_sandbox("h2", "db", {PROD: "10.1.1.20"})
+    hosts = Hosts(scene)
+    hosts.told["db"] = None
+    found = hosts.trace("client", "db")
+    assert "db (on h2) is on prodn, client on h1 is on mongo" in found.trouble.why
+    assert found.there[0].kind == "name" and found.there[0].state == BROKEN
+
+
+def test_a_container_whose_name_is_not_answered_is_traced_all_the_same(hosts):
     hosts.told["web2"] = None
     hosts.answers["web2"] = ()
-    found = hosts.trace("client", "web2")
-    assert "web2 (on h2) is on ingress, mongo, client on h1 is on mongo" in found.trouble.why
+    found = hosts.trace("client", "web2/tcp:80")
+    assert "web2 is not answered, although web2 is on mongo too" in found.trouble.why
+    assert found.there[-1].kind == "deliver"
+
+
+def test_a_container_may_be_called_by_the_beginning_of_its_id(hosts):
+    hosts.told["cweb2"] = None
+    hosts.answers["cweb2"] = ()
+    found = hosts.trace("client", "cweb2/tcp:80")
+    assert found.trouble is None
+    assert found.there[-1].owner == "web2"
 
 
 def test_a_hosts_address_for_an_overlay_is_explained(hosts):

@@ -17,6 +17,7 @@ from skep.model.inspection import (
     PeerSight,
     RuleCount,
 )
+from skep.model.nft import Chain, Hook, Rule, Table
 from skep.model.spec import PortConfig
 from skep.plan.desired import desired
 from skep.plan.diff import diff
@@ -68,6 +69,11 @@ def counts(state):
         )
         for name, namespace in state.items()
     }  # fmt: skip
+
+
+def admin_table(*statements, hook="input", policy="accept"):
+    chain = Chain("in", (Rule(statements),), Hook("filter", hook, 0, policy))
+    return Table("guard", (chain,), (), "inet")
 
 
 class Hosts:

@@ -70,7 +70,9 @@ def _ask(
     begun = time.monotonic()
     told = NameAnswer(namespace=namespace, name=name, expected=expected(table, namespace, data))
     try:
-        opened.sendto(data, (RESOLVER, 53))
+        # Connected, so that a refusal is heard of.
+        opened.connect((RESOLVER, 53))
+        opened.send(data)
         code, addresses = _received(opened, number)
     except TimeoutError:
         error = f"no answer within {PATIENCE:.0f} s"

@@ -48,6 +48,8 @@ class VerbModule(Protocol):
 
 VERBS = {
     "lab": Verb("a cluster of hosts on this machine, to try and to test", "skep.cli.lab"),
+    "trace": Verb("show the way of a packet, and where it is lost", "skep.cli.trace"),
+    "doctor": Verb("look for what is wrong with the hosts", "skep.cli.doctor"),
     "completion": Verb("make bash, zsh or fish complete skep's commands", "skep.cli.completion"),
 }
 
@@ -80,6 +82,8 @@ def _host(options: Options) -> str:
 
 def _verb(word: str, rest: Sequence[str], host: str) -> int:
     if word in VERBS:
+        if host:
+            os.environ["DOCKER_HOST"] = host
         return cast("VerbModule", import_module(VERBS[word].module)).run(rest)
     if word in catalog.SHORT_FORMS:
         return perform(catalog.short_form(word), word, rest, host)

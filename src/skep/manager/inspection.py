@@ -50,6 +50,7 @@ ANSWER_WITHIN = 8.0
 """Seconds for all else."""
 READY_WITHIN = 3.0
 """Seconds until all taps listen; those that do not then are missed."""
+ALONE = "the host that was asked is no manager, and can look into itself alone"
 LARGEST = 256 << 20
 """Bytes that one host's answer may unpack to."""
 
@@ -138,7 +139,18 @@ class Looker:
             heard_at=time.time(),
             inspection=found,
         )
-        return Survey(by=found.node_id, whole=False, reports=(report,))
+        others = (
+            Report(
+                node_id=peer.id,
+                hostname=peer.hostname,
+                vtep=peer.vtep,
+                address=peer.address,
+                silence=ALONE,
+            )
+            for peer in found.view.peers.values()
+            if peer.id != found.node_id
+        )
+        return Survey(by=found.node_id, whole=False, reports=(report, *others))
 
     async def _report(self, node: Node, what: Inspect, within: float) -> Report:
         begun, found, silence = time.time(), None, ""

@@ -102,7 +102,8 @@ class Sessions:
             await old.session.close("a newer session of this host took over")
         try:
             await self._change(greeted(session.node_id, session.hello))
-            self._lost.pop(session.node_id, None)
+            if self._links.get(session.node_id) is link:
+                self._lost.pop(session.node_id, None)
             await self._publish(link)
             async for message in session:
                 await self._take(link, message)

@@ -20,7 +20,7 @@ def judge_arrival(scene: Scene, journey: Journey) -> Judged | None:
     if isinstance(end, Departed):
         network = scene.network_of(end.flow.target)
         if not network:
-            return _way_out(scene, journey, end)
+            return way_out(scene, journey, end)
         trouble = Trouble(
             where=place_words(scene, end.at),
             why=f"it leaves for the outside, although {end.flow.target} is on network {network}: "
@@ -34,8 +34,8 @@ def judge_arrival(scene: Scene, journey: Journey) -> Judged | None:
     return None
 
 
-def _way_out(scene: Scene, journey: Journey, end: Departed) -> Judged | None:
-    """Out of the cluster by the host's own routes, which the walker does not know."""
+def way_out(scene: Scene, journey: Journey, end: Departed) -> Judged | None:
+    """What is wrong with a way out of the cluster, which is by the host's own routes."""
     host = scene.hosts.get(end.at.host)
     if host is None or not host.inspection.devices:
         return None

@@ -6,6 +6,7 @@ for small packets only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from skep.model.inspection import Device, PeerSight
@@ -17,11 +18,15 @@ from skep.trace.report import DOUBTFUL, Trouble
 from skep.trace.scene import Host, Scene
 from skep.trace.verdict import Judged
 
+PER_ROUND = 5
+"""Peers that a host probes every second."""
+
 ENOUGH_PROBES = 3
 """Probes from which the mesh's word counts."""
 
-LOSSY = 0.1
-"""The share of lost probes that is worth a word."""
+LOSSY, MANY_PROBES = 0.15, 10
+"""The share of lost probes that is worth a word, and of how many: one that was lost while a daemon
+was started again is not."""
 
 
 def judge_between(scene: Scene, journey: Journey) -> Iterator[Judged]:
@@ -96,22 +101,37 @@ def _is_down(host: Host) -> bool:
     return device is not None and not (device.up and device.carrier)
 
 
+def cut_off(host: Host, seen: PeerSight) -> bool:
+    """Whether a peer is out of reach: all its probes are lost, or the latest several are."""
+    if seen.probes < ENOUGH_PROBES:
+        return False
+    rounds = math.ceil(len(host.view.peers) / PER_ROUND)
+    silence = host.inspection.begun_at - seen.seen_at
+    lately = seen.loss * seen.probes >= ENOUGH_PROBES and silence > 4 * rounds + 2
+    return seen.loss >= 1.0 or lately
+
+
+def is_lossy(seen: PeerSight) -> bool:
+    """Whether so many probes of a peer are lost that it is worth a word."""
+    return seen.probes >= MANY_PROBES and seen.loss >= LOSSY
+
+
 def _lost(scene: Scene, host: Host, there: str, seen: PeerSight | None) -> Trouble | None:
     if seen is None or seen.probes < ENOUGH_PROBES:
         return None
     name = scene.name(there)
-    ago = host.inspection.done_at - seen.seen_at
+    ago = host.inspection.begun_at - seen.seen_at
     last = f"last heard {ago:.0f} s ago" if seen.seen_at else "never heard"
-    if seen.loss >= 1.0:
+    if cut_off(host, seen):
         return Trouble(
             where=f"between {host.name} and {name}",
             why=f"nothing comes back from {name} ({there}) on the underlay: "
-            f"{seen.probes} of {seen.probes} probes lost, {last}",
+            f"{seen.loss * seen.probes:.0f} of {seen.probes} probes lost, {last}",
             should="UDP 4789 and 7946 and TCP 2377 open between all hosts",
             todo=f"on {host.name}: ping {seen.address}; then look at the switch, security groups "
             f"and firewalls between {host.name} and {name}",
         )
-    if seen.loss >= LOSSY:
+    if is_lossy(seen):
         return Trouble(
             where=f"between {host.name} and {name}",
             why=f"{seen.loss:.0%} of the last {seen.probes} probes to {name} were lost",
@@ -203,7 +223,7 @@ def _narrow(scene: Scene, step: Tunnelled, largest: int) -> Trouble | None:
 def large_lost(scene: Scene, host: Host, there: str) -> Trouble | None:
     """What the mesh says of packets as large as the underlay's MTU."""
     seen = sight(host, there)
-    if seen is None or seen.large_probes < ENOUGH_PROBES or seen.loss >= 1.0:
+    if seen is None or seen.large_probes < ENOUGH_PROBES or cut_off(host, seen):
         return None
     if seen.large_loss < 1.0:
         return None

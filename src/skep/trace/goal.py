@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.errors import Invalid, Missing
-from skep.model.host import INGRESS_SANDBOX
+from skep.model.host import INGRESS_SANDBOX, Sandbox
 from skep.model.inspection import AskNames, NameAnswer
 from skep.model.spec import PortConfig
 from skep.plan.layout import bare
@@ -162,8 +162,17 @@ def _from_host(scene: Scene, start: Start, target: Target) -> Goal:
             address=entry,
             label=f"{service.name} by its published port {published.published_port} of {host.name}",
         )
-    for at, box in boxes(scene, target.name):
+    if service:
         protocol, port = _default(target, service)
+        trouble = Trouble(
+            where=start.label,
+            why=f"{service.name} publishes no port, and a host is on no swarm network",
+            todo=f"docker service update --publish-add published=8080,target=80 {service.name}, "
+            "or trace from a container on one of its networks",
+        )
+        return Goal(protocol=protocol, port=port, label=service.name, trouble=trouble)
+    for at, box in boxes(scene, target.name):
+        protocol, port = _default(target, None)
         leg = next((e for e in box.endpoints if e.id == box.gateway), None)
         here = at.vtep == start.place.host and leg is not None
         endpoint = leg if here else next(iter(box.endpoints), None)
@@ -174,15 +183,6 @@ def _from_host(scene: Scene, start: Start, target: Target) -> Goal:
                 address=bare(endpoint.address),
                 label=f"{at.owner(box.namespace)} by its address on {endpoint.network_name}",
             )
-    if service:
-        protocol, port = _default(target, service)
-        trouble = Trouble(
-            where=start.label,
-            why=f"{service.name} publishes no port, and a host is on no swarm network",
-            todo=f"docker service update --publish-add published=8080,target=80 {service.name}, "
-            "or trace from a container on one of its networks",
-        )
-        return Goal(protocol=protocol, port=port, label=service.name, trouble=trouble)
     raise Missing(f"there is no service, container or host {target.name}")
 
 
@@ -204,7 +204,7 @@ def _unknown(scene: Scene, start: Start, target: Target, answer: NameAnswer | No
     service = _service(scene, target.name)
     found = list(boxes(scene, target.name))
     where = f"name {target.name}"
-    asked = f"skep-dns answers {answer.code}" if answer and answer.code else "it is not known"
+    asked = _refused(answer)
     if service is not None:
         trouble = Trouble(
             where=where,
@@ -213,6 +213,8 @@ def _unknown(scene: Scene, start: Start, target: Target, answer: NameAnswer | No
             should="both on one network",
             todo=_attach(service, own),
         )
+    elif found and (goal := _by_address(start, target, found[0])) is not None:
+        return goal
     elif found:
         host, box = found[0]
         theirs = ", ".join(sorted(e.network_name for e in box.endpoints if e.id != box.gateway))
@@ -235,6 +237,42 @@ def _unknown(scene: Scene, start: Start, target: Target, answer: NameAnswer | No
         )
     protocol, port = _default(target, service)
     return Goal(protocol=protocol, port=port, label=target.name, answer=answer, trouble=trouble)
+
+
+def _by_address(start: Start, target: Target, found: tuple[Host, Sandbox]) -> Goal | None:
+    """A container on a network of the asker's, by its address there: it was called by what is no
+    name for a name server (a slot, an id), or its name is not answered."""
+    assert start.box is not None, "only sandboxes share networks"
+    host, box = found
+    owner = host.owner(box.namespace)
+    own = {each.network_id for each in start.box.endpoints if each.id != start.box.gateway}
+    own.discard(host.view.ingress_network)
+    near = next((each for each in box.endpoints if each.network_id in own), None)
+    if near is None:
+        return None
+    protocol, port = _default(target, None)
+    trouble = None
+    if target.name == box.container_name:
+        trouble = Trouble(
+            where=f"name {target.name}",
+            why=f"{target.name} is not answered, although {owner} is on {near.network_name} too",
+            should=f"{bare(near.address)}, once it runs and is healthy",
+            todo=f"docker ps -a and docker inspect {target.name} on {host.name} show its state",
+        )
+    return Goal(
+        protocol=protocol,
+        port=port,
+        address=bare(near.address),
+        label=f"{owner} by its address on {near.network_name}",
+        trouble=trouble,
+    )
+
+
+def _refused(answer: NameAnswer | None) -> str:
+    if answer is None or not answer.code:
+        return "it is not known"
+    beyond = ", as the host's own name servers do not answer" if answer.code == "SERVFAIL" else ""
+    return f"skep-dns answers {answer.code}{beyond}"
 
 
 def _joined(names: tuple[str, ...]) -> str:

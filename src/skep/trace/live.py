@@ -69,19 +69,24 @@ def prove(case: Case, token: int, evidence: Evidence) -> Trace:
     trace = case.told(turns, taken)
     lost = None if evidence.echo.answered else _lost(there, back)
     trouble = trace.trouble or _live_trouble(evidence, lost)
+    summary = trace.summary if trouble is trace.trouble else "The probe was lost on the way."
+    notes = list(_notes(evidence, trace))
+    if evidence.echo.answered and trouble is not None and trouble.state == UNKNOWN:
+        notes.append(f"not all of the way could be looked into: {trouble.why}")
+        trouble, summary = None, "The probe was answered."
     live = Live(
         answered=evidence.echo.answered,
         words=evidence.echo.words,
         milliseconds=round(evidence.echo.seconds * 1000, 2),
-        notes=tuple(_notes(evidence, trace)),
+        notes=tuple(notes),
     )
     return msgspec.structs.replace(
         trace,
         there=tuple(there),
         back=tuple(back),
-        reached=trace.reached and (trouble is None or trouble.state != BROKEN),
+        reached=trouble is None or (trace.reached and trouble.state != BROKEN),
         trouble=trouble,
-        summary=trace.summary if trouble is trace.trouble else "The probe was lost on the way.",
+        summary=summary,
         live=live,
     )
 

@@ -15,6 +15,7 @@ from skep.plan.desired import desired
 from skep.plan.diff import diff
 from skep.plan.journey import OUTSIDE, RuleAt
 from skep.plan.layout import bare, holds, overlays
+from skep.plan.wiring import joined
 from skep.trace.foreign import readable
 from skep.trace.survey import Report, Survey
 
@@ -53,8 +54,27 @@ class Host:
         for name, namespace in self.inspection.state.items():
             foreign = self.inside(name).foreign
             tables = (*namespace.tables, *(readable(each, devices) for each in foreign))
-            found[name] = msgspec.structs.replace(namespace, tables=tables)
+            links = {key: self._paired(name, link) for key, link in namespace.links.items()}
+            found[name] = msgspec.structs.replace(namespace, tables=tables, links=links)
         return found
+
+    def _paired(self, namespace: str, link: Link) -> Link:
+        """An observed link with its other end named, if indices and MACs show that it is the one
+        that it should be. Indices alone are counted per namespace, and often fit several places."""
+        planned = self.desired.get(namespace)
+        wanted = planned.links.get(link.name) if planned else None
+        if wanted is None or wanted.peer is None:
+            return link
+        end = self.link(wanted.peer.namespace, wanted.peer.name)
+        if end is None or not joined(link, end) or not self._has_mac(wanted, link):
+            return link
+        other = self.desired[wanted.peer.namespace].links[wanted.peer.name]
+        if not self._has_mac(other, end):
+            return link
+        return msgspec.structs.replace(link, peer=wanted.peer)
+
+    def _has_mac(self, wanted: Link, have: Link) -> bool:
+        return wanted.mac.lower() in ("", have.mac.lower())
 
     @cached_property
     def underlay(self) -> str:
@@ -86,7 +106,7 @@ class Host:
             return "host"
         box = self._sandboxes.get(namespace)
         if box is not None:
-            return box.container_name or namespace
+            return _short(box) or namespace
         network = self._networks.get(namespace)
         return f"network {network}" if network else namespace
 
@@ -114,6 +134,12 @@ class Host:
             for each in self.inside(namespace).listeners
             if (each.protocol, each.port) == (protocol, port)
         ]
+
+
+def _short(box: Sandbox) -> str:
+    """A container's name; of a task without the id at its end."""
+    name, _, last = box.container_name.rpartition(".")
+    return name if name and last == box.task_id else box.container_name
 
 
 class Scene:

@@ -17,10 +17,11 @@ from skep.plan.journey import (
     Packet,
     Place,
     Translated,
+    Tunnelled,
 )
 from skep.plan.walk import answer, walk
 from skep.trace import goal as goals
-from skep.trace.arrival import judge_arrival
+from skep.trace.arrival import judge_arrival, way_out
 from skep.trace.asked import parse_source, parse_target
 from skep.trace.between import judge_between, judge_sizes
 from skep.trace.drift import differences, place
@@ -87,7 +88,7 @@ class Case:
             assert self.goal.trouble is not None, "without an address there is a reason"
             return self._unaddressed(self.goal.trouble)
         turns = self.turns()
-        return self.told(turns, max(turns, key=lambda each: each.worst))
+        return self.told(turns, max(turns, key=_interest))
 
     # --- walking
 
@@ -155,7 +156,7 @@ class Case:
             here = (end.at.host, end.at.namespace) == (start.host, start.namespace)
             home = isinstance(end, Delivered) and here
         if home:
-            return None
+            return way_out(self.scene, back, end) if isinstance(end, Departed) else None
         host = self.scene.hosts[end.at.host]
         trouble = Trouble(
             where=place(host, end.at.namespace),
@@ -175,7 +176,8 @@ class Case:
         where = self.start.place
         found = ", ".join(answered.answered) or answered.code or "no answer"
         holders = {a: self.scene.holder(a, where.host) for a in answered.answered}
-        details = [f"skep-dns at 127.0.0.11 in this sandbox, {answered.seconds * 1000:.1f} ms"]
+        said = answered.error or f"{answered.seconds * 1000:.1f} ms"
+        details = [f"skep-dns at 127.0.0.11 in this sandbox, {said}"]
         details += [f"{address}: {who}" for address, who in holders.items() if who]
         hop = Hop(
             host=self.scene.name(where.host),
@@ -197,7 +199,7 @@ class Case:
             protocol=self.goal.protocol,
             port=self.goal.port,
             there=tuple(self._name_hop()),
-            summary=f"It ends before the first packet: {trouble.why}.",
+            summary="It ends before the first packet.",
             trouble=trouble,
         )
 
@@ -226,7 +228,8 @@ class Case:
         wrong = shown.wrong or shown.wrong_back
         first = self.goal.trouble or (wrong.trouble if wrong else None)
         warnings = [each.trouble for each in shown.warnings]
-        trouble = first or (warnings.pop(0) if warnings else None)
+        trouble = first or next(iter(warnings), None)
+        others = dict.fromkeys(each for each in warnings if each != trouble)
         return Trace(
             source=self.start.label,
             target=self._target_words(),
@@ -237,7 +240,7 @@ class Case:
             reached=first is None,
             summary=self._summary(turns, shown, trouble),
             trouble=trouble,
-            warnings=tuple(dict.fromkeys(warnings)),
+            warnings=tuple(others),
             notes=tuple(self._notes(shown, trouble)),
         )
 
@@ -270,7 +273,7 @@ class Case:
             owner=host.owner(wrong.at.namespace) if host else wrong.at.namespace,
             kind="lost",
             says=trouble.why,
-            link=wrong.at.link,
+            link=wrong.at.link if trouble.state == BROKEN else "",
             state=trouble.state,
         )
 
@@ -298,10 +301,14 @@ class Case:
             host = self.scene.hosts.get(at.host)
             if host is None:
                 continue
-            todo = [op for op in host.ops if op.ns == at.namespace]
-            for each in differences(host, todo):
+            for each in differences(host, [op for op in host.ops if op.ns == at.namespace]):
                 if trouble is None or not trouble.why.startswith(f"{each.what} {each.state}"):
                     yield f"in {place(host, at.namespace)}, {each.sentence}"
+
+
+def _interest(turn: Turn) -> tuple[int, bool]:
+    """What is wrong is shown rather than what is not, then what crosses hosts."""
+    return turn.worst, any(isinstance(step, Tunnelled) for step in turn.there.hops)
 
 
 def _marked(told: Told, warnings: tuple[Judged, ...]) -> Hop:

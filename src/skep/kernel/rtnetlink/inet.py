@@ -40,6 +40,8 @@ SCOPE_LINK = 253
 SCOPE_NOWHERE = 255
 TYPE_UNICAST = 1
 ONLINK = 4
+CLONED = 0x200
+"""RTM_F_CLONED: no route, but what the kernel learnt of one destination (its path MTU)."""
 
 FIRST_OWN_TABLE = 0x1000000
 """Routing tables from this number on are Skep's (model: return paths of the routing mesh)."""
@@ -145,6 +147,8 @@ def parse_route(message: Message, names: Mapping[int, str]) -> Route | None:
     table = nl.as_number(found[RTA_TABLE]) if RTA_TABLE in found else low_table
     link = names.get(nl.as_number(found.get(RTA_OIF, b"")))
     if protocol == PROTOCOL_KERNEL or kind != TYPE_UNICAST or tos or RTA_PRIORITY in found:
+        return None
+    if flags & CLONED:
         return None
     if link is None or (table != MAIN_TABLE and table < FIRST_OWN_TABLE):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skep.model.inspection import Certificate, Disk, Inspection
+from skep.model.netstate import HOST
 from skep.trace.finding import ERROR, WARNING, Finding
 from skep.trace.scene import Host, Scene
 from skep.trace.survey import Report
@@ -24,7 +25,7 @@ CONNTRACK_FULL = 0.85
 
 def silent_hosts(scene: Scene) -> Iterator[Finding]:
     """Hosts that did not answer."""
-    for report in scene.silent.values():
+    for report in scene.silent.values() if scene.survey.whole else ():
         yield Finding(
             severity=ERROR,
             check="hosts",
@@ -63,18 +64,28 @@ def settings(scene: Scene) -> Iterator[Finding]:
     for host in scene.hosts.values():
         values = host.inspection.sysctls
         yield from _reverse_path(host, values)
-        if values.get("net.bridge.bridge-nf-call-iptables") == "1":
+        if values.get("net.bridge.bridge-nf-call-iptables") == "1" and _filters_forward(host):
             yield Finding(
                 severity=WARNING,
                 check="sysctls",
                 host=host.name,
                 where="net.bridge.bridge-nf-call-iptables",
-                what="frames within bridges pass the host's IP rules",
+                what="frames within bridges pass the host's IP rules, and a firewall drops what "
+                "it does not know there",
                 why="a firewall's rules for routed packets then drop traffic between containers, "
                 "and every packet costs more",
                 fix=f"on {host.name}: sysctl -w net.bridge.bridge-nf-call-iptables=0",
             )
         yield from _connections(host, values)
+
+
+def _filters_forward(host: Host) -> bool:
+    """Whether somebody's chain on the forward hook drops by default."""
+    return any(
+        chain.hook is not None and (chain.hook.hook, chain.hook.policy) == ("forward", "drop")
+        for table in host.inside(HOST).foreign
+        for chain in table.chains
+    )
 
 
 def _reverse_path(host: Host, values: dict[str, str]) -> Iterator[Finding]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skep.model.inspection import PeerSight
+from skep.model.inspection import PeerSight, TunnelCheck
 from skep.model.netstate import HOST
 from skep.plan.journey import OUTSIDE, Dropped, Flow, Packet, Place
 from skep.plan.layout import VXLAN_OVERHEAD
 from skep.plan.walk import walk
-from skep.trace.between import ENOUGH_PROBES, LOSSY, device_of, sight
+from skep.trace.between import ENOUGH_PROBES, cut_off, device_of, is_lossy, sight
 from skep.trace.finding import ERROR, WARNING, Finding
 from skep.trace.ruling import OURS, rule_words
 from skep.trace.scene import Host, Scene
@@ -24,13 +24,17 @@ or not by where they go alone."""
 
 def underlay(scene: Scene) -> Iterator[Finding]:
     """Loss, delay and size of what goes between each two hosts, by what they see of each other."""
-    for here, there, sights in pairs(scene):
-        seen = [each for each in sights if each.probes >= ENOUGH_PROBES]
+    for here, there, known in pairs(scene):
+        cut = [seen for host, seen in known if cut_off(host, seen)]
+        seen = [each for _, each in known if each.probes >= ENOUGH_PROBES]
         if not seen:
             continue
         worst = max(seen, key=lambda each: each.loss)
-        if worst.loss >= LOSSY:
-            yield _lossy(here, there, worst, len([e for e in seen if e.loss >= LOSSY]))
+        if cut:
+            yield _cut(here, there, cut[0])
+            continue
+        if is_lossy(worst):
+            yield _lossy(here, there, worst, sum(map(is_lossy, seen)))
         elif min(each.rtt for each in seen) >= SLOW:
             yield _pair(
                 WARNING, f"{here} and {there}",
@@ -39,7 +43,7 @@ def underlay(scene: Scene) -> Iterator[Finding]:
                 f"on {here}: traceroute {worst.address}",
             )  # fmt: skip
         large = max(seen, key=lambda each: each.large_loss)
-        if worst.loss < LOSSY and _is_narrow(large):
+        if not is_lossy(worst) and _is_narrow(large):
             yield _pair(
                 ERROR, f"{here} and {there}",
                 f"packets of {large.large_size} bytes do not get from {here} to {there}, "
@@ -50,7 +54,7 @@ def underlay(scene: Scene) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def pairs(scene: Scene) -> Iterator[tuple[str, str, list[PeerSight]]]:
+def pairs(scene: Scene) -> Iterator[tuple[str, str, list[tuple[Host, PeerSight]]]]:
     """Each two hosts of which at least one answered, and what the mesh says both ways."""
     names = {vtep: scene.name(vtep) for vtep in (*scene.hosts, *scene.silent)}
     ordered = sorted(names, key=lambda vtep: names[vtep])
@@ -58,7 +62,9 @@ def pairs(scene: Scene) -> Iterator[tuple[str, str, list[PeerSight]]]:
         for other in ordered[number + 1 :]:
             ways = ((one, other), (other, one))
             known = [(scene.hosts[a], b) for a, b in ways if a in scene.hosts]
-            found = [seen for host, there in known if (seen := sight(host, there)) is not None]
+            found = [
+                (host, seen) for host, there in known if (seen := sight(host, there)) is not None
+            ]
             if found:
                 first, second = (one, other) if one in scene.hosts else (other, one)
                 yield names[first], names[second], found
@@ -70,21 +76,22 @@ def _is_narrow(seen: PeerSight) -> bool:
 
 def _lossy(here: str, there: str, seen: PeerSight, ways: int) -> Finding:
     both = "each way" if ways > 1 else f"from {here} to {there}"
-    if seen.loss >= 1.0:
-        return _pair(
-            ERROR, f"{here} and {there}",
-            f"nothing gets through between {here} and {there}: all of the last {seen.probes} "
-            f"probes (UDP {MESH_PORT}) were lost",
-            "containers on the two hosts cannot reach each other",
-            f"on {here}: ping {seen.address}; open UDP 7946 and 4789 and TCP 2377 between the "
-            "hosts",
-        )  # fmt: skip
     return _pair(
         WARNING, f"{here} and {there}",
         f"{seen.loss:.0%} of the last {seen.probes} probes between {here} and {there} were lost "
         f"({both})",
         "connections stall for a fifth of a second with each lost packet",
         f"on {here}: ping -f {seen.address}; look at the links and their errors (ip -s link)",
+    )  # fmt: skip
+
+
+def _cut(here: str, there: str, seen: PeerSight) -> Finding:
+    return _pair(
+        ERROR, f"{here} and {there}",
+        f"nothing gets through between {here} and {there}: {seen.loss * seen.probes:.0f} of the "
+        f"last {seen.probes} probes (UDP {MESH_PORT}) were lost, the latest among them",
+        "containers on the two hosts cannot reach each other",
+        f"on {here}: ping {seen.address}; open UDP 7946 and 4789 and TCP 2377 between the hosts",
     )  # fmt: skip
 
 
@@ -101,50 +108,56 @@ def _pair(severity: str, where: str, what: str, why: str, fix: str) -> Finding:
 
 
 def tunnels(scene: Scene) -> Iterator[Finding]:
-    """Echoes through the ingress network's tunnels, where the underlay is not to blame."""
+    """Echoes through the ingress network's tunnels, where the underlay is not to blame. What is
+    wrong both ways is said once."""
+    told: set[frozenset[str]] = set()
     for host in scene.hosts.values():
         for check in host.inspection.tunnels:
             other = scene.by_node(check.node_id)
-            if other is None or _is_lost(host, other):
+            if other is None or _is_lost(host, other) or _is_lost(other, host):
                 continue
-            what, why = "", ""
-            if not check.small:
-                what = f"nothing comes back through the tunnel from {host.name} to {other.name}"
-                why = "containers on the two hosts cannot reach each other, though the hosts can"
-            elif not check.large:
-                what = (
-                    f"the tunnel from {host.name} to {other.name} carries small packets, "
-                    f"not such of {check.large_size} bytes"
-                )
-                why = "connections open and then hang, as soon as much is sent"
-            elif check.tcp:
-                what = (
-                    f"the tunnel from {host.name} to {other.name} carries ICMP, not TCP: "
-                    f"{check.tcp}"
-                )
-                why = "checksums are spoilt by a network card's offloading, or a filter reads them"
-            if what:
-                yield _tunnel(host, other, what, why)
+            found = _tunnel(host, other, check)
+            pair = frozenset((host.node_id, other.node_id))
+            if found is not None and pair not in told:
+                told.add(pair)
+                yield found
 
 
-def _is_lost(host: Host, other: Host) -> bool:
-    seen = sight(host, other.vtep)
-    return seen is not None and seen.probes >= ENOUGH_PROBES and seen.loss >= 1.0
-
-
-def _tunnel(host: Host, other: Host, what: str, why: str) -> Finding:
-    port = host.view.data_path_port
-    offload = f"ethtool -K {host.underlay or 'LINK'} tx-udp_tnl-csum-segmentation off tx off"
-    look = f"tcpdump -ni {host.underlay or 'any'} udp port {port} on both hosts"
+def _tunnel(host: Host, other: Host, check: TunnelCheck) -> Finding | None:
+    """What is wrong with a tunnel; None if nothing is, or the underlay's links tell it already."""
+    link, port = host.underlay or "any", host.view.data_path_port
+    look = f"tcpdump -ni {link} udp port {port} on both hosts shows where they end"
+    if not check.small:
+        what = "nothing comes back through the tunnel"
+        why = "containers on the two hosts cannot reach each other, though the hosts can"
+        fix = f"let UDP {port} through between the hosts; {look}"
+    elif not check.large:
+        if is_too_small(host) or is_too_small(other):
+            return None
+        what = f"the tunnel carries small packets, not such of {check.large_size} bytes"
+        why = "connections open and then hang, as soon as much is sent"
+        fix = f"on {host.name}: ping -M do -s {check.large_size + 22} {other.vtep}; raise the MTU "
+        fix += "between the hosts, or lower that of their links and restart skepd"
+    elif check.tcp:
+        what = f"the tunnel carries ICMP, not TCP: {check.tcp}"
+        why = "checksums are spoilt by a network card's offloading, or a filter reads them"
+        fix = f"ethtool -K {link} tx-udp_tnl-csum-segmentation off tx off; {look}"
+    else:
+        return None
     return Finding(
         severity=ERROR,
         check="tunnels",
         host=host.name,
-        where=f"{host.name} to {other.name}, UDP {port}",
+        where=f"{host.name} and {other.name}, UDP {port}",
         what=what,
         why=why,
-        fix=offload if "TCP" in what else f"let UDP {port} through between the hosts; {look}",
+        fix=fix,
     )
+
+
+def _is_lost(host: Host, other: Host) -> bool:
+    seen = sight(host, other.vtep)
+    return seen is not None and cut_off(host, seen)
 
 
 def managers(scene: Scene) -> Iterator[Finding]:
@@ -169,23 +182,38 @@ def managers(scene: Scene) -> Iterator[Finding]:
 def sizes(scene: Scene) -> Iterator[Finding]:
     """Underlay links that are too small for the networks' packets."""
     for host in scene.hosts.values():
-        device = device_of(host)
-        if device is None:
+        device, needed = device_of(host), _needed_mtu(host)
+        if device is None or not is_too_small(host):
             continue
-        for name, namespace in sorted(host.inspection.state.items()):
-            for link in namespace.links.values():
-                if link.vxlan is not None and link.mtu + VXLAN_OVERHEAD > device.mtu:
-                    yield Finding(
-                        severity=ERROR,
-                        check="mtu",
-                        host=host.name,
-                        where=f"{device.name}, {name} ({host.owner(name)})",
-                        what=f"{link.name} carries packets of {link.mtu} bytes, which with the "
-                        f"tunnel's {VXLAN_OVERHEAD} do not fit {device.name}'s {device.mtu}",
-                        why="large packets are cut or lost",
-                        fix=f"on {host.name}: ip link set {device.name} mtu "
-                        f"{link.mtu + VXLAN_OVERHEAD}; or restart skepd, which takes the MTU anew",
-                    )
+        yield Finding(
+            severity=ERROR,
+            check="mtu",
+            host=host.name,
+            where=device.name,
+            what=f"{device.name} takes {device.mtu} bytes; the networks' packets of up to "
+            f"{needed - VXLAN_OVERHEAD}, with the tunnel's {VXLAN_OVERHEAD} around them, do not "
+            "fit",
+            why="large packets are lost: connections open and then hang",
+            fix=f"on {host.name}: ip link set {device.name} mtu {needed}; "
+            "or restart skepd, which takes the MTU anew",
+        )
+
+
+def is_too_small(host: Host) -> bool:
+    """Whether the host's link to the underlay does not take what its tunnels may send."""
+    device = device_of(host)
+    return device is not None and 0 < device.mtu < _needed_mtu(host)
+
+
+def _needed_mtu(host: Host) -> int:
+    """The MTU of the underlay that the largest packets of all tunnels ask for; 0 without any."""
+    sizes = [
+        link.mtu + VXLAN_OVERHEAD
+        for namespace in host.inspection.state.values()
+        for link in namespace.links.values()
+        if link.vxlan is not None
+    ]
+    return max(sizes, default=0)
 
 
 def links(scene: Scene) -> Iterator[Finding]:

@@ -1,0 +1,188 @@
+"""The agent's ears and hands, between two real namespaces."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+from fresh_host import do, veth
+
+from skep.agent import asking, sending, tapping
+from skep.model.inspection import Listen, Probe, Tap
+from skep.model.naming import RESOLVER, NameTable, NetworkNames, SandboxNames
+from skep.model.netstate import Address, Link
+from skep.model.ops import AddAddress, AddNamespace
+
+pytestmark = pytest.mark.root
+
+HERE, THERE = "here00000000", "there0000000"
+TOKEN = 23456
+
+
+@pytest.fixture
+async def pair(kernel):
+    """Two namespaces with a link between them: 10.5.0.1 and 10.5.0.2."""
+    await do(
+        kernel,
+        AddNamespace(ns=HERE),
+        AddNamespace(ns=THERE),
+        veth(HERE, Link(name="eth0"), THERE, Link(name="eth0")),
+        AddAddress(ns=HERE, address=Address("eth0", "10.5.0.1/24")),
+        AddAddress(ns=THERE, address=Address("eth0", "10.5.0.2/24")),
+    )
+    return kernel
+
+
+def probe(protocol, port=0, target="10.5.0.2", seconds=2.0):
+    return Probe(
+        namespace=HERE, protocol=protocol, target=target, port=port, token=TOKEN, seconds=seconds
+    )
+
+
+def server(kind, port):
+    opened = socket.socket(socket.AF_INET, kind)
+    opened.bind(("10.5.0.2", port))
+    if kind == socket.SOCK_STREAM:
+        opened.listen()
+    return opened
+
+
+async def listening(kernel, work, *, protocol="icmp", seconds=1.0):
+    """What is seen on both ends of the link while ``work`` is done."""
+    taps = (Tap(namespace=HERE, link="eth0"), Tap(namespace=THERE, link="eth0"))
+    ready = asyncio.Event()
+
+    async def begun():
+        ready.set()
+
+    request = Listen(taps=taps, protocol=protocol, token=TOKEN, seconds=seconds)
+    ears = asyncio.create_task(tapping.listen(kernel, request, begun))
+    await asyncio.wait_for(ready.wait(), 5)
+    outcome = await work
+    return outcome, await ears
+
+
+async def test_an_echo_is_answered_and_seen_at_both_ends(pair):
+    echo, heard = await listening(pair, sending.send(pair, probe("icmp")))
+    assert echo.answered and "10.5.0.2" in echo.words
+    for namespace in (HERE, THERE):
+        at = [each for each in heard.seen if each.tap.namespace == namespace]
+        assert [(each.note, each.source, each.outgoing) for each in at] == [
+            ("echo request", "10.5.0.1", namespace == HERE),
+            ("echo reply", "10.5.0.2", namespace == THERE),
+        ]
+
+
+async def test_a_connection_comes_from_the_port_that_was_agreed(pair):
+    waiting = await pair.within(THERE, lambda: server(socket.SOCK_STREAM, 80))
+    try:
+        echo, heard = await listening(pair, sending.send(pair, probe("tcp", 80)), protocol="tcp")
+    finally:
+        waiting.close()
+    assert echo.answered
+    first = heard.seen[0]
+    assert (first.source_port, first.target_port, first.note) == (TOKEN, 80, "SYN")
+
+
+async def test_a_refusal_is_told_from_silence(pair, host):
+    refused = await sending.send(pair, probe("tcp", 81))
+    assert not refused.answered and refused.words.startswith("refused")
+    unreachable = await sending.send(pair, probe("udp", 81))
+    assert not unreachable.answered and unreachable.words.startswith("refused")
+    host.nft(THERE, "table ip f { chain i { type filter hook input priority 0; policy drop; }; }")
+    for protocol, port in (("tcp", 81), ("udp", 81), ("icmp", 0)):
+        silent = await sending.send(pair, probe(protocol, port, seconds=0.3))
+        assert not silent.answered and "within 0.3 s" in silent.words
+
+
+async def test_what_cannot_be_sent_is_said(pair):
+    assert "no probes of sctp" in (await sending.send(pair, probe("sctp", 5))).words
+    away = await sending.send(pair, probe("tcp", 80, target="10.99.0.1"))
+    assert "unreachable" in away.words
+    nowhere = Probe(namespace="nix", protocol="tcp", target="1.1.1.1", port=1, token=1, seconds=1)
+    assert "cannot be made" in (await sending.send(pair, nowhere)).words
+
+
+async def test_a_datagram_that_is_answered(pair):
+    waiting = await pair.within(THERE, lambda: server(socket.SOCK_DGRAM, 53))
+
+    def echo_once():
+        data, source = waiting.recvfrom(2000)
+        waiting.sendto(data, source)
+
+    thread = threading.Thread(target=echo_once)
+    thread.start()
+    try:
+        found = await sending.send(pair, probe("udp", 53))
+    finally:
+        thread.join(5)
+        waiting.close()
+    assert found.answered and "bytes came back" in found.words
+
+
+async def test_a_link_that_is_not_there_is_deaf_not_silent(pair):
+    async def begun():
+        return None
+
+    tap = Tap(namespace=HERE, link="eth9")
+    request = Listen(taps=(tap,), protocol="icmp", token=1, seconds=0.1)
+    heard = await tapping.listen(pair, request, begun)
+    assert heard.seen == ()
+    assert heard.deaf == ((tap, "no such device"),)
+
+
+async def test_tunnels_are_tried_small_large_and_by_tcp(pair, host):
+    peers = {"there": "10.5.0.2", "nobody": "10.5.0.9"}
+    found = {each.node_id: each for each in await sending.check_tunnels(pair, HERE, peers, 1450)}
+    assert found["there"].small > 0 and found["there"].large > 0 and found["there"].tcp == ""
+    assert found["nobody"].small == found["nobody"].large == 0
+    assert found["nobody"].tcp
+    host.run(THERE, "ip link set eth0 mtu 1000")
+    (narrow,) = await sending.check_tunnels(pair, HERE, {"there": "10.5.0.2"}, 1450)
+    assert narrow.small > 0 and narrow.large == 0
+
+
+def test_an_echo_request_fills_the_size_that_is_asked_for():
+    for size in (64, 1449, 1450):
+        packet = sending.echo_request(7, 1, size)
+        assert len(packet) + 20 == size
+        assert sending.checksum(packet) == 0
+
+
+NETWORK = NetworkNames(id="n", name="net", addresses={"db": ("10.0.1.7",)})
+TABLE = NameTable(
+    networks={"n": NETWORK},
+    sandboxes={HERE: SandboxNames(namespace=HERE, networks=("n",), forward=False)},
+)
+
+
+def test_what_should_be_answered_is_by_the_table():
+    assert asking.expected(TABLE, HERE, asking.query("db", 1)) == ("10.0.1.7",)
+    assert asking.expected(TABLE, HERE, asking.query("DB.net", 1)) == ("10.0.1.7",)
+    assert asking.expected(TABLE, HERE, asking.query("other", 1)) is None
+    assert asking.expected(TABLE, "elsewhere", asking.query("db", 1)) is None
+
+
+async def test_a_dead_name_server_is_given_up_after_two_questions(pair, monkeypatch):
+    monkeypatch.setattr(asking, "PATIENCE", 0.1)
+
+    def mute():
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.bind((RESOLVER, 53))
+        return opened
+
+    opened = await pair.within(HERE, mute)
+    try:
+        found = await asking.ask(pair, TABLE, HERE, ["db", "a", "b", "c"])
+    finally:
+        opened.close()
+    assert [each.name for each in found] == ["db", "a"]
+    assert "no answer within" in found[0].error
+    assert found[0].expected == ("10.0.1.7",)
+
+
+async def test_nobody_at_the_name_servers_port_is_refused(pair):
+    (found,) = await asking.ask(pair, TABLE, HERE, ["db"])
+    assert "refused" in found.error
+    (gone,) = await asking.ask(pair, TABLE, "nix", ["db"])
+    assert "cannot be asked" in gone.error

@@ -1,0 +1,114 @@
+"""How traces and checkups look: on a terminal, as a picture, as JSON and back."""
+
+import xml.etree.ElementTree as ET
+
+import msgspec
+import pytest
+from trace_scene import OVERLAY, Hosts
+
+from skep.cli import doctor as doctor_verb
+from skep.cli import trace as trace_verb
+from skep.cli.ink import Ink
+from skep.trace.doctor import examine
+from skep.trace.drawing import draw
+from skep.trace.finding import Checkup
+from skep.trace.report import Seen, Trace
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def broken():
+    hosts = Hosts()
+    hosts.drop("h1", OVERLAY, "fdb", lambda e: e.mac == "02:42:0a:00:01:0c")
+    return hosts
+
+
+def lines(trace, *, brief=False):
+    return "\n".join(trace_verb.text(trace, Ink(), brief=brief))
+
+
+def test_a_trace_names_places_hops_and_the_verdict(broken):
+    text = lines(broken.trace("client", "web"))
+    assert text.startswith("client on h1 → web (10.0.1.2), tcp 80\n┌ h1 · client (client000000)\n")
+    assert "│  1 ✓ name     web is 10.0.1.2" in text
+    assert "✗ lost     forwarding entry 02:42:0a:00:01:0c on vxlan0 is missing" in text
+    assert text.count("✗") == 2
+    assert "  should  dst 192.168.50.2" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_a_brief_trace_has_a_line_for_each_hop():
+    found = Hosts().trace("client", "web")
+    text = lines(found, brief=True)
+    hops = [line for line in text.splitlines() if line.startswith("│")]
+    assert len(hops) == len(found.there) + len(found.back)
+    assert "and back" in text and "✓ All 2 backends are reached." in text
+
+
+def test_what_a_probe_showed_stands_at_its_hop():
+    found = Hosts().trace("client", "web")
+    hops = tuple(
+        msgspec.structs.replace(hop, seen=Seen(packets=n, words="a -> b"))
+        for n, hop in enumerate(found.there[:3])
+    )
+    text = lines(msgspec.structs.replace(found, there=hops))
+    assert "• not seen at " in text
+    assert "• seen at : a -> b (2 packets)" in text
+
+
+def test_no_colours_where_there_is_no_terminal(broken):
+    assert "\x1b" not in lines(broken.trace("client", "web"))
+
+
+def test_colours_on_a_terminal(broken, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    ink = Ink()
+    assert ink.paint("x", "31") == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Ink().paint("x", "31") == "x"
+
+
+def test_a_trace_goes_through_json_unchanged(broken):
+    found = broken.trace("client", "web")
+    again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(found)), Trace)
+    assert again == found
+
+
+@pytest.mark.parametrize("target", ["web", "idle", "10.0.1.12/tcp:80"])
+def test_a_picture_has_a_row_for_each_hop_and_fits_its_frame(broken, target):
+    found = broken.trace("client", target)
+    picture = ET.fromstring(draw(found))
+    rows = list(picture.iter(f"{SVG}g"))
+    assert len(rows) == len(found.there) + len(found.back)
+    height = float(picture.attrib["height"])
+    assert all(float(text.attrib["y"]) < height for text in picture.iter(f"{SVG}text"))
+    assert ("✗" in "".join(picture.itertext())) == (found.trouble is not None)
+
+
+def test_a_picture_has_a_column_for_each_host_and_says_what_is_wrong(broken):
+    picture = ET.fromstring(draw(Hosts().trace("client", "web")))
+    lanes = [each for each in picture.iter(f"{SVG}rect") if each.attrib.get("class") == "lane"]
+    assert len(lanes) == 2
+    words = "".join(ET.fromstring(draw(broken.trace("client", "web"))).itertext())
+    assert "why: forwarding entry 02:42:0a:00:01:0c on vxlan0 is missing" in words
+
+
+def test_a_checkup_says_what_why_and_how(broken):
+    found = examine(broken.survey())
+    text = "\n".join(doctor_verb.text(found, Ink()))
+    assert "✗ h1 · objects · " in text
+    assert "  fix  skepd repairs it" in text
+    assert "20 checks on h1, h2, h3." in text
+    again = msgspec.convert(msgspec.to_builtins(found), Checkup)
+    assert again == found
+
+
+def test_a_checkup_without_findings_says_so():
+    found = Checkup(findings=(), hosts=("h1",), whole=False, checks=20, repaired=("h1: 2 things",))
+    assert list(doctor_verb.text(found, Ink())) == [
+        "repaired h1: 2 things",
+        "This host is no manager: it alone was looked into.",
+        "✓ Nothing is wrong: 20 checks on h1.",
+    ]
