@@ -167,6 +167,10 @@ class Hijacked:
         """Nothing more will be sent; the other side's output goes on."""
         self._socket.shutdown(socket.SHUT_WR)
 
+    def leave(self) -> None:
+        """End both directions: whoever reads gets the end."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Give it back."""
         self._connection.close()

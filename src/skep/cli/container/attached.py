@@ -13,6 +13,7 @@ import msgspec
 from skep.cli.api import Api, Hijacked, reference
 from skep.cli.command import Call, Failure
 from skep.cli.container.session import (
+    Streams,
     check_terminal,
     converse,
     following_size,
@@ -20,16 +21,6 @@ from skep.cli.container.session import (
     terminal_size,
 )
 from skep.cli.syntax.pairs import read_variables, resolved
-
-
-class Streams(msgspec.Struct, frozen=True, kw_only=True):
-    """Which streams of a container are ours, and whether it has a terminal."""
-
-    stdin: bool = False
-    stdout: bool = True
-    stderr: bool = True
-    tty: bool = False
-    detach_keys: str = ""
 
 
 def attach(api: Api, container: str, streams: Streams) -> Hijacked:
@@ -78,7 +69,7 @@ class Foreground(msgspec.Struct, frozen=True):
 
 
 def stay(api: Api, how: Foreground) -> int:
-    """Start a container and stay with it until it ends; its exit code."""
+    """Start a container and stay with it until it ends; its exit code, 0 if we left before."""
     streams = how.streams
     stream = attach(api, how.container, streams)
     try:
@@ -89,8 +80,7 @@ def stay(api: Api, how: Foreground) -> int:
             if streams.tty:
                 path = f"/containers/{reference(how.container)}/resize"
                 stack.enter_context(following_size(api, path))
-            converse(stream, wants_input=streams.stdin, is_tty=streams.tty)
-            return waiter.code()
+            return waiter.code() if converse(stream, streams) else 0
     finally:
         stream.close()
 
@@ -126,10 +116,9 @@ def _attached(call: Call, name: str, streams: Streams) -> int:
         if streams.tty:
             path = f"/containers/{reference(name)}/resize"
             stack.enter_context(following_size(call.api, path))
-        converse(stream, wants_input=streams.stdin, is_tty=streams.tty)
-        running = call.api.get(f"/containers/{reference(name)}/json")["State"].get("Running")
-        # The keys to detach were typed: it goes on without us.
-        return 0 if running else waiter.code()
+        if not converse(stream, streams):
+            raise Failure("read escape sequence")
+        return waiter.code()
 
 
 def execute(call: Call) -> int:
@@ -150,12 +139,14 @@ def execute(call: Call) -> int:
     if detached:
         call.api.post(f"{path}/start", start)
         return 0
+    streams = Streams(stdin=body["AttachStdin"], tty=body["Tty"], detach_keys=body["DetachKeys"])
     stream = call.api.hijack(f"{path}/start", start)
     try:
         with ExitStack() as stack:
             if body["Tty"]:
                 stack.enter_context(following_size(call.api, f"{path}/resize"))
-            converse(stream, wants_input=body["AttachStdin"], is_tty=body["Tty"])
+            if not converse(stream, streams):
+                raise Failure("read escape sequence")
     finally:
         stream.close()
     return int(call.api.get(f"{path}/json").get("ExitCode") or 0)

@@ -11,9 +11,9 @@ from typing import Any
 from skep.cli import acting
 from skep.cli.api import Refused, reference
 from skep.cli.command import NOT_STARTED, Call, Failure
-from skep.cli.container.attached import Foreground, Streams, stay
+from skep.cli.container.attached import Foreground, stay
 from skep.cli.container.body import create_body
-from skep.cli.container.session import check_terminal, terminal_size
+from skep.cli.container.session import Streams, check_terminal, terminal_size
 from skep.cli.messages import check_messages, show_messages
 from skep.cli.syntax.images import image_name, with_tag
 from skep.model.errors import Invalid, Refusal

@@ -14,8 +14,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+import msgspec
+
 from skep.cli.api import Api, Hijacked, reference
 from skep.cli.command import Failure
+from skep.cli.container.escape import DEFAULT, Escape, key_bytes
 from skep.cli.frames import copy_output
 from skep.model.errors import Refusal
 
@@ -40,21 +43,38 @@ def terminal_size() -> tuple[int, int]:
     return rows, columns
 
 
-def converse(stream: Hijacked, *, wants_input: bool, is_tty: bool) -> None:
-    """Copy our input to the stream and its output to ours, until the output ends."""
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """Which streams of a container are ours, whether it has a terminal, and the keys to leave it
+    ("" for docker's)."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+    detach_keys: str = ""
+
+
+def converse(stream: Hijacked, streams: Streams) -> bool:
+    """Copy our input to the stream and its output to ours, until the output ends (True) or the keys
+    to leave are typed (False). Raises `Invalid` if those keys are none."""
+    escape = Escape(key_bytes(streams.detach_keys or DEFAULT)) if streams.tty else None
     with ExitStack() as stack:
-        if wants_input and is_tty and sys.stdin.isatty():
+        if streams.stdin and streams.tty and sys.stdin.isatty():
             stack.enter_context(_raw_terminal())
-        if wants_input:
+        if streams.stdin:
             # A daemon: nothing can end its reading when the output has ended.
-            threading.Thread(target=_copy_input, args=(stream,), daemon=True).start()
-        copy_output(stream.read, multiplexed=stream.multiplexed and not is_tty)
+            threading.Thread(target=_copy_input, args=(stream, escape), daemon=True).start()
+        copy_output(stream.read, multiplexed=stream.multiplexed and not streams.tty)
+    return escape is None or not escape.typed
 
 
-def _copy_input(stream: Hijacked) -> None:
+def _copy_input(stream: Hijacked, escape: Escape | None) -> None:
     with suppress(OSError):
         while piece := os.read(sys.stdin.fileno(), _CHUNK):
-            stream.write(piece)
+            stream.write(escape.feed(piece) if escape else piece)
+            if escape and escape.typed:
+                stream.leave()
+                return
         stream.end_input()
 
 

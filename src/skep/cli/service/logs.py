@@ -122,7 +122,7 @@ class Marker:
         if not task:
             return ""
         found = self._call.api.get(f"/tasks/{reference(task)}")
-        name = f"{self._names.service(service)}.{found.get('Slot') or found.get('NodeID', '')}"
+        name = f"{self._names.service(service)}.{found.get('Slot', 0)}"
         if not options.switch("no-task-ids"):
             name += f".{task if options.switch('no-trunc') else short_id(task)}"
         place = self._names.node(node)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skep.cli.show.structs import struct_values
+from skep.cli.show.times import go_time
 from skep.model.errors import Invalid
 
 _VERB = re.compile(r"%([-+ 0#]*)(\d*)(?:\.(\d+))?([a-zA-Z%])")
@@ -15,17 +17,35 @@ _VERB = re.compile(r"%([-+ 0#]*)(\d*)(?:\.(\d+))?([a-zA-Z%])")
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
+class Instant(str):
+    """A time stamp that Go has as a time, which it prints in its own form."""
+
+
+def with_instants(value: Any) -> Any:
+    """An object of the cluster, or a network, with its times as such."""
+    names = ("CreatedAt", "UpdatedAt", "Created")
+    return {key: Instant(item) if key in names and isinstance(item, str) else item
+            for key, item in value.items()}  # fmt: skip
+
+
 class Row(dict[str, Any]):
     """A line of a listing: only its fields exist. A callable takes arguments: ``.Label "x"``."""
 
 
 def printed(value: Any, *, inner: bool = False) -> str:
-    """A value as Go prints it: true, [a b], map[a:1 b:2]."""
+    """A value as Go prints it: true, [a b], map[a:1 b:2], {x y}."""
     if value is None:
         return "<nil>" if inner else "<no value>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Instant):
+        return go_time(value)
     if isinstance(value, Mapping):
+        if value.keys() == {"Index"}:
+            return str(value["Index"])
+        members = None if isinstance(value, Row) else struct_values(value)
+        if members is not None:
+            return f"{{{' '.join(printed(item, inner=True) for item in members)}}}"
         pairs = (f"{key}:{printed(value[key], inner=True)}" for key in sorted(value))
         return f"map[{' '.join(pairs)}]"
     if isinstance(value, list | tuple):

@@ -13,6 +13,7 @@ from skep.cli.api import Refused, reference
 from skep.cli.command import Call, Command, Failure
 from skep.cli.flags import INTEGER, LIST, STRINGS, SWITCH, Flag, Kind, Options
 from skep.cli.show.evaluate import Row
+from skep.cli.show.functions import with_instants
 from skep.cli.show.listing import Table, columns
 from skep.cli.show.order import natural
 from skep.cli.show.rows import label_fields, short_id
@@ -65,7 +66,7 @@ def _inspect(call: Call) -> int:
 
     def fetch(name: str) -> tuple[str, Any]:
         text = call.api.raw(f"/networks/{reference(name)}", verbose=verbose and "true")
-        return text, json.loads(text)
+        return text, with_instants(json.loads(text))
 
     return acting.inspect(call, fetch)
 

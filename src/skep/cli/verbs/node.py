@@ -13,6 +13,7 @@ from skep.cli.command import Call, Command, Failure
 from skep.cli.flags import LIST, SWITCH, Flag, Options
 from skep.cli.show import tasks as task_list
 from skep.cli.show.evaluate import Row
+from skep.cli.show.functions import with_instants
 from skep.cli.show.listing import Table
 from skep.cli.show.order import natural
 from skep.cli.show.prettynode import pretty_node
@@ -81,7 +82,7 @@ def known_as(api: Api, name: str) -> str:
 def _inspect(call: Call) -> int:
     def fetch(name: str) -> tuple[str, Any]:
         text = call.api.raw(f"/nodes/{reference(known_as(call.api, name))}")
-        return text, json.loads(text)
+        return text, with_instants(json.loads(text))
 
     if not call.options.switch("pretty"):
         return acting.inspect(call, fetch)

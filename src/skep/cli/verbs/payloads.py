@@ -18,6 +18,7 @@ from skep.cli.api import reference
 from skep.cli.command import Call, Command, Failure
 from skep.cli.flags import LIST, Flag
 from skep.cli.show.evaluate import Row
+from skep.cli.show.functions import with_instants
 from skep.cli.show.listing import Table, columns
 from skep.cli.show.order import natural
 from skep.cli.show.rows import label_fields
@@ -120,7 +121,7 @@ class Payload(msgspec.Struct, frozen=True):
     def _inspect(self, call: Call) -> int:
         def fetch(name: str) -> tuple[str, Any]:
             text = call.api.raw(f"{self.path}/{reference(name)}")
-            return text, json.loads(text)
+            return text, with_instants(json.loads(text))
 
         if not call.options.switch("pretty"):
             return acting.inspect(call, fetch)

@@ -18,6 +18,7 @@ from skep.cli.service.logs import show_logs
 from skep.cli.service.lookups import resolve_image, tag_image, warn
 from skep.cli.service.update import change_spec
 from skep.cli.show import services
+from skep.cli.show.functions import with_instants
 from skep.cli.show.prettyservice import pretty_service
 from skep.cli.verbs.node import TASK_FLAGS, known_as, show_tasks
 from skep.model.errors import Refusal
@@ -168,7 +169,7 @@ def _inspect(call: Call) -> int:
             if refused.missing:
                 raise Failure(f"Error: no such service: {name}") from refused
             raise
-        return text, json.loads(text)
+        return text, with_instants(json.loads(text))
 
     if not call.options.switch("pretty"):
         return acting.inspect(call, fetch)

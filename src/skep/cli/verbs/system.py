@@ -17,6 +17,7 @@ from skep.cli.api import Api, Refused, reference
 from skep.cli.command import Call, Command, Failure
 from skep.cli.flags import SWITCH, Flag
 from skep.cli.show.evaluate import Template
+from skep.cli.show.functions import with_instants
 from skep.cli.show.info import info_lines, version_lines
 from skep.cli.syntax.instants import when
 from skep.model.errors import Invalid, Refusal
@@ -116,9 +117,13 @@ Finder = Callable[[Api, str], tuple[str, Any]]
 
 
 def _at(path: str, **query: str) -> Finder:
+    # Of containers, images and volumes Go, too, has times as texts.
+    timed = path.split("/")[1] not in ("containers", "images", "volumes")
+
     def fetch(api: Api, name: str) -> tuple[str, Any]:
         text = api.raw(path.format(reference(name)), **query)
-        return text, json.loads(text)
+        value = json.loads(text)
+        return text, with_instants(value) if timed else value
 
     return fetch
 
