@@ -22,6 +22,7 @@ from skep.lab.layout import Lab
 SKEP = (sys.executable, "-m", "skep.cli.main", "lab")
 MANAGER, WORKER = 1, 2
 PATIENCE = 60.0
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -104,7 +105,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 def lab_of_two() -> Iterator[Hosts]:
     """A lab with a name of its own, gone afterwards whatever happens."""
     lab = Lab(f"bench-{os.getpid()}")
-    previous = signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _end)
     try:
         _lab("up", lab, "--hosts", "2")
         hosts = Hosts(lab)
@@ -112,11 +113,10 @@ def lab_of_two() -> Iterator[Hosts]:
         yield hosts
     finally:
         # A second Ctrl-C would leave half of it behind.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        restore = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
         _lab("down", lab)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in restore.items():
+            signal.signal(number, handler)
 
 
 def _lab(verb: str, lab: Lab, *options: str) -> None:

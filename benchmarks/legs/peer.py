@@ -115,7 +115,11 @@ def ask() -> None:
     """Do what is asked for on standard input until that ends."""
     for line in sys.stdin:
         work, address, seconds = line.split()
-        print(WORK[work](address, float(seconds)), flush=True)
+        done = WORK[work](address, float(seconds))
+        try:
+            print(done, flush=True)
+        except BrokenPipeError:  # whoever asked was interrupted
+            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -76,11 +76,14 @@ def _pairs(hosts: Hosts, start: Start, count: int, prepare: Callable[[], None]) 
     taken: dict[str, dict[str, list[float]]] = {}
     for order in turns(NONE, NETWORK, count):
         prepare()
+        started = []
         for network in order:
             time.sleep(SETTLE)
             container, steps = start(hosts, network)
-            time.sleep(SETTLE)
-            remove(hosts, container)
+            started.append(container)
             for name, seconds in steps.items():
                 taken.setdefault(name, {NONE: [], NETWORK: []})[network].append(seconds)
+        time.sleep(SETTLE)
+        for container in started:
+            remove(hosts, container)
     return {name: Pairs(sides[NONE], sides[NETWORK]) for name, sides in taken.items()}
