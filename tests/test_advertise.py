@@ -1,6 +1,6 @@
 import pytest
 
-from skep.advertise import advertised, own_address, split
+from skep.advertise import advertised, listening, own_address, split
 from skep.model.errors import Invalid
 
 OWN = [("lo", "127.0.0.1/8"), ("eth0", "192.0.2.1/24"), ("docker0", "172.17.0.1/16")]
@@ -37,3 +37,11 @@ def test_ports():
     for bad in ("192.0.2.1:x", "192.0.2.1:0", "192.0.2.1:70000"):
         with pytest.raises(Invalid, match="invalid port"):
             split(bad, 2377)
+
+
+def test_where_a_manager_listens():
+    assert listening("0.0.0.0:2377", OWN) == "0.0.0.0:2377"
+    assert listening("eth1:2400", TWO) == "198.51.100.1:2400"
+    assert listening("198.51.100.1", TWO) == "198.51.100.1:2377"
+    with pytest.raises(Invalid, match="eth9 is neither"):
+        listening("eth9:2377", OWN)

@@ -32,8 +32,7 @@ def engine():
 
 
 @pytest.fixture
-async def ahead(engine, monkeypatch):
-    monkeypatch.setattr(module, "REST", 0.01)
+async def ahead(engine):
     made = Ahead(engine, "/info")
     yield made
     await made.close()

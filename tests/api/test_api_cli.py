@@ -98,6 +98,12 @@ async def test_nodes(world):
                              "node2")  # fmt: skip
     assert out == "drain map[zone:a]\n"
     assert words(await world.docker("node", "ps"))[0].startswith("ID NAME IMAGE NODE")
+    refused = await world.docker("node", "promote", "node2", code=1)
+    assert "a second manager needs a store that several managers share" in refused
+    refused = await world.docker("node", "demote", "node1", code=1)
+    assert "attempting to demote the last manager of the swarm" in refused
+    refused = await world.docker("node", "rm", "node1", code=1)
+    assert "is a cluster manager and is a member of the raft cluster. It must be demoted" in refused
     refused = await world.docker("node", "rm", "node2", code=1)
     assert refused.endswith("is not down and can't be removed\n")
     assert await world.docker("node", "rm", "--force", "node2") == "node2\n"

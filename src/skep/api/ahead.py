@@ -25,8 +25,9 @@ OLD = 60.0
 SETTLE = 0.5
 """Seconds in which what happens at the same time is waited for."""
 
-REST = 5.0
-"""Seconds between two questions, however much happens."""
+REST = 9
+"""How many times as long as the engine took to answer it is left alone afterwards, however much
+happens: a tenth of its time is the most that this takes."""
 
 TELLING = frozenset({"create", "start", "die", "destroy", "pause", "unpause"})
 """What happens to containers that changes the engine's counts of them."""
@@ -80,12 +81,13 @@ class Ahead:
         await asyncio.sleep(settle)
         while self._is_stale:
             self._is_stale = False
+            begun = time.monotonic()
             try:
                 await self._ask()
             except Refusal as refusal:
                 log.info("the engine does not say how it is", path=self._path, cause=str(refusal))
                 self._answer = {}  # whoever wants to know next asks it then
-            await asyncio.sleep(REST)
+            await asyncio.sleep(REST * (time.monotonic() - begun))
 
     async def _ask(self) -> None:
         self._answer = await relay.ask(self._engine, "GET", self._path) or {}
