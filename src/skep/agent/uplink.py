@@ -43,6 +43,9 @@ from skep.wire.client import AgentConnection
 ANSWER_WITHIN = 10.0
 """Seconds that an agent waits for a manager's answer."""
 
+SESSION_WITHIN = 5.0
+"""Seconds that a question waits for a session: a manager that starts anew is back within them."""
+
 Send = Callable[[StateAnswer], Awaitable[bool]]
 """Sends a piece of an answer; False if there is no session."""
 
@@ -122,6 +125,7 @@ class Uplink:
         future: asyncio.Future[Attached] = asyncio.get_running_loop().create_future()
         self._waiting[serial] = future
         try:
+            await self._connected()
             if not await self._send(request(serial)):
                 raise Unavailable("no manager of the swarm can be reached just now")
             answer = await asyncio.wait_for(future, ANSWER_WITHIN)
@@ -155,6 +159,18 @@ class Uplink:
         except Refusal:
             return False
         return True
+
+    async def _connected(self) -> None:
+        """Wait for a session, for a while. Raises `Unavailable` if none comes about."""
+        connection = self._connection
+        if connection is None:
+            raise Unavailable("no manager of the swarm can be reached just now")
+        try:
+            await asyncio.wait_for(connection.connected.wait(), SESSION_WITHIN)
+        except TimeoutError:
+            raise Unavailable(
+                f"no manager of the swarm can be reached just now ({connection.problem})"
+            ) from None
 
     async def _send(self, message: FromAgent) -> bool:
         if self._connection is None:

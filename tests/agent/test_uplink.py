@@ -1,0 +1,91 @@
+"""The agent's side of its session: what it asks, and what becomes of it without a manager."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from skep.agent import uplink as module
+from skep.agent.uplink import Uplink
+from skep.model.errors import Clash, Unavailable
+from skep.model.messages import Attach, Attached
+
+
+class FakeConnection:
+    """A session that a test sets up and ends; it answers what is asked when told to."""
+
+    def __init__(self):
+        self.connected = asyncio.Event()
+        self.problem = "10.9.0.1:2377: connection refused"
+        self.heard = asyncio.Queue()
+        self.sent = []
+
+    async def send(self, message):
+        if not self.connected.is_set():
+            raise Unavailable("no session")
+        self.sent.append(message)
+
+    async def messages(self):
+        while True:
+            yield await self.heard.get()
+
+
+def attach(serial):
+    return Attach(serial=serial, networks={"net": ""}, container_id="c1", container_name="box")
+
+
+@asynccontextmanager
+async def running(tmp_path):
+    async def ignored(*_):
+        pass
+
+    uplink = Uplink(tmp_path / "assignment", ignored, ignored, logs=None)
+    connection = FakeConnection()
+    task = asyncio.create_task(uplink.run(connection))
+    await asyncio.sleep(0)
+    try:
+        yield uplink, connection
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def settled(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_question_waits_for_a_manager_that_starts_anew(tmp_path):
+    async with running(tmp_path) as (uplink, connection):
+        asked = asyncio.create_task(uplink.attach(attach))
+        await asyncio.sleep(0.01)
+        assert not asked.done()
+        assert not connection.sent
+        connection.connected.set()
+        await settled(lambda: connection.sent)
+        connection.heard.put_nowait(Attached(serial=1, task_id="t1"))
+        assert (await asked).task_id == "t1"
+
+
+async def test_it_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SESSION_WITHIN", 0.05)
+    async with running(tmp_path) as (uplink, _):
+        with pytest.raises(Unavailable, match=r"just now \(10.9.0.1:2377: connection refused\)"):
+            await uplink.attach(attach)
+
+
+async def test_without_a_swarm_it_does_not_wait_at_all(tmp_path):
+    uplink = Uplink(tmp_path / "assignment", None, None, logs=None)
+    with pytest.raises(Unavailable, match="no manager"):
+        await uplink.attach(attach)
+
+
+async def test_the_manager_s_refusal_is_raised_as_its_kind(tmp_path):
+    async with running(tmp_path) as (uplink, connection):
+        connection.connected.set()
+        asked = asyncio.create_task(uplink.attach(attach))
+        await settled(lambda: connection.sent)
+        connection.heard.put_nowait(Attached(serial=1, refusal="in use", status=409))
+        with pytest.raises(Clash, match="in use"):
+            await asked
