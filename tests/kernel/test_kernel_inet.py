@@ -69,10 +69,10 @@ async def test_an_address_goes_and_may_go_again(kernel, ns):
 
 
 async def test_addresses_that_are_none(kernel, ns):
-    for wrong in ("10.0.0.1", "10.0.0.1/33", "fd00::1/64"):
+    for wrong in ("10.0.0.1", "10.0.0.1/33", "fd00::1", "fd00::1/129"):
         failure = await fail(kernel, AddAddress(ns=ns, address=Address("br0", wrong)))
         assert failure.errno == errno.EINVAL
-        assert "is not an IPv4 address" in failure.message
+        assert "is not an address with a prefix length" in failure.message
 
 
 async def test_an_address_on_no_link(kernel, ns):

@@ -238,7 +238,7 @@ async def test_what_is_on_foreign_links_is_not_listed(host, kernel, ns):
     host.run(ns, "ip route add 10.8.0.0/16 via 10.9.0.2")
     seen = await look(kernel, ns)
     assert seen.links["theirs"].group == 0
-    assert seen.addresses == {Address("lo", "127.0.0.1/8")}
+    assert seen.addresses == {Address("lo", "127.0.0.1/8"), Address("lo", "::1/128")}
     assert not seen.neighbours
     assert not seen.routes
 

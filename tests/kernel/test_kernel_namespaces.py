@@ -153,7 +153,7 @@ async def test_the_rest_goes_on_after_a_failure(host, kernel):
         "cannot create the nonsense link one in the namespace a: "
         "Operation not supported (Unknown device type)",
         "cannot add the address 300.0.0.1/24 to two in the namespace a: "
-        "'300.0.0.1' is not an IPv4 address",
+        "'300.0.0.1' is not an IP address",
     ]
     assert (await kernel.observe(["a"]))["a"].addresses >= {Address("two", "10.0.0.1/24")}
 
@@ -163,7 +163,14 @@ async def test_addresses_and_mtu_of_the_host(host, kernel):
     host.run(HOST, "ip link add uplink mtu 9000 type bridge")
     host.run(HOST, "ip addr add 192.0.2.1/24 dev uplink")
     assert await kernel.mtu_of("192.0.2.1") == 9000
-    assert set(await kernel.addresses()) == {("lo", "127.0.0.1/8"), ("uplink", "192.0.2.1/24")}
+    host.run(HOST, "ip addr add 2001:db8::1/64 dev uplink")
+    assert await kernel.mtu_of("2001:db8::1") == 9000
+    assert set(await kernel.addresses()) == {
+        ("lo", "127.0.0.1/8"),
+        ("lo", "::1/128"),
+        ("uplink", "192.0.2.1/24"),
+        ("uplink", "2001:db8::1/64"),
+    }
     with pytest.raises(Missing, match=r"no network interface .* 192\.0\.2\.2"):
         await kernel.mtu_of("192.0.2.2")
 

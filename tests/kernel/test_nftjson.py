@@ -68,6 +68,7 @@ PROTOCOL = {"meta": {"key": "l4proto"}}
             "data": "@backends"}}}},
          Dnat(Lookup((Meta("mark"), Numgen(2)), "backends"))),
         ({"dnat": {"family": "ip", "addr": "10.0.0.1", "port": 80}}, Dnat("10.0.0.1", 80)),
+        ({"dnat": {"family": "ip6", "addr": "fd00::1"}}, Dnat("fd00::1", family="ip6")),
     ],
 )  # fmt: skip
 def test_statements(said, meant):
@@ -94,7 +95,7 @@ def test_statements(said, meant):
         {"mangle": {"key": {"meta": {"key": "priority"}}, "value": 1}},
         {"mangle": {"key": MARK, "value": {"numgen": {"mode": "inc", "mod": 2, "offset": 0}}}},
         {"mangle": {"key": MARK, "value": {"map": {"key": MARK, "data": {"set": []}}}}},
-        {"dnat": {"family": "ip6", "addr": "fd00::1"}},
+        {"dnat": {"family": "inet", "addr": "10.0.0.1"}},
         {"dnat": {"addr": "10.0.0.1", "flags": ["random"]}},
         {"dnat": {"addr": {"range": ["10.0.0.1", "10.0.0.2"]}}},
         {"dnat": {"port": 80}},

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 
 import pytest
+from dual_scene import dual
 from fresh_host import Host
 from plan_scene import web_scene
 
@@ -26,7 +27,7 @@ class Rig:
 
     def __init__(self, host: Host, runner: asyncio.Runner) -> None:
         self.host = host
-        self.wanted = desired(web_scene().view("h1"))
+        self.wanted = desired(dual(web_scene().view("h1")))
         self._runner = runner
         self._kernel = runner.run(self._open())
 
@@ -122,6 +123,21 @@ TAMPERING = [
     (HOST, "nft add chain ip skep mine '{ type filter hook input priority 0; }'"),
     (HOST, "sysctl -qw net.ipv4.ip_forward=0"),
     (HOST, "sysctl -qw net.ipv4.conf.docker_gwbridge.route_localnet=0"),
+    (HOST, "ip -6 addr flush dev docker_gwbridge"),
+    (HOST, "ip -6 route del local ::1 dev docker_gwbridge table local"),
+    (HOST, "nft delete table ip6 skep"),
+    (HOST, "nft delete element ip6 skep published { 6 . 8080 }"),
+    (HOST, "sysctl -qw net.ipv6.conf.all.forwarding=0"),
+    (OVERLAY, "ip -6 neigh flush dev vxlan0 nud permanent"),
+    (OVERLAY, "ip -6 neigh del fd00:a:0:1::c dev vxlan0"),
+    (OVERLAY, "sysctl -qw net.ipv6.conf.vxlan0.disable_ipv6=1"),
+    (OVERLAY, "sysctl -qw net.ipv6.conf.br0.disable_ipv6=1"),
+    (WEB, "ip -6 addr flush dev eth1 scope global"),
+    (WEB, "ip -6 addr add fd00:a:0:1::99/64 dev eth1"),
+    (WEB, "ip -6 route del default"),
+    (WEB, "ip -6 rule flush; ip -6 rule add priority 32766 table main"),
+    (WEB, "ip -6 route flush table 16777218"),
+    (WEB, "nft flush chain ip6 skep output-nat"),
     (OVERLAY, "ip link del vxlan0"),
     (OVERLAY, "ip link del br0"),
     (OVERLAY, "ip link set br0 down"),

@@ -47,9 +47,9 @@ def test_options_are_read(key, value, field, meaning):
     [
         ("skep.balance", "best", '"best" is none of round-robin, random, source', {}),
         ("skep.local-only", "yes", '"yes" is neither true nor false', {"local_only": True}),
-        ("skep.allow", "10.0.0.0/8,home", '"home" is no IPv4 address or prefix', {"allow": ()}),
-        ("skep.allow", "10.0.0.1/8", '"10.0.0.1/8" is no IPv4 address or prefix', {"allow": ()}),
-        ("skep.publish-address", "h1", '"h1" is no IPv4 address', {"publish_address": "0.0.0.0"}),
+        ("skep.allow", "10.0.0.0/8,home", '"home" is no address or prefix', {"allow": ()}),
+        ("skep.allow", "10.0.0.1/8", '"10.0.0.1/8" is no address or prefix', {"allow": ()}),
+        ("skep.publish-address", "h1", '"h1" is no address', {"publish_address": "0.0.0.0"}),
         ("skep.publish-on", "zone==a", '"zone==a" is no condition on nodes such as '
          "node.labels.zone==a or node.hostname!=h1", {"publish_on": (NOWHERE,)}),
         ("skep.drain", "soon", '"soon" is no duration such as 30s or 2m', {}),

@@ -61,7 +61,9 @@ class FakeKernel:
             name=name,
             links=links,
             addresses=frozenset(each for each in box.addresses if each.link in ours),
-            routes=frozenset(each for each in box.routes if each.link in ours and name != HOST),
+            routes=frozenset(
+                each for each in box.routes if each.link in ours and (each.local or name != HOST)
+            ),
             rules=frozenset(box.rules),
             neighbours=frozenset(each for each in box.neighbours.values() if each.link in ours),
             fdb=frozenset(each for each in box.fdb if each.link in ours),
@@ -156,6 +158,9 @@ class FakeKernel:
 
     def _AddAddress(self, box, op) -> None:
         assert op.address.link in box.links and op.address not in box.addresses
+        if ":" in op.address.address and op.address.link != "lo" and op.ns != HOST:
+            silenced = box.sysctls.get(f"net.ipv6.conf.{op.address.link}.disable_ipv6", "1")
+            assert silenced == "0", f"IPv6 is disabled on {op.address.link}"
         box.addresses.append(op.address)
 
     def _DelAddress(self, box, op) -> None:

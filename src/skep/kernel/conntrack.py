@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import socket
 import struct
 
 from skep.kernel.rtnetlink import message as nl
@@ -19,7 +18,7 @@ from skep.kernel.rtnetlink.socket import Socket
 
 NETLINK_NETFILTER = 12
 
-HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
+HEADER = struct.Struct("=BBH")
 """nfgenmsg: family, version, resource."""
 
 GET, DELETE = 0x101, 0x102
@@ -28,6 +27,7 @@ GET, DELETE = 0x101, 0x102
 ORIGINAL, REPLY, ID, FILTER = 1, 2, 12, 25
 TUPLE_IP, TUPLE_PROTOCOL = 1, 2
 IP_SOURCE, IP_TARGET = 1, 2
+IP6_SOURCE, IP6_TARGET = 3, 4
 PROTOCOL_NUMBER, SOURCE_PORT, TARGET_PORT = 1, 2, 3
 REPLY_FLAGS = 2
 BY_SOURCE = 1
@@ -42,8 +42,10 @@ class Half:
         parts = nl.attributes(data, 0)
         address = nl.attributes(parts[TUPLE_IP], 0)
         protocol = nl.attributes(parts[TUPLE_PROTOCOL], 0)
-        self.source = address[IP_SOURCE], protocol.get(SOURCE_PORT, b"")
-        self.target = address[IP_TARGET], protocol.get(TARGET_PORT, b"")
+        source = address.get(IP_SOURCE) or address[IP6_SOURCE]
+        target = address.get(IP_TARGET) or address[IP6_TARGET]
+        self.source = source, protocol.get(SOURCE_PORT, b"")
+        self.target = target, protocol.get(TARGET_PORT, b"")
         self.protocol = nl.as_number(protocol[PROTOCOL_NUMBER])
 
 
@@ -61,14 +63,16 @@ def cut(address: str, port: int) -> None:
 
 def _answered_by(address: str) -> Request:
     """The dump of the flows whose answers come from ``address``."""
-    source = nl.nested(TUPLE_IP, nl.ip(IP_SOURCE, address))
+    kind = IP6_SOURCE if ":" in address else IP_SOURCE
+    source = nl.nested(TUPLE_IP, nl.ip(kind, address))
     wanted = nl.nested(FILTER, nl.number(REPLY_FLAGS, BY_SOURCE))
-    return Request(GET, 0, HEADER + nl.nested(REPLY, source) + wanted)
+    header = HEADER.pack(nl.family_of(address), 0, 0)
+    return Request(GET, 0, header + nl.nested(REPLY, source) + wanted)
 
 
 def _concerns(flow: Message, address: str, port: int) -> bool:
     """Kernels before 5.8 know no filter, so nothing is taken on trust."""
-    found = nl.attributes(flow.body, len(HEADER))
+    found = nl.attributes(flow.body, HEADER.size)
     original, reply = Half(found[ORIGINAL]), Half(found[REPLY])
     wanted = nl.ip_bytes(address), port.to_bytes(2, "big") if port else reply.source[1]
     translated = original.target != reply.source
@@ -77,6 +81,7 @@ def _concerns(flow: Message, address: str, port: int) -> bool:
 
 def _deletion(flow: Message) -> Request:
     """By its own first half and number: another that has taken its place is spared."""
-    found = nl.attributes(flow.body, len(HEADER))
+    found = nl.attributes(flow.body, HEADER.size)
     half = nl.attribute(ORIGINAL | nl.NESTED, found[ORIGINAL])
-    return Request(DELETE, 0, HEADER + half + nl.attribute(ID, found[ID]))
+    header = flow.body[: HEADER.size]
+    return Request(DELETE, 0, header + half + nl.attribute(ID, found[ID]))

@@ -28,7 +28,7 @@ LOWER_UP = 0x10000
 """IFF_LOWER_UP: there is a carrier."""
 REJECTED = 0x200
 """RTF_REJECT: an unreachable route."""
-READABLE = frozenset({"ip", "inet", "bridge"})
+READABLE = frozenset({"ip", "ip6", "inet", "bridge"})
 """Families of tables that a walk can judge; others are only named."""
 
 

@@ -191,7 +191,7 @@ class Kernel:
         raise Missing(f"no network interface of this host has the address {address}")
 
     async def addresses(self) -> tuple[tuple[str, str], ...]:
-        """The IPv4 addresses of all the host's links, loopback included: (name, "ip/prefix")."""
+        """The addresses of all the host's links, loopback included: (name, "ip/prefix")."""
         found = await self._thread.run(None, self._host_addresses)
         return tuple((assigned.link, assigned.address) for _, assigned in found)
 

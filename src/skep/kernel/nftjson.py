@@ -48,6 +48,7 @@ VERDICTS = frozenset({"accept", "drop", "return"})
 
 _TYPE_OF: dict[Key, str] = {
     Payload("ip", "daddr"): "ipv4_addr",
+    Payload("ip6", "daddr"): "ipv6_addr",
     Payload("th", "dport"): "inet_service",
     Meta("l4proto"): "inet_proto",
     Meta("mark"): "mark",
@@ -121,7 +122,8 @@ def _chain(body: Json, rules: list[Rule]) -> Chain:
 
 
 def _rule(body: Json) -> Rule:
-    statements = [_statement(each) for each in body.get("expr", [])]
+    family = body.get("family", "ip")
+    statements = [_settled(_statement(each), family) for each in body.get("expr", [])]
     extra = {key: value for key, value in body.items() if key not in RULE_FIELDS}
     if extra:
         statements.append(_foreign(extra))
@@ -209,6 +211,13 @@ def _statement(said: Json) -> Statement:
         return reader(body)
     except _Unspeakable:
         return _foreign(said)
+
+
+def _settled(statement: Statement, family: str) -> Statement:
+    """A statement with what its table's family implies: a translation does not say it."""
+    if isinstance(statement, nft.Dnat) and not statement.family:
+        return msgspec.structs.replace(statement, family=family)
+    return statement
 
 
 def _only(body: Any, *fields: str) -> list[Any]:
@@ -317,18 +326,19 @@ def _mark(said: Any) -> int | Lookup | Meta | Ct:
 
 def _dnat(body: Any) -> Statement:
     fields: Mapping[str, Any] = dict(body)
-    if not fields.keys() <= {"family", "addr", "port"} or fields.get("family", "ip") != "ip":
+    family = fields.get("family", "")
+    if not fields.keys() <= {"family", "addr", "port"} or family not in ("", "ip", "ip6"):
         raise _Unspeakable
     address, port = fields.get("addr"), fields.get("port", 0)
     if isinstance(address, dict):
         if isinstance(port, dict):
-            return nft.Dnat(_lookup(address), _lookup(port))
+            return nft.Dnat(_lookup(address), _lookup(port), family)
         if port:
             raise _Unspeakable
-        return nft.Dnat(_lookup(address))
+        return nft.Dnat(_lookup(address), family=family)
     if not isinstance(address, str) or not isinstance(port, int):
         raise _Unspeakable
-    return nft.Dnat(address, port)
+    return nft.Dnat(address, port, family)
 
 
 def _redirect(body: Any) -> Statement:
@@ -352,8 +362,9 @@ def _counter(body: Any) -> Statement:
 def _reject(body: Any) -> Statement:
     if body == {"type": "tcp reset"}:
         return nft.Reject("tcp reset")
-    if body == {"type": "icmp", "expr": "port-unreachable"}:
-        return nft.Reject("icmp")
+    for how in ("icmp", "icmpv6"):
+        if body == {"type": how, "expr": "port-unreachable"}:
+            return nft.Reject(how)
     raise _Unspeakable
 
 

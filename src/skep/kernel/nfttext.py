@@ -17,10 +17,14 @@ from skep.model import nft
 from skep.model.nft import Atom, Chain, Key, Match, Meta, Payload, Rule, Set, Statement, Table
 from skep.model.ops import AddChain, DelChain, SetElements
 
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 """Written as numbers: nft would look the names up in /etc/protocols, which need not be there."""
 
-REJECTS = {"tcp reset": "tcp reset", "icmp": "icmp port-unreachable"}
+REJECTS = {
+    "tcp reset": "tcp reset",
+    "icmp": "icmp port-unreachable",
+    "icmpv6": "icmpv6 port-unreachable",
+}
 
 TRANSPORTS = frozenset({"tcp", "udp", "sctp"})
 
@@ -29,6 +33,7 @@ BITMASKS = frozenset({"state", "status"})
 
 TYPEOF = {
     "ipv4_addr": "ip daddr",
+    "ipv6_addr": "ip6 daddr",
     "inet_service": "th dport",
     "inet_proto": "meta l4proto",
     "mark": "meta mark",
@@ -273,7 +278,7 @@ def _statement(statement: Statement) -> str:
         case nft.SetMark(target=target, value=value):
             return f"{_word(target)} mark set {_mark(value)}"
         case nft.Dnat():
-            return f"dnat ip to {_target(statement)}"
+            return f"dnat {_word(statement.family)} to {_target(statement)}"
         case nft.Redirect(port=port):
             return f"redirect to :{port}"
         case nft.Masquerade():
@@ -305,4 +310,5 @@ def _target(dnat: nft.Dnat) -> str:
             return f"{_lookup(dnat.to)} : {_lookup(dnat.port)}"
         return _lookup(dnat.to)
     assert isinstance(dnat.port, int), "a look-up of the port beside an address that is none"
-    return f"{_word(dnat.to)}:{dnat.port}" if dnat.port else _word(dnat.to)
+    address = f"[{_word(dnat.to)}]" if ":" in dnat.to and dnat.port else _word(dnat.to)
+    return f"{address}:{dnat.port}" if dnat.port else address

@@ -56,9 +56,8 @@ def _on(
 
 
 def _routes(handle: Handle, names: Mapping[int, str]) -> frozenset[Route]:
-    if handle.name == HOST:
-        return frozenset()
-    return _read(_dump(handle, inet.get_routes()), _on(names, inet.parse_route))
+    found = _read(_dump(handle, inet.get_routes()), _on(names, inet.parse_route))
+    return frozenset(each for each in found if each.local or handle.name != HOST)
 
 
 def _rules(handle: Handle) -> frozenset[PolicyRule]:

@@ -30,7 +30,8 @@ NETLINK_NETFILTER = 12
 NETLINK_LISTEN_ALL_NSID = 8
 
 LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE = 1, 3, 5, 7, 8
-"""Multicast groups of rtnetlink."""
+ADDRESS6, ROUTE6, RULE6 = 9, 11, 19
+"""Multicast groups of rtnetlink. Neighbours of both families are told to one."""
 NFTABLES = 7
 """The multicast group of nfnetlink that nftables announces to."""
 
@@ -69,7 +70,9 @@ class Watched:
         match message.kind:
             case links.NEWLINK | links.DELLINK | inet.NEWADDR | inet.DELADDR:
                 return True
-            case inet.NEWROUTE | inet.DELROUTE | inet.NEWRULE | inet.DELRULE:
+            case inet.NEWROUTE | inet.DELROUTE:
+                return self.name != HOST or inet.is_local(message)
+            case inet.NEWRULE | inet.DELRULE:
                 return self.name != HOST
             case neighbours.NEWNEIGH | neighbours.DELNEIGH:
                 return self._neighbour(message)
@@ -79,7 +82,7 @@ class Watched:
         family, link, state, flags, _ = neighbours.HEADER.unpack_from(message.body)
         found = nl.attributes(message.body, neighbours.HEADER.size)
         address = found.get(neighbours.NDA_DST, b"")
-        if len(address) != 4:
+        if len(address) not in (4, 16):
             return False
         if family == nl.AF_BRIDGE:
             return bool(flags & neighbours.SELF)
@@ -123,7 +126,7 @@ class Watcher:
         with contextlib.ExitStack() as opened:
             self._directory = _watch_directory(netns_dir)
             opened.callback(os.close, self._directory)
-            groups = (LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE)
+            groups = (LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE, ADDRESS6, ROUTE6, RULE6)
             self._route = opened.enter_context(_event_socket(NETLINK_ROUTE, groups))
             self._nft = opened.enter_context(_event_socket(NETLINK_NETFILTER, [NFTABLES]))
             self._socket = opened.enter_context(contextlib.closing(Socket()))

@@ -19,7 +19,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 class PeerNode(Entry, frozen=True):
     """Another host, or this one: its name, addresses, labels, and its ingress_sbox's ingress
-    address."""
+    addresses (with prefix; the IPv6 one is "" if the ingress network has none)."""
 
     id: str
     hostname: str
@@ -28,6 +28,7 @@ class PeerNode(Entry, frozen=True):
     ingress_address: str
     manager_address: str = ""
     labels: dict[str, str] = {}
+    ingress_address6: str = ""
 
 
 class NetworkEndpoint(Entry, frozen=True):
@@ -35,7 +36,8 @@ class NetworkEndpoint(Entry, frozen=True):
 
     ``names`` are all it answers to (container or task name first). ``ready``: running and healthy,
     so it belongs into names and balancing; before that only neighbours and FDB know it.
-    ``stack`` is the stack that its service belongs to, "" for none.
+    ``stack`` is the stack that its service belongs to, "" for none. ``address6`` is its IPv6
+    address, "" on a network without.
     """
 
     task_id: str
@@ -46,10 +48,12 @@ class NetworkEndpoint(Entry, frozen=True):
     service_id: str = ""
     ready: bool = False
     stack: str = ""
+    address6: str = ""
 
 
 class NetworkService(Entry, frozen=True):
-    """A service on a network. ``vip`` is "" for DNS round robin, ``mark`` its firewall mark.
+    """A service on a network. ``vip`` and ``vip6`` are "" for DNS round robin (and the latter on a
+    network without IPv6), ``mark`` its firewall mark.
 
     ``ports`` are those published in ingress mode, and only set on the ingress network. ``stack``
     is the stack that the service belongs to, "" for none. ``created_at`` (Unix seconds) decides who
@@ -66,6 +70,7 @@ class NetworkService(Entry, frozen=True):
     stack: str = ""
     created_at: float = 0.0
     options: dict[str, str] = {}
+    vip6: str = ""
 
 
 class NetworkAssignment(Entry, frozen=True):

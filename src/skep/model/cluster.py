@@ -82,7 +82,8 @@ class Node(Record, frozen=True):
     """A host of the cluster.
 
     ``address`` is where others reach it, ``vtep`` the address its VXLAN tunnels end at.
-    ``ingress_address`` (with prefix) is its ingress_sbox's own address on the ingress network.
+    ``ingress_address`` (with prefix) is its ingress_sbox's own address on the ingress network,
+    ``ingress_address6`` its IPv6 one, "" if that network has none.
     ``state`` is unknown, down, ready or disconnected.
     """
 
@@ -95,15 +96,21 @@ class Node(Record, frozen=True):
     message: str = ""
     ingress_address: str = ""
     seen_at: float = 0.0
+    ingress_address6: str = ""
 
 
 class Subnet(msgspec.Struct, frozen=True):
     """A subnet that the cluster gave to a network, the VNI that carries it, and the allocation's
-    cursor: the last address given out, so that a freed one rests as long as it can."""
+    cursor: the last address given out, so that a freed one rests as long as it can.
+
+    On a network with IPv6, ``config6`` is the IPv6 subnet on the same bridge, with its own cursor.
+    """
 
     config: IpamConfig
     vni: int
     cursor: str = ""
+    config6: IpamConfig | None = None
+    cursor6: str = ""
 
 
 class Network(Record, frozen=True):
@@ -114,10 +121,12 @@ class Network(Record, frozen=True):
 
 
 class VirtualIp(msgspec.Struct, frozen=True):
-    """A service's address (with prefix length of the subnet) on one network."""
+    """A service's addresses (with prefix length of the subnet) on one network; ``address6`` is ""
+    on a network without IPv6."""
 
     network_id: str
     address: str
+    address6: str = ""
 
 
 class ServiceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,11 +223,13 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A task's place on a network: its address with prefix, its aliases there."""
+    """A task's place on a network: its addresses with prefix (``address6`` is "" on a network
+    without IPv6), its aliases there."""
 
     network_id: str
     address: str
     aliases: tuple[str, ...] = ()
+    address6: str = ""
 
 
 class Task(Record, frozen=True):

@@ -17,8 +17,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A sandbox's interface on one network.
 
     ``link`` is its name inside the sandbox (eth0…), ``port`` the bridge side's name (vethN in an
-    overlay's namespace, veth<7 hex> on a host bridge). ``address`` has a prefix length.
-    ``vips`` are the VIPs (no prefix) of the service that the container itself belongs to.
+    overlay's namespace, veth<7 hex> on a host bridge). ``address`` and ``address6`` (IPv6, "" for
+    none) have a prefix length. ``vips`` are the VIPs (no prefix, of both families) of the service
+    that the container itself belongs to.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     mac: str
     vips: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    address6: str = ""
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     """A bridge in the host's namespace: docker0 or docker_gwbridge.
 
-    ``icc`` false keeps its containers from each other; ``address`` is the gateway with prefix.
+    ``icc`` false keeps its containers from each other; ``address`` is the gateway with prefix,
+    ``address6`` that of IPv6, "" if it has none.
     """
 
     network_id: str
@@ -65,13 +68,15 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     icc: bool = True
     masquerade: bool = True
     mtu: int = 1500
+    address6: str = ""
 
 
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides what this host's kernel should contain.
 
     ``underlay_mtu`` is the MTU of the link that carries ``vtep``. ``networks`` are those present
-    here; ``sandboxes`` includes the ingress sandbox when this host has one.
+    here; ``sandboxes`` includes the ingress sandbox when this host has one. ``advertised_to`` are
+    the links of the host's own that take their IPv6 routes from routers' advertisements.
     """
 
     node_id: str = ""
@@ -83,6 +88,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     networks: dict[str, NetworkAssignment] = {}
     sandboxes: tuple[Sandbox, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    advertised_to: tuple[str, ...] = ()
 
 
 class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,10 +23,11 @@ GROUP = 0x5BEE
 namespace that Skep made. It is how ours is told from foreign, without remembering anything."""
 
 MAIN_TABLE = 254
+LOCAL_TABLE = 255
 
 
 class Vxlan(msgspec.Struct, frozen=True):
-    """A VXLAN device's attributes: VNI, UDP destination port, local VTEP address.
+    """A VXLAN device's attributes: VNI, UDP destination port, local VTEP address (IPv4 or IPv6).
 
     proxy, l2miss and l3miss are always on, learning always off.
     """
@@ -65,16 +66,19 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """An IPv4 address with its prefix length ("10.0.0.2/24") on a link."""
+    """An address with its prefix length ("10.0.0.2/24", "fd00::2/64") on a link. IPv6 addresses
+    are written as inet_ntop(3) does; those that the kernel gives to links (fe80::/10) are neither
+    desired nor observed."""
 
     link: str
     address: str
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A unicast route. ``destination`` is "default" or a CIDR; ``via`` and ``source`` may be "".
+    """A unicast route, or (``local``, in `LOCAL_TABLE`) one to the namespace itself.
 
-    Routes that the kernel makes by itself (proto kernel) are neither desired nor observed.
+    ``destination`` is "default" (of IPv4; "::/0" of IPv6) or a CIDR; ``via`` and ``source`` may be
+    "". Routes that the kernel makes by itself (proto kernel) are neither desired nor observed.
     """
 
     destination: str
@@ -83,18 +87,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     table: int = MAIN_TABLE
     onlink: bool = False
+    local: bool = False
 
 
 class PolicyRule(msgspec.Struct, frozen=True):
-    """A routing rule: packets with firewall mark ``mark`` look up ``table`` (ip-rule(8))."""
+    """A routing rule of a ``family`` (ip, ip6): packets with firewall mark ``mark`` look up
+    ``table`` (ip-rule(8))."""
 
     priority: int
     mark: int
     table: int
+    family: str = "ip"
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """A permanent neighbour (ARP) entry."""
+    """A permanent neighbour (ARP or NDP) entry."""
 
     link: str
     address: str
@@ -114,8 +121,9 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
 
     ``sysctls`` maps dotted names ("net.ipv4.ip_forward") to values; the observed one holds those
     that were asked for and exist. In the host's namespace only links of our group are listed, and
-    addresses, neighbours and FDB entries on them. In the others, all links are listed; addresses,
-    routes, neighbours and FDB entries on links of our group (and ``lo``) are ours, all rules are.
+    addresses, local routes, neighbours and FDB entries on them. In the others, all links are
+    listed; addresses, routes, neighbours and FDB entries on links of our group (and ``lo``) are
+    ours, all rules are.
     Only tables named ``skep…`` are listed.
     """
 

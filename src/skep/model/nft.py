@@ -91,14 +91,15 @@ class SetMark(msgspec.Struct, frozen=True, tag=True):
 
 
 class Dnat(msgspec.Struct, frozen=True, tag=True):
-    """``dnat ip to …``: a literal address or a map look-up, and a port (0 for unchanged) or a
-    look-up of its own.
+    """``dnat ip to …`` (``family`` ip6: ``dnat ip6 to …``): a literal address or a map look-up, and
+    a port (0 for unchanged) or a look-up of its own.
 
     A look-up in a map whose data has two parts (address . port) sets both.
     """
 
     to: str | Lookup
     port: int | Lookup = 0
+    family: str = "ip"
 
 
 class Redirect(msgspec.Struct, frozen=True, tag=True):
@@ -116,7 +117,8 @@ class Counter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reject(msgspec.Struct, frozen=True, tag=True):
-    """``reject`` with ``tcp reset`` or, for "icmp", port unreachable."""
+    """``reject`` with ``tcp reset`` or, for "icmp" (in a table of IPv6 "icmpv6"), port
+    unreachable."""
 
     how: str
 
@@ -173,9 +175,10 @@ class Chain(msgspec.Struct, frozen=True):
 class Set(msgspec.Struct, frozen=True):
     """A named set, or a map if ``data`` is not empty.
 
-    ``key`` and ``data`` are the parts' types in nft's words (``ipv4_addr``, ``inet_service``,
-    ``inet_proto``, ``mark``, ``ether_addr``, ``integer``; ``verdict`` as data). ``elements`` holds
-    one tuple of atoms each: the key's parts, then the data's parts. Only a set with ``interval``
+    ``key`` and ``data`` are the parts' types in nft's words (``ipv4_addr``, ``ipv6_addr``,
+    ``inet_service``, ``inet_proto``, ``mark``, ``ether_addr``, ``integer``; ``verdict`` as data).
+    ``elements`` holds one tuple of atoms each: the key's parts, then the data's parts. Only a set
+    with ``interval``
     holds prefixes, which must not overlap.
     """
 
@@ -187,7 +190,7 @@ class Set(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table of family ``ip`` (or ``inet``) with all it holds."""
+    """A table of family ``ip``, ``ip6``, ``inet`` or ``bridge`` with all it holds."""
 
     name: str
     chains: tuple[Chain, ...]

@@ -156,7 +156,7 @@ class DelChain(Op, frozen=True):
 
 
 class CutFlows(Op, frozen=True):
-    """Forget the tracked flows that were sent on to ``address`` (an IPv4 address; and ``port``,
+    """Forget the tracked flows that were sent on to ``address`` (and ``port``,
     unless 0), those of TCP excepted: what follows of them is a new flow, balanced anew."""
 
     address: str

@@ -105,14 +105,18 @@ def _truth(value: str) -> bool:
 
 
 def _prefixes(value: str) -> tuple[str, ...]:
-    networks = []
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for word in value.split(","):
         try:
-            networks.append(ipaddress.IPv4Network(word.strip()))
+            networks.append(ipaddress.ip_network(word.strip()))
         except ValueError:
-            raise ValueError(f'"{word.strip()}" is no IPv4 address or prefix') from None
-    merged = ipaddress.collapse_addresses(networks)
-    return tuple(str(each).removesuffix("/32") for each in merged)
+            raise ValueError(f'"{word.strip()}" is no address or prefix') from None
+    fours = ipaddress.collapse_addresses(n for n in networks if n.version == 4)
+    sixes = ipaddress.collapse_addresses(n for n in networks if n.version == 6)
+    return (
+        *(str(each).removesuffix("/32") for each in fours),
+        *(str(each).removesuffix("/128") for each in sixes),
+    )
 
 
 def _conditions(value: str) -> tuple[Condition, ...]:
@@ -131,9 +135,9 @@ def _condition(word: str) -> Condition:
 
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.IPv4Address(value))
+        return str(ipaddress.ip_address(value))
     except ValueError:
-        raise ValueError(f'"{value}" is no IPv4 address') from None
+        raise ValueError(f'"{value}" is no address') from None
 
 
 def _duration(value: str) -> float:

@@ -19,11 +19,10 @@ from skep.model.assignment import NetworkAssignment
 from skep.model.naming import RESOLVER, RESOLVER_PORT
 from skep.model.nft import Atom, Chain, Dnat, Masquerade, Payload, Reject, Rule, Set, SetMark, Vmap
 from skep.model.options import read_options
+from skep.plan.family import IP, Family
 from skep.plan.grammar import (
     NEW,
     OUT,
-    SOURCE,
-    TARGET,
     is_,
     is_not,
     lookup,
@@ -44,10 +43,13 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 class Balancer:
     """Balances over any combination of networks, each worked out once: most sandboxes of a host
-    share theirs with others, and its maps are by far the largest thing in them."""
+    share theirs with others, and its maps are by far the largest thing in them.
 
-    def __init__(self, networks: Mapping[str, NetworkAssignment]) -> None:
+    ``networks`` are as ``family`` sees them (see `skep.plan.family`)."""
+
+    def __init__(self, networks: Mapping[str, NetworkAssignment], family: Family = IP) -> None:
         self._networks = networks
+        self.family = family
         self._known: dict[frozenset[str], Balance] = {}
 
     def over(self, networks: Iterable[str]) -> Balance:
@@ -55,7 +57,7 @@ class Balancer:
         chosen = frozenset(networks)
         if chosen not in self._known:
             present = [self._networks[each] for each in sorted(chosen) if each in self._networks]
-            self._known[chosen] = _balance(present)
+            self._known[chosen] = _balance(present, self.family)
         return self._known[chosen]
 
 
@@ -72,47 +74,54 @@ def ready_addresses(network: NetworkAssignment, node_id: str = "") -> dict[str, 
     return {service: tuple(sorted(each, key=number)) for service, each in found.items()}
 
 
-def backend_map(kind: str, backends: Mapping[Atom, tuple[str, ...]]) -> Set:
+def backend_map(kind: str, backends: Mapping[Atom, tuple[str, ...]], family: Family) -> Set:
     """The map from service and number to address."""
     elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
         (service, number): (address,)
         for service, addresses in backends.items()
         for number, address in enumerate(addresses)
     }
-    return named_map("backends", (kind, "integer"), ("ipv4_addr",), elements)
+    return named_map("backends", (kind, "integer"), (family.kind,), elements)
 
 
-def vip_map(marks: Mapping[str, int]) -> Set:
+def vip_map(marks: Mapping[str, int], family: Family) -> Set:
     """The map from VIP to firewall mark."""
     elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
         (vip,): (mark,) for vip, mark in marks.items() if mark
     }
-    return named_map("vips", ("ipv4_addr",), ("mark",), elements)
+    return named_map("vips", (family.kind,), ("mark",), elements)
 
 
-TURN_RULE = rule(Vmap((TARGET,), "turns"))
-"""Sends a connection's first packet to a VIP into the chain that draws its backend's number."""
-
-MARK_RULE = rule(NEW, SetMark("meta", lookup("vips", TARGET)))
-"""Marks a connection's first packet with its service's mark; a VIP that is not in the map, or any
-other address, leaves the packet as it is."""
-
-HAIRPIN_RULE = rule(is_(SOURCE, "@own_vips"), is_not(OUT, "lo"), Masquerade())
-"""Who asks for the VIP that it carries itself does so, by the kernel's choice, from that VIP; no
-other task of the service could answer that."""
-
-REFUSE_RULES = (
-    rule(is_(TARGET, "@no_backend"), Reject("tcp reset")),
-    rule(is_(TARGET, "@no_backend"), Reject("icmp")),
-)
-"""A service without a ready task is refused at once instead of timing out."""
+def turn_rule(family: Family) -> Rule:
+    """Sends a connection's first packet to a VIP into the chain that draws its backend's number."""
+    return rule(Vmap((family.target,), "turns"))
 
 
-def resolver_rules() -> list[Rule]:
+def mark_rule(family: Family) -> Rule:
+    """Marks a connection's first packet with its service's mark; a VIP that is not in the map, or
+    any other address, leaves the packet as it is."""
+    return rule(NEW, SetMark("meta", lookup("vips", family.target)))
+
+
+def hairpin_rule(family: Family) -> Rule:
+    """Who asks for the VIP that it carries itself does so, by the kernel's choice, from that VIP;
+    no other task of the service could answer that."""
+    return rule(is_(family.source, "@own_vips"), is_not(OUT, "lo"), Masquerade())
+
+
+def refuse_rules(family: Family) -> list[Rule]:
+    """A service without a ready task is refused at once instead of timing out."""
+    idle = is_(family.target, "@no_backend")
+    return [rule(idle, Reject("tcp reset")), rule(idle, Reject(family.refusal))]
+
+
+def resolver_rules(family: Family) -> list[Rule]:
     """Port 53 of the resolver's address goes to where it really listens, at the same address."""
+    if not family.has(RESOLVER):
+        return []
     return [
         rule(
-            is_(TARGET, RESOLVER),
+            is_(family.target, RESOLVER),
             is_(Payload(protocol, "dport"), 53),
             Dnat(RESOLVER, RESOLVER_PORT),
         )
@@ -120,12 +129,12 @@ def resolver_rules() -> list[Rule]:
     ]
 
 
-def own_set(own: Iterable[str]) -> Set:
+def own_set(own: Iterable[str], family: Family) -> Set:
     """The VIPs that a sandbox carries itself."""
-    return named_set("own_vips", "ipv4_addr", own)
+    return named_set("own_vips", family.kind, own)
 
 
-def _balance(networks: Iterable[NetworkAssignment]) -> Balance:
+def _balance(networks: Iterable[NetworkAssignment], family: Family) -> Balance:
     """All services with a VIP on ``networks``."""
     marks: dict[str, int] = {}
     backends: dict[Atom, tuple[str, ...]] = {}
@@ -142,9 +151,9 @@ def _balance(networks: Iterable[NetworkAssignment]) -> Balance:
                     mark=service.mark, balance=options.balance, count=len(backends[vip])
                 )
     sets = (
-        vip_map(marks),
-        backend_map("ipv4_addr", backends),
-        named_set("no_backend", "ipv4_addr", [vip for vip in backends if not backends[vip]]),
-        turn_map(shares, "ipv4_addr"),
+        vip_map(marks, family),
+        backend_map(family.kind, backends, family),
+        named_set("no_backend", family.kind, [vip for vip in backends if not backends[vip]]),
+        turn_map(shares, family.kind),
     )
-    return Balance(sets=sets, chains=turn_chains(shares, TARGET))
+    return Balance(sets=sets, chains=turn_chains(shares, family.target, family=family))

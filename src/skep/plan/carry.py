@@ -15,7 +15,7 @@ from skep.plan.journey import (
     Switched,
     Tunnelled,
 )
-from skep.plan.judge import Moment, base_chains, judge
+from skep.plan.judge import Moment, base_chains, families, judge
 from skep.plan.roads import other_end, owns, ports, tunnel_exit
 
 World = Mapping[str, HostState]
@@ -96,9 +96,9 @@ class Carrier:
         moment.outgoing = outgoing
         self._pass(moment, "forward", ("bridge",))
 
-    def _pass(self, moment: Moment, hook: str, families: tuple[str, ...]) -> None:
+    def _pass(self, moment: Moment, hook: str, seen_by: tuple[str, ...]) -> None:
         namespace = self.world[moment.at.host][moment.at.namespace]
-        for table, chain, _ in base_chains(namespace, hook, families):
+        for table, chain, _ in base_chains(namespace, hook, seen_by):
             why = judge(table, chain, moment)
             if why:
                 raise Lost(why, moment.at, moment.rule)
@@ -127,8 +127,9 @@ class Carrier:
             )
         )
         outer = Flow("udp", tunnel.vxlan.local, vtep, 0, tunnel.vxlan.port)
-        self._pass(Moment(Place(at.host, HOST, ""), outer, 0), "output", ("ip", "inet"))
+        self._pass(Moment(Place(at.host, HOST, ""), outer, 0), "output", families(outer))
         if vtep not in self.world:
+            # Tunnels end at VTEPs alone, whatever other addresses hosts have.
             raise Lost(f"no host has the address {vtep}", there)
         return self._out_of_tunnel(vtep, tunnel, mac)
 
@@ -136,7 +137,7 @@ class Carrier:
         """Past the host's rules for tunnel packets, and by its MAC to a port."""
         assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
         outer = Flow("udp", tunnel.vxlan.local, host, 0, tunnel.vxlan.port)
-        self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", ("ip", "inet"))
+        self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", families(outer))
         found = tunnel_exit(self.world[host], tunnel.vxlan.vni, tunnel.vxlan.port)
         if found is None:
             vni = tunnel.vxlan.vni

@@ -7,10 +7,11 @@ from collections.abc import Collection
 from skep.model.host import HostView
 from skep.model.netstate import HOST, HostState
 from skep.plan.balance import Balancer
+from skep.plan.family import IP6, sandbox6, sixth
 from skep.plan.gateway import host_namespace
 from skep.plan.layout import overlay_namespace, overlays, plugs, sandbox_plugs
 from skep.plan.overlay import overlay
-from skep.plan.sandbox import sandbox_namespace
+from skep.plan.sandbox import Sixth, sandbox_namespace
 
 __all__ = ["closure", "desired", "namespaces_of", "overlay_namespace"]
 
@@ -26,17 +27,30 @@ def desired(view: HostView, only: Collection[str] | None = None) -> HostState:
         return only is None or name in only
 
     ports = list(plugs(view))
+    six = _sixth(view)
     state: HostState = {}
     if wanted(HOST):
-        state[HOST] = host_namespace(view, (each for each in ports if each.namespace == HOST))
+        here = (each for each in ports if each.namespace == HOST)
+        state[HOST] = host_namespace(view, here, six)
     for name, network in overlays(view).items():
         if wanted(name):
             state[name] = overlay(view, network, (each for each in ports if each.namespace == name))
     balancer = Balancer(view.networks)
+    balancer6 = Balancer(six.networks, IP6) if six else None
     for sandbox in view.sandboxes:
         if wanted(sandbox.namespace):
-            state[sandbox.namespace] = sandbox_namespace(view, sandbox, balancer)
+            own = None
+            if six and balancer6 and any(each.address6 for each in sandbox.endpoints):
+                own = Sixth(six, sandbox6(sandbox), balancer6)
+            state[sandbox.namespace] = sandbox_namespace(view, sandbox, balancer, own)
     return state
+
+
+def _sixth(view: HostView) -> HostView | None:
+    """The view as IPv6 sees it; None where nothing of it speaks IPv6."""
+    bridges = any(each.address6 for each in view.bridges)
+    endpoints = (each.address6 for sandbox in view.sandboxes for each in sandbox.endpoints)
+    return sixth(view) if bridges or IP6.has(view.vtep) or any(endpoints) else None
 
 
 def namespaces_of(view: HostView, sandbox_namespace: str) -> set[str]:

@@ -13,6 +13,7 @@ from skep.model import ops
 from skep.model.netstate import GROUP, HOST, Address, Fdb, HostState, Namespace
 from skep.model.nft import Chain, Foreign, Table
 from skep.model.ops import Op
+from skep.plan.family import family_of, is_single
 from skep.plan.flows import cuts
 from skep.plan.wiring import LOOPBACK, Rewiring, dying, rewire
 
@@ -39,8 +40,8 @@ class Phase(IntEnum):
     GUARD = auto()
     LINK = auto()
     SET = auto()
-    ADDRESS = auto()
     TUNE_LINKS = auto()
+    ADDRESS = auto()
     ROUTE = auto()
     RULE = auto()
     ENTRY = auto()
@@ -137,8 +138,8 @@ def _inner_steps(pair: Pair) -> Iterator[Step]:
     removed, added = _address_changes(pair)
     yield from ((Phase.CLEAR, ops.DelAddress(ns=pair.ns, address=each)) for each in removed)
     yield from ((Phase.ADDRESS, ops.AddAddress(ns=pair.ns, address=each)) for each in added)
+    yield from _route_steps(pair, {each.link for each in removed})
     if pair.ns != HOST:
-        yield from _route_steps(pair, {each.link for each in removed})
         yield from _rule_steps(pair)
     yield from _neighbour_steps(pair)
     yield from _fdb_steps(pair)
@@ -152,24 +153,29 @@ def _ordered(items: Iterable[T]) -> list[T]:
 
 
 def _address_changes(pair: Pair) -> tuple[list[Address], list[Address]]:
-    """What to remove and what to add. A VIP (/32) stands after the link's own address, which is
+    """What to remove and what to add. A VIP stands after the link's own address, which is
     what the kernel and people take the first one for: one that would come to stand before it is
     taken off and put back."""
     have = {each for each in pair.have.addresses if pair.stays(each.link) and not _loopback(each)}
     want = {each for each in pair.want.addresses if pair.stands(each.link)}
-    overtaken = {each.link for each in want - have if not _single(each)}
-    again = {each for each in have & want if _single(each) and each.link in overtaken}
+    overtaken = {_seat(each) for each in want - have if not _single(each)}
+    again = {each for each in have & want if _single(each) and _seat(each) in overtaken}
     added = sorted(_ordered(want - have | again), key=_single)
     return _ordered(have - want | again), added
 
 
 def _loopback(address: Address) -> bool:
-    """127.0.0.1, which the kernel itself puts on every loopback link that comes up."""
-    return address.link == LOOPBACK and address.address.startswith("127.")
+    """What the kernel itself puts on every loopback link that comes up."""
+    return address.link == LOOPBACK and address.address.startswith(("127.", "::1/"))
 
 
 def _single(address: Address) -> bool:
-    return address.address.endswith("/32")
+    return is_single(address.address)
+
+
+def _seat(address: Address) -> tuple[str, str]:
+    """Addresses of one link and family have an order; those of the two families have none."""
+    return address.link, family_of(address.address).name
 
 
 def _route_steps(pair: Pair, shaken: Collection[str]) -> Iterator[Step]:
@@ -223,15 +229,22 @@ def _fdb_steps(pair: Pair) -> Iterator[Step]:
 def _sysctl_steps(pair: Pair) -> Iterator[Step]:
     """A sysctl that an observation did not find does not exist in this kernel, unless its link or
     namespace is only about to come."""
-    for key, value in sorted(pair.want.sysctls.items()):
+    for key, value in sorted(pair.want.sysctls.items(), key=_tuning_order):
         link = _link_of(key)
         if link in pair.made or (pair.fresh and not link and not key.startswith(OPTIONAL_SYSCTLS)):
             changed = True
         else:
             changed = pair.have.sysctls.get(key, value) != value
         if changed:
-            phase = Phase.TUNE_LINKS if link else Phase.TUNE
+            phase = Phase.TUNE_LINKS if link in pair.made else Phase.TUNE
             yield phase, ops.SetSysctl(ns=pair.ns, key=key, value=value)
+
+
+def _tuning_order(item: tuple[str, str]) -> tuple[bool, str]:
+    """Links that are to go on listening to routers are told so before forwarding is turned on,
+    which would make them forget what they heard."""
+    key, _ = item
+    return not key.endswith(".accept_ra"), key
 
 
 def _link_of(key: str) -> str:

@@ -31,7 +31,7 @@ def cuts(ns: str, want: Table, have: Table) -> Iterator[CutFlows]:
 
 
 def _translates(each: Set) -> bool:
-    return each.data[:1] == ("ipv4_addr",)
+    return each.data[:1] in (("ipv4_addr",), ("ipv6_addr",))
 
 
 def _sent(found: Set | None) -> set[Sent]:

@@ -6,23 +6,26 @@ from collections.abc import Iterable, Iterator
 
 from skep.model.host import Bridge, HostView
 from skep.model.ids import mac_of
-from skep.model.netstate import HOST, Address, Link, Namespace
+from skep.model.netstate import HOST, LOCAL_TABLE, Address, Link, Namespace, Route
 from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Table
-from skep.plan.grammar import OUT, SNAT, SOURCE, TABLE, TRANSLATED, base, is_, is_not, rule
+from skep.plan.family import IP, IP6, Family
+from skep.plan.grammar import OUT, SNAT, TABLE, TRANSLATED, base, is_, is_not, rule
 from skep.plan.isolate import apart, forward_chain, guard_chain, tunnel_chain, vteps
-from skep.plan.layout import Plug, bridge_of, gateway_endpoint, subnet_of
+from skep.plan.layout import Plug, bridge_of, gateway_endpoint, ipv6_on, subnet_of
 from skep.plan.publish import door_chains, door_sets, doors, inward_sandbox
 
 
-def host_namespace(view: HostView, ports: Iterable[Plug]) -> Namespace:
-    """The host's namespace; ``ports`` are the endpoints plugged into its bridges."""
+def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None) -> Namespace:
+    """The host's namespace; ``ports`` are the endpoints plugged into its bridges, ``sixth`` is the
+    view as IPv6 sees it, None where there is none."""
     ports = list(ports)
     links = [*(_bridge(each) for each in view.bridges), *(each.port() for each in ports)]
     return Namespace(
         name=HOST,
         links={link.name: link for link in links},
-        addresses=frozenset(Address(each.name, each.address) for each in view.bridges),
-        tables=tuple(_tables(view, ports)),
+        addresses=frozenset(_addresses(view)),
+        routes=frozenset(_loopback_routes(view)),
+        tables=tuple(_tables(view, sixth, ports)),
         sysctls=_sysctls(view),
     )
 
@@ -40,8 +43,33 @@ def _bridge(bridge: Bridge) -> Link:
     return Link(name=bridge.name, kind="bridge", mtu=bridge.mtu, mac=mac_of(bridge.address))
 
 
+def _addresses(view: HostView) -> Iterator[Address]:
+    for each in view.bridges:
+        yield Address(each.name, each.address)
+        if each.address6:
+            yield Address(each.name, each.address6)
+
+
+def _loopback_routes(view: HostView) -> Iterator[Route]:
+    """So that a published port answers on ::1 too: an answer to the host's own request from there
+    is taken, once translated back, on no link but one that ::1 is a local route of."""
+    inward = inward_bridge(view)
+    if inward is not None and inward.address6:
+        yield Route(destination="::1/128", link=inward.name, table=LOCAL_TABLE, local=True)
+
+
 def _sysctls(view: HostView) -> dict[str, str]:
     sysctls = {"net.ipv4.ip_forward": "1"} if view.bridges else {}
+    sixths = [each.name for each in view.bridges if each.address6]
+    for name in sixths:
+        sysctls |= ipv6_on(name)
+        # The kernel's own address on it says nothing to anybody, and would be one more.
+        sysctls[f"net.ipv6.conf.{name}.addr_gen_mode"] = "1"
+        sysctls[f"net.ipv6.conf.{name}.accept_ra"] = "0"
+    if sixths:
+        # Who forwards does not listen to routers any more, unless it is told to.
+        sysctls |= {f"net.ipv6.conf.{link}.accept_ra": "2" for link in view.advertised_to}
+        sysctls["net.ipv6.conf.all.forwarding"] = "1"
     inward = inward_bridge(view)
     if inward is not None:
         # So that a published port answers on 127.0.0.1 too; `guard_chain` closes what it opens.
@@ -49,41 +77,53 @@ def _sysctls(view: HostView) -> dict[str, str]:
     return sysctls
 
 
-def _tables(view: HostView, ports: list[Plug]) -> Iterator[Table]:
-    inward = inward_bridge(view)
-    sets: list[Set] = []
-    chains: list[Chain] = []
-    if view.node_id:
-        sets.append(vteps(view))
-        chains.append(tunnel_chain(view))
-    if inward is not None:
-        sets += door_sets(doors(view))
-        chains += [guard_chain(inward), *door_chains()]
-    if view.bridges:
-        chains += [_postrouting(view, inward), forward_chain(view)]
-    if chains:
-        yield Table(TABLE, tuple(chains), tuple(sets))
+def _tables(view: HostView, sixth: HostView | None, ports: list[Plug]) -> Iterator[Table]:
+    yield from _table(view, IP)
+    if sixth is not None:
+        yield from _table(sixth, IP6)
     yield from apart(view, ports)
 
 
-def _postrouting(view: HostView, inward: Bridge | None) -> Chain:
+def _table(view: HostView, family: Family) -> Iterator[Table]:
+    """A family's table, if there is anything to say in it; the view is as the family sees it."""
+    inward = inward_bridge(view)
+    sets: list[Set] = []
+    chains: list[Chain] = []
+    if view.node_id and (family is IP or family.has(view.vtep)):
+        sets.append(vteps(view, family))
+        chains.append(tunnel_chain(view, family))
+    if inward is not None:
+        sets += door_sets(doors(view), family)
+        chains += door_chains(family)
+    if inward is not None and family is IP:
+        chains.append(guard_chain(inward))
+    if view.bridges:
+        chains += [_postrouting(view, inward, family), forward_chain(view)]
+    if chains:
+        yield Table(TABLE, tuple(chains), tuple(sets), family.name)
+
+
+def _postrouting(view: HostView, inward: Bridge | None, family: Family) -> Chain:
     rules = [
-        rule(is_(SOURCE, subnet_of(each.address)), is_not(OUT, each.name), Masquerade())
+        rule(is_(family.source, subnet_of(each.address)), is_not(OUT, each.name), Masquerade())
         for each in view.bridges
         if each.masquerade
     ]
     if inward is not None:
-        rules += _inward_rules(inward)
+        rules += _inward_rules(inward, family)
     return base("postrouting", Hook("nat", "postrouting", SNAT), rules)
 
 
-def _inward_rules(inward: Bridge) -> list[Rule]:
+def _inward_rules(inward: Bridge, family: Family) -> list[Rule]:
     """Sources that the ingress sandbox could not answer by way of the host: the host's own (its
     loopback address is one), and those of containers on the sandbox's bridge, which it would
     answer directly, past the translation."""
     return [
         rule(is_(OUT, inward.name), is_(Fib("saddr"), "local"), Masquerade()),
         rule(
-            is_(SOURCE, subnet_of(inward.address)), is_(OUT, inward.name), TRANSLATED, Masquerade()
+            is_(family.source, subnet_of(inward.address)),
+            is_(OUT, inward.name),
+            TRANSLATED,
+            Masquerade(),
         ),
     ]

@@ -15,13 +15,14 @@ from skep.model.host import Endpoint, HostView, Sandbox
 from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict, Vmap
 from skep.model.options import ServiceOptions, read_options
 from skep.plan.balance import (
-    HAIRPIN_RULE,
-    MARK_RULE,
     backend_map,
+    hairpin_rule,
+    mark_rule,
     own_set,
     ready_addresses,
     vip_map,
 )
+from skep.plan.family import Family
 from skep.plan.grammar import (
     DNAT,
     FILTER,
@@ -33,7 +34,6 @@ from skep.plan.grammar import (
     PORT,
     PROTOCOL,
     SNAT,
-    SOURCE,
     TABLE,
     TRANSLATED,
     base,
@@ -102,31 +102,32 @@ def published_vips(view: HostView) -> dict[str, int]:
     return {bare(each.vip): each.mark for each in services.values() if each.vip}
 
 
-def ingress_table(view: HostView, sandbox: Sandbox) -> Table:
-    """The table of the ingress sandbox; requests come in by its leg on the host's bridge."""
+def ingress_table(view: HostView, sandbox: Sandbox, family: Family) -> Table:
+    """The table of the ingress sandbox; requests come in by its leg on the host's bridge. View and
+    sandbox are as the family sees them."""
     outward = gateway_endpoint(sandbox)
     mesh = endpoint_on(sandbox, view.ingress_network)
-    leaving = [HAIRPIN_RULE]
+    leaving = [hairpin_rule(family)]
     if outward is not None and mesh is not None:
-        leaving.append(_private_rule(outward, mesh))
+        leaving.append(_private_rule(outward, mesh, family))
     ports = published_ports(view)
     shares: dict[Atom, Share] = {each.service.mark: _share(each) for each in ports.values()}
     turns = [rule(Vmap((MARK,), "turns"))]
     sets = (
         _marks(ports),
         _targets(ports),
-        backend_map("mark", {each.service.mark: each.backends for each in ports.values()}),
-        vip_map(published_vips(view)),
-        own_set(published_vips(view)),
+        backend_map("mark", {each.service.mark: each.backends for each in ports.values()}, family),
+        vip_map(published_vips(view), family),
+        own_set(published_vips(view), family),
         turn_map(shares, "mark"),
     )
     chains = (
         *_inward_chains(outward, turns),
-        *_local_chains(turns),
+        *_local_chains(turns, family),
         base("postrouting-nat", Hook("nat", "postrouting", SNAT), leaving),
-        *turn_chains(shares, MARK, lookup("targets", MARK, PROTOCOL, PORT)),
+        *turn_chains(shares, MARK, lookup("targets", MARK, PROTOCOL, PORT), family),
     )
-    return Table(TABLE, chains, sets)
+    return Table(TABLE, chains, sets, family.name)
 
 
 def _share(published: Published) -> Share:
@@ -137,10 +138,10 @@ def _share(published: Published) -> Share:
     )
 
 
-def _private_rule(outward: Endpoint, mesh: Endpoint) -> Rule:
+def _private_rule(outward: Endpoint, mesh: Endpoint, family: Family) -> Rule:
     """Addresses of the host's bridge are the same on every host, so no other may see them: local
     clients appear as this host's ingress address. All others keep their own."""
-    private = is_(SOURCE, subnet_of(outward.address))
+    private = is_(family.source, subnet_of(outward.address))
     return rule(private, is_(OUT, mesh.link), Masquerade())
 
 
@@ -176,9 +177,9 @@ def _inward_chains(outward: Endpoint | None, turns: Iterable[Rule]) -> list[Chai
     ]
 
 
-def _local_chains(turns: Iterable[Rule]) -> list[Chain]:
+def _local_chains(turns: Iterable[Rule], family: Family) -> list[Chain]:
     """Requests to a VIP made inside the ingress sandbox itself, as when tracing a fault."""
     return [
-        base("output-mark", Hook("route", "output", MANGLE), [MARK_RULE]),
+        base("output-mark", Hook("route", "output", MANGLE), [mark_rule(family)]),
         base("output-nat", Hook("nat", "output", DNAT), turns),
     ]

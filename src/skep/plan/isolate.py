@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from skep.model.host import Bridge, HostView
 from skep.model.nft import Chain, Counter, Hook, Payload, Rule, Set, Table, Verdict
+from skep.plan.family import Family
 from skep.plan.grammar import (
     FILTER,
     IN,
     OUT,
     RAW,
-    SOURCE,
     TABLE,
     TARGET,
     TRANSLATED,
@@ -54,16 +54,16 @@ def guard_chain(inward: Bridge) -> Chain:
     return base("guard", Hook("filter", "prerouting", RAW), [blocked])
 
 
-def vteps(view: HostView) -> Set:
+def vteps(view: HostView, family: Family) -> Set:
     """The tunnel addresses of the cluster's hosts, this one's among them."""
     known = {peer.vtep for peer in view.peers.values()} | {view.vtep}
-    return named_set("vteps", "ipv4_addr", known - {""})
+    return named_set("vteps", family.kind, filter(family.has, known - {""}))
 
 
-def tunnel_chain(view: HostView) -> Chain:
+def tunnel_chain(view: HostView, family: Family) -> Chain:
     """Tunnel packets from elsewhere than the cluster's hosts are dropped and counted."""
     port = is_(Payload("udp", "dport"), view.data_path_port)
-    blocked = rule(port, is_not(SOURCE, "@vteps"), Counter(), DROP)
+    blocked = rule(port, is_not(family.source, "@vteps"), Counter(), DROP)
     return base("input", Hook("filter", "input", TUNNEL_PRIORITY), [blocked])
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """Protocol (tcp, udp, sctp, icmp), addresses and ports; a protocol without ports has 0."""
+    """Protocol (tcp, udp, sctp, icmp, icmpv6), addresses and ports; a protocol without ports has
+    0."""
 
     protocol: str
     source: str
@@ -22,7 +23,8 @@ class Flow(msgspec.Struct, frozen=True):
 class Place(msgspec.Struct, frozen=True):
     """A host (by its VTEP), a namespace there, and the link a packet came in by ("": made there).
 
-    `OUTSIDE` is the link by which the host's namespace meets the underlay.
+    `OUTSIDE` is the link by which the host's namespace meets the underlay. Addresses of the host
+    beside its VTEP may be written down as addresses of that link.
     """
 
     host: str

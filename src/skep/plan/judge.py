@@ -33,10 +33,9 @@ from skep.model.nft import (
     Verdict,
     Vmap,
 )
+from skep.plan.family import family_of
 from skep.plan.journey import Flow, Marked, Place, RuleAt, Step, Translated, Unread
 from skep.plan.layout import holds
-
-FAMILIES = ("ip", "inet")
 
 BaseChain = tuple[Table, Chain, Hook]
 """A base chain, the table it is in, and its hook."""
@@ -77,14 +76,19 @@ class _Miss(Exception):  # noqa: N818 - a rule that does not apply is no error
     """The rule does not apply; go on with the next."""
 
 
+def families(flow: Flow) -> tuple[str, ...]:
+    """The families of tables that see a packet."""
+    return (family_of(flow.target).name, "inet")
+
+
 def base_chains(
-    namespace: Namespace, hook: str, families: tuple[str, ...] = FAMILIES
+    namespace: Namespace, hook: str, seen_by: tuple[str, ...] = ("ip", "ip6", "inet")
 ) -> list[BaseChain]:
     """The base chains of a hook in the order they run."""
     found = [
         (table, chain, chain.hook)
         for table in namespace.tables
-        if table.family in families
+        if table.family in seen_by
         for chain in table.chains
         if chain.hook is not None and chain.hook.hook == hook
     ]
@@ -169,7 +173,7 @@ def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) 
     if isinstance(how, Masquerade):
         return msgspec.structs.replace(flow, source=moment.masquerade())
     if isinstance(how, Redirect):
-        target, port = "127.0.0.1", how.port
+        target, port = family_of(flow.target).loopback, how.port
     elif isinstance(how.to, Lookup):
         address, *rest = _look_up(table, how.to, moment)
         if isinstance(how.port, Lookup):
@@ -273,8 +277,10 @@ def _payload(protocol: str, field: str, moment: Moment) -> Atom:
     flow = moment.flow
     if protocol == "ether":
         return moment.sender
-    if protocol == "ip":
+    if protocol in ("ip", "ip6"):
+        if protocol != family_of(flow.target).name:
+            raise _Miss
         return flow.source if field == "saddr" else flow.target
-    if flow.protocol == "icmp" or protocol not in ("th", flow.protocol):
+    if flow.protocol.startswith("icmp") or protocol not in ("th", flow.protocol):
         raise _Miss
     return flow.source_port if field == "sport" else flow.target_port

@@ -7,6 +7,8 @@ decided once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
@@ -15,7 +17,9 @@ from skep.model.host import Bridge, Endpoint, HostView, Sandbox
 from skep.model.netstate import HOST, Link, Peer
 
 VXLAN_OVERHEAD = 50
-"""Bytes that the tunnel's outer Ethernet, IPv4, UDP and VXLAN headers take from the underlay."""
+"""Bytes that the tunnel's outer IPv4, UDP and VXLAN headers and the inner Ethernet header take from
+the underlay; an outer IPv6 header takes 20 more."""
+VXLAN_OVERHEAD6 = 70
 
 MTU_OPTION = "com.docker.network.driver.mtu"
 ENCRYPTED_OPTION = "encrypted"
@@ -52,27 +56,46 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def ipv6_on(link: str) -> dict[str, str]:
+    """The sysctl that lets a link speak IPv6, in namespaces where none does by default."""
+    return {f"net.ipv6.conf.{link}.disable_ipv6": "0"}
+
+
 def bare(address: str) -> str:
     """An address without its prefix length."""
     return address.partition("/")[0]
 
 
 def number(address: str) -> int:
-    """An IPv4 address (an optional prefix length is ignored) as a number, for order and offset."""
-    octets = bare(address).split(".")
-    assert len(octets) == 4, f"not an IPv4 address: {address}"
+    """An address (an optional prefix length is ignored) as a number, for order and offset."""
+    plain = bare(address)
+    if ":" in plain:
+        return number6(plain)
+    octets = plain.split(".")
+    assert len(octets) == 4, f"not an address: {address}"
     return int.from_bytes(bytes(map(int, octets)), "big")
 
 
+@lru_cache(maxsize=1 << 16)
+def number6(address: str) -> int:
+    """A bare IPv6 address as a number: reading one takes long."""
+    return int(IPv6Address(address))
+
+
 def holds(subnet: str, address: str) -> bool:
-    """Whether ``address`` lies in ``subnet`` (CIDR)."""
-    length = int(subnet.partition("/")[2] or 32)
-    return (number(subnet) ^ number(address)) >> (32 - length) == 0
+    """Whether ``address`` lies in ``subnet`` (CIDR); none of the other family does."""
+    if (":" in subnet) != (":" in address):
+        return False
+    bits = 128 if ":" in subnet else 32
+    length = int(subnet.partition("/")[2] or bits)
+    return (number(subnet) ^ number(address)) >> (bits - length) == 0
 
 
 def subnet_of(address: str) -> str:
     """The subnet (CIDR) that an address with prefix length is in."""
     length = int(address.partition("/")[2])
+    if ":" in address:
+        return str(IPv6Network((number(address) >> (128 - length) << (128 - length), length)))
     network = number(address) >> (32 - length) << (32 - length)
     return f"{'.'.join(map(str, network.to_bytes(4, 'big')))}/{length}"
 
@@ -97,7 +120,7 @@ def overlay_mtu(view: HostView, network: NetworkAssignment) -> int:
     less the tunnel's headers."""
     option = network.spec.options.get(MTU_OPTION, "")
     underlay = int(option) if option.isdecimal() else view.underlay_mtu
-    return underlay - VXLAN_OVERHEAD
+    return underlay - (VXLAN_OVERHEAD6 if ":" in view.vtep else VXLAN_OVERHEAD)
 
 
 def bridge_of(view: HostView, network_id: str) -> Bridge | None:

@@ -13,6 +13,7 @@ from skep.plan.layout import (
     ENCRYPTED_OPTION,
     Plug,
     bare,
+    ipv6_on,
     overlay_mtu,
     overlay_namespace,
     subnet_index,
@@ -25,8 +26,18 @@ SYSCTLS = {
     "net.bridge.bridge-nf-call-iptables": "0",
 }
 
-Remote = tuple[str, str, str]
-"""An address elsewhere on the network, its MAC, and the VTEP of the host it is on."""
+SYSCTLS6 = {
+    # Bridge and tunnel alone are to speak IPv6, with the addresses that they are given.
+    "net.ipv6.conf.default.disable_ipv6": "1",
+    "net.ipv6.conf.default.addr_gen_mode": "1",
+    "net.ipv6.conf.default.accept_ra": "0",
+    "net.bridge.bridge-nf-call-iptables": "0",
+    "net.bridge.bridge-nf-call-ip6tables": "0",
+}
+
+Remote = tuple[tuple[str, ...], str, str]
+"""The addresses of somebody elsewhere on the network, the IPv4 one first, its MAC, and the VTEP of
+the host it is on."""
 
 
 def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -> Namespace:
@@ -36,19 +47,31 @@ def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -
     remotes = [
         (f"vxlan{index}", remote)
         for remote in _remotes(view, network)
-        if (index := subnet_index(network, remote[0])) is not None and f"vxlan{index}" in tunnels
+        if (index := subnet_index(network, remote[0][0])) is not None and f"vxlan{index}" in tunnels
     ]
-    sysctls = dict(SYSCTLS)
-    if len(network.subnets) > 1:
-        sysctls["net.ipv4.ip_forward"] = "1"
     return Namespace(
         name=overlay_namespace(network.id),
         links={"lo": Link(name="lo")} | {link.name: link for link in links},
         addresses=frozenset(_gateways(network)),
-        neighbours=frozenset(Neighbour(link, at, mac) for link, (at, mac, _) in remotes),
+        neighbours=frozenset(
+            Neighbour(link, at, mac) for link, (addresses, mac, _) in remotes for at in addresses
+        ),
         fdb=frozenset(Fdb(link, mac, vtep) for link, (_, mac, vtep) in remotes),
-        sysctls=sysctls,
+        sysctls=_sysctls(network, tunnels),
     )
+
+
+def _sysctls(network: NetworkAssignment, tunnels: Iterable[str]) -> dict[str, str]:
+    sixths = {f"br{index}" for index, each in enumerate(network.subnets) if each.config6}
+    sysctls = dict(SYSCTLS6 if sixths else SYSCTLS)
+    for link in (*sixths, *(each for each in tunnels if each.replace("vxlan", "br") in sixths)):
+        # A tunnel answers neighbour solicitations only where it may speak IPv6 itself.
+        sysctls |= ipv6_on(link)
+    if len(network.subnets) > 1:
+        sysctls["net.ipv4.ip_forward"] = "1"
+    if len(sixths) > 1:
+        sysctls["net.ipv6.conf.all.forwarding"] = "1"
+    return sysctls
 
 
 def _trunks(view: HostView, network: NetworkAssignment) -> Iterator[Link]:
@@ -68,6 +91,9 @@ def _gateways(network: NetworkAssignment) -> Iterator[Address]:
     for index, subnet in enumerate(network.subnets):
         prefix = subnet.config.subnet.partition("/")[2]
         yield Address(f"br{index}", f"{bare(subnet.config.gateway)}/{prefix}")
+        if subnet.config6:
+            prefix = subnet.config6.subnet.partition("/")[2]
+            yield Address(f"br{index}", f"{bare(subnet.config6.gateway)}/{prefix}")
 
 
 def _remotes(view: HostView, network: NetworkAssignment) -> Iterator[Remote]:
@@ -76,8 +102,14 @@ def _remotes(view: HostView, network: NetworkAssignment) -> Iterator[Remote]:
     }
     for endpoint in network.endpoints.values():
         if endpoint.address and endpoint.node_id in vteps:
-            yield bare(endpoint.address), endpoint.mac.lower(), vteps[endpoint.node_id]
+            addresses = _both(endpoint.address, endpoint.address6)
+            yield addresses, endpoint.mac.lower(), vteps[endpoint.node_id]
     if network.id == view.ingress_network:
         for peer in view.peers.values():
             if peer.ingress_address and peer.id in vteps:
-                yield bare(peer.ingress_address), mac_of(peer.ingress_address), peer.vtep
+                addresses = _both(peer.ingress_address, peer.ingress_address6)
+                yield addresses, mac_of(peer.ingress_address), peer.vtep
+
+
+def _both(address: str, address6: str) -> tuple[str, ...]:
+    return (bare(address), bare(address6)) if address6 else (bare(address),)

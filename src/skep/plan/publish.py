@@ -14,14 +14,13 @@ import msgspec
 from skep.model.host import INGRESS_SANDBOX, HostView, Sandbox
 from skep.model.nft import Atom, Chain, Counter, Dnat, Fib, Hook, Match, Reject, Set, Verdict
 from skep.model.options import ServiceOptions, read_options
+from skep.plan.family import Family, of_family
 from skep.plan.grammar import (
     DNAT,
     MANGLE,
     NEW,
     PORT,
     PROTOCOL,
-    SOURCE,
-    TARGET,
     base,
     is_,
     joined_set,
@@ -34,7 +33,6 @@ from skep.plan.layout import bare, gateway_endpoint
 
 INGRESS_CHAIN = "DOCKER-INGRESS"
 REFUSE_CHAIN = "refuse"
-ANYWHERE = "0.0.0.0/0"
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +92,9 @@ def _host_doors(view: HostView) -> Iterator[Door]:
             )
 
 
-def door_sets(found: list[Door]) -> tuple[Set, ...]:
+def door_sets(doors_: list[Door], family: Family) -> tuple[Set, ...]:
     """Where published ports lead to, at every address or at one; and who may ask."""
+    found = [each for each in doors_ if _opens(each, family)]
     everywhere: dict[tuple[Atom, ...], tuple[Atom, ...]] = {}
     at_one: dict[tuple[Atom, ...], tuple[Atom, ...]] = {}
     for each in found:
@@ -105,51 +104,57 @@ def door_sets(found: list[Door]) -> tuple[Set, ...]:
         else:
             everywhere[key] = each.to
     kinds = ("inet_proto", "inet_service")
-    to = ("ipv4_addr", "inet_service")
+    to = (family.kind, "inet_service")
     guarded = [each for each in found if each.options.allow is not None]
+    allowed = [
+        (*_place(each, family), source)
+        for each in guarded
+        for source in of_family(family, each.options.allow or ())
+    ]
+    places = [_place(each, family) for each in guarded]
     return (
         named_map("published", kinds, to, everywhere),
-        named_map("published_at", ("ipv4_addr", *kinds), to, at_one),
-        joined_set("guarded", ("ipv4_addr", *kinds), map(_place, guarded), interval=True),
-        joined_set(
-            "allowed",
-            ("ipv4_addr", *kinds, "ipv4_addr"),
-            [(*_place(each), source) for each in guarded for source in each.options.allow or ()],
-            interval=True,
-        ),
+        named_map("published_at", (family.kind, *kinds), to, at_one),
+        joined_set("guarded", (family.kind, *kinds), places, interval=True),
+        joined_set("allowed", (family.kind, *kinds, family.kind), allowed, interval=True),
     )
 
 
-def _place(door: Door) -> tuple[Atom, ...]:
-    return (door.options.publish_address or ANYWHERE, door.protocol, door.port)
+def _opens(door: Door, family: Family) -> bool:
+    """Whether a door is at any address of the family: one that is at one address may not be."""
+    return not door.options.publish_address or family.has(door.options.publish_address)
 
 
-def door_chains() -> tuple[Chain, ...]:
+def _place(door: Door, family: Family) -> tuple[Atom, ...]:
+    return (door.options.publish_address or family.everywhere, door.protocol, door.port)
+
+
+def door_chains(family: Family) -> tuple[Chain, ...]:
     """What arrives for, or leaves towards, any address of this host is looked up among the
     published ports. What arrives from who may not ask is refused and counted before; the host
     itself may always."""
     local = is_(Fib("daddr"), "local")
     look = rule(local, Verdict("jump", INGRESS_CHAIN))
-    place = (TARGET, PROTOCOL, PORT)
+    place = (family.target, PROTOCOL, PORT)
     guard = rule(
         NEW,
         local,
         Match(place, "@guarded"),
-        Match((*place, SOURCE), "@allowed", "!="),
+        Match((*place, family.source), "@allowed", "!="),
         Verdict("jump", REFUSE_CHAIN),
     )
     return (
         Chain(
             INGRESS_CHAIN,
             (
-                rule(Dnat(lookup("published_at", *place))),
-                rule(Dnat(lookup("published", PROTOCOL, PORT))),
+                rule(Dnat(lookup("published_at", *place), family=family.name)),
+                rule(Dnat(lookup("published", PROTOCOL, PORT), family=family.name)),
                 rule(Verdict("return")),
             ),
         ),
         Chain(
             REFUSE_CHAIN,
-            (rule(Counter()), rule(Reject("tcp reset")), rule(Reject("icmp"))),
+            (rule(Counter()), rule(Reject("tcp reset")), rule(Reject(family.refusal))),
         ),
         base("admit", Hook("filter", "prerouting", MANGLE), [guard]),
         base("prerouting", Hook("nat", "prerouting", DNAT), [look]),

@@ -13,23 +13,24 @@ from skep.model.host import HostView, Sandbox
 from skep.model.ids import mac_of
 from skep.model.netstate import PolicyRule, Route
 from skep.model.nft import Atom, Ct, Dnat, Rule, Set, SetMark
+from skep.plan.family import Family
 from skep.plan.grammar import (
     IN,
     NEW,
     PROTOCOL,
     SENDER,
-    SOURCE,
     is_,
     is_not,
     lookup,
     named_map,
     rule,
 )
-from skep.plan.layout import bare, endpoint_on, gateway_endpoint, number, subnet_index, subnet_of
+from skep.plan.layout import bare, endpoint_on, gateway_endpoint, number, subnet_of
 
 RETURN_BASE = 0x1000000
-"""Marks and routing tables of the return path: this, plus the entry host's ingress address's
-offset in its subnet. Service marks stay below."""
+"""Marks and routing tables of the return path: this, plus the last 24 bits of the entry host's
+ingress address (the IPv4 one, for both families). Service marks stay below."""
+ADDRESS_BITS = 0xFFFFFF
 
 RULE_PRIORITY = 1000
 
@@ -50,37 +51,34 @@ RESTORE_RULE = rule(
 
 def entrances(view: HostView) -> dict[str, int]:
     """The return mark of every host by its ingress address, this host's among them."""
-    network = view.networks.get(view.ingress_network)
-    if network is None:
+    if view.ingress_network not in view.networks:
         return {}
-    marks = {}
-    for peer in view.peers.values():
-        address = bare(peer.ingress_address)
-        index = subnet_index(network, address) if address else None
-        if index is not None:
-            marks[address] = RETURN_BASE + _offset(network.subnets[index].config.subnet, address)
-    return marks
-
-
-def _offset(subnet: str, address: str) -> int:
-    return number(address) - number(subnet)
+    known = (bare(peer.ingress_address) for peer in view.peers.values() if peer.ingress_address)
+    return {address: RETURN_BASE + (number(address) & ADDRESS_BITS) for address in known}
 
 
 def return_routes(view: HostView, link: str) -> frozenset[Route]:
-    """Per entry host a table whose only route leads to its ingress sandbox."""
+    """Per entry host a table whose only route leads to its ingress sandbox, in each family that
+    the sandbox has an address of."""
+    marks = entrances(view)
+    sixths = {bare(peer.ingress_address): peer.ingress_address6 for peer in view.peers.values()}
     return frozenset(
-        Route(destination="default", link=link, via=address, table=mark, onlink=True)
-        for address, mark in entrances(view).items()
+        Route(destination=everything, link=link, via=bare(address), table=mark, onlink=True)
+        for main, mark in marks.items()
+        for everything, address in (("default", main), ("::/0", sixths[main]))
+        if address
     )
 
 
-def return_policy(view: HostView) -> frozenset[PolicyRule]:
+def return_policy(view: HostView, family: Family) -> frozenset[PolicyRule]:
     """Each return mark looks up the table of its own number."""
-    return frozenset(PolicyRule(RULE_PRIORITY, mark, mark) for mark in entrances(view).values())
+    marks = entrances(view).values()
+    return frozenset(PolicyRule(RULE_PRIORITY, mark, mark, family.name) for mark in marks)
 
 
 def entry_map(view: HostView) -> Set:
-    """The map from ingress sandboxes' MACs to return marks."""
+    """The map from ingress sandboxes' MACs to return marks, the same for both families: MACs are
+    made from IPv4 addresses."""
     elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
         (mac_of(address),): (mark,) for address, mark in entrances(view).items()
     }
@@ -96,13 +94,13 @@ def entry_rules(link: str) -> list[Rule]:
     ]
 
 
-def datagram_rules(view: HostView, sandbox: Sandbox) -> Iterator[Rule]:
+def datagram_rules(view: HostView, sandbox: Sandbox, family: Family) -> Iterator[Rule]:
     """A UDP server bound to no address answers from that of the way it would answer by, which is
     the default route's: so datagrams from the mesh are delivered to that address. Not those of
     the ingress network's own addresses, which it answers over that network's link."""
     ingress = endpoint_on(sandbox, view.ingress_network)
     gateway = gateway_endpoint(sandbox)
     if ingress is not None and gateway is not None:
-        outside = is_not(SOURCE, subnet_of(ingress.address))
+        outside = is_not(family.source, subnet_of(ingress.address))
         datagram = (is_(IN, ingress.link), is_(PROTOCOL, "udp"), outside)
-        yield rule(*datagram, Dnat(bare(gateway.address)))
+        yield rule(*datagram, Dnat(bare(gateway.address), family=family.name))

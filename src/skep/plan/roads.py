@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from skep.model.netstate import HOST, MAIN_TABLE, HostState, Link, Namespace
-from skep.plan.journey import Place
+from skep.plan.family import family_of, is_single
+from skep.plan.journey import OUTSIDE, Place
 from skep.plan.layout import bare, holds
 from skep.plan.wiring import joined
 
@@ -26,7 +27,8 @@ class Way(msgspec.Struct, frozen=True):
 def is_local(host: str, namespace: Namespace, address: str) -> bool:
     """Whether ``address`` is the namespace's own. Of the host's namespace, only the VTEP and the
     addresses on links of ours are known."""
-    if address.startswith("127.") or (namespace.name == HOST and address == host):
+    own_vtep = namespace.name == HOST and address == host
+    if address.startswith("127.") or address == "::1" or own_vtep:
         return True
     return any(bare(each.address) == address for each in namespace.addresses)
 
@@ -34,7 +36,7 @@ def is_local(host: str, namespace: Namespace, address: str) -> bool:
 def route(namespace: Namespace, target: str, mark: int) -> Way | None:
     """The way to ``target``: rules for the mark first, then the main table."""
     for rule in sorted(namespace.rules, key=lambda each: each.priority):
-        if rule.mark == mark:
+        if rule.mark == mark and rule.family == family_of(target).name:
             way = _longest(_routes(namespace, rule.table), target)
             if way is not None:
                 return way
@@ -50,7 +52,9 @@ def source_address(namespace: Namespace, link: str, towards: str) -> str:
     own = [
         each.address
         for each in _ordered(namespace.addresses)
-        if each.link == link and not each.address.endswith("/32")
+        if each.link == link
+        and not is_single(each.address)
+        and family_of(each.address) is family_of(towards)
     ]
     near = [each for each in own if holds(each, towards)]
     return bare((near or own or [""])[0])
@@ -73,7 +77,9 @@ def _routes(namespace: Namespace, table: int) -> list[tuple[str, Way]]:
 
 def _longest(ways: Iterable[tuple[str, Way]], target: str) -> Way | None:
     fitting = [
-        (int(subnet.partition("/")[2] or 32), way) for subnet, way in ways if holds(subnet, target)
+        (int(subnet.partition("/")[2] or family_of(subnet).bits), way)
+        for subnet, way in ways
+        if holds(subnet, target)
     ]
     return max(fitting, key=lambda each: each[0])[1] if fitting else None
 
@@ -104,6 +110,17 @@ def ports(namespace: Namespace, bridge: str, but: str) -> Iterator[Link]:
     for link in namespace.links.values():
         if link.master == bridge and link.up and link.name != but:
             yield link
+
+
+def host_of(world: Mapping[str, HostState], address: str) -> str | None:
+    """The host (its VTEP) that has an address on the underlay; None if none is known to."""
+    if address in world:
+        return address
+    for host, state in world.items():
+        namespace = state.get(HOST)
+        if namespace is not None and owns(namespace, OUTSIDE, address):
+            return host
+    return None
 
 
 def owns(namespace: Namespace, link: str, address: str) -> bool:

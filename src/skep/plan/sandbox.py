@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Sandbox
-from skep.model.netstate import HOST, Address, Link, Namespace, Route
+from skep.model.netstate import HOST, Address, Link, Namespace, PolicyRule, Route
 from skep.model.nft import Chain, Hook, Table
 from skep.plan import returning
 from skep.plan.balance import (
-    HAIRPIN_RULE,
-    MARK_RULE,
-    REFUSE_RULES,
-    TURN_RULE,
     Balancer,
+    hairpin_rule,
+    mark_rule,
     own_set,
+    refuse_rules,
     resolver_rules,
+    turn_rule,
 )
+from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import DNAT, FILTER, MANGLE, SNAT, TABLE, base
 from skep.plan.ingress import ingress_table, published_vips
 from skep.plan.layout import (
@@ -25,6 +28,7 @@ from skep.plan.layout import (
     bridge_of,
     endpoint_on,
     gateway_endpoint,
+    ipv6_on,
     sandbox_plugs,
     subnet_index,
 )
@@ -32,9 +36,27 @@ from skep.plan.layout import (
 NO_IPV6 = {"net.ipv6.conf.default.disable_ipv6": "1"}
 """For links to come; the loopback keeps its ::1."""
 
+QUIET_IPV6 = {
+    **NO_IPV6,
+    # Links have the addresses that they are given, and none of the kernel's choice or a router's.
+    "net.ipv6.conf.default.addr_gen_mode": "1",
+    "net.ipv6.conf.default.accept_ra": "0",
+}
+"""Where some links speak IPv6."""
 
-def sandbox_namespace(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Namespace:
-    """The namespace of ``sandbox``.
+
+class Sixth(msgspec.Struct, frozen=True):
+    """What a sandbox with IPv6 is planned from: the view and the sandbox as IPv6 sees them."""
+
+    view: HostView
+    sandbox: Sandbox
+    balancer: Balancer
+
+
+def sandbox_namespace(
+    view: HostView, sandbox: Sandbox, balancer: Balancer, sixth: Sixth | None = None
+) -> Namespace:
+    """The namespace of ``sandbox``; ``sixth`` is None for one without IPv6.
 
     An endpoint whose network is not known here (any more) is left out, and so is its interface.
     """
@@ -43,24 +65,37 @@ def sandbox_namespace(view: HostView, sandbox: Sandbox, balancer: Balancer) -> N
     mesh = endpoint_on(sandbox, view.ingress_network)
     returns = sandbox.id != INGRESS_SANDBOX and mesh is not None
     routes = frozenset(_routes(view, sandbox, plugs))
+    rules = frozenset[PolicyRule]()
     if returns and mesh is not None:
         routes |= returning.return_routes(view, mesh.link)
+        rules = returning.return_policy(view, IP)
+        if sixth is not None and mesh.address6:
+            rules |= returning.return_policy(view, IP6)
+    tables = [_table(view, sandbox, balancer)]
+    if sixth is not None:
+        tables.append(_table(sixth.view, sixth.sandbox, sixth.balancer))
     return Namespace(
         name=sandbox.namespace,
         links={link.name: link for link in links},
-        addresses=frozenset(_addresses(view, sandbox, plugs)),
+        addresses=frozenset((*_addresses(view, sandbox, plugs), *_vips6(sixth, plugs))),
         routes=routes,
-        rules=returning.return_policy(view) if returns else frozenset(),
-        tables=(_table(view, sandbox, balancer),),
-        sysctls=_sysctls(sandbox),
+        rules=rules,
+        tables=tuple(tables),
+        sysctls=_sysctls(sandbox, plugs),
     )
 
 
-def _sysctls(sandbox: Sandbox) -> dict[str, str]:
+def _sysctls(sandbox: Sandbox, plugs: list[Plug]) -> dict[str, str]:
+    sixths = [each.endpoint.link for each in plugs if each.endpoint.address6]
+    sysctls = dict(QUIET_IPV6 if sixths else NO_IPV6)
+    for link in sixths:
+        sysctls |= ipv6_on(link)
     if sandbox.id != INGRESS_SANDBOX:
-        return {**NO_IPV6, **returning.SYSCTLS}
+        return {**sysctls, **returning.SYSCTLS}
+    if sixths:
+        sysctls["net.ipv6.conf.all.forwarding"] = "1"
     return {
-        **NO_IPV6,
+        **sysctls,
         "net.ipv4.ip_forward": "1",
         "net.ipv4.conf.all.rp_filter": "0",
         "net.ipv4.conf.default.rp_filter": "0",
@@ -85,9 +120,20 @@ def _addresses(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[
     present = {each.endpoint.link for each in plugs}
     for each in plugs:
         yield Address(each.endpoint.link, each.endpoint.address)
+        if each.endpoint.address6:
+            yield Address(each.endpoint.link, each.endpoint.address6)
     for link, vip in own_vips(view, sandbox):
+        if link in present and IP.has(vip):
+            yield Address(link, f"{vip}/{IP.bits}")
+
+
+def _vips6(sixth: Sixth | None, plugs: list[Plug]) -> Iterator[Address]:
+    if sixth is None:
+        return
+    present = {each.endpoint.link for each in plugs if each.endpoint.address6}
+    for link, vip in own_vips(sixth.view, sixth.sandbox):
         if link in present:
-            yield Address(link, f"{vip}/32")
+            yield Address(link, f"{vip}/{IP6.bits}")
 
 
 def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Route]:
@@ -100,49 +146,57 @@ def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Rou
             bridge = bridge_of(view, each.endpoint.network_id)
             assert bridge is not None, "a plug in the host's namespace is on one of its bridges"
             yield Route(destination="default", link=gateway.link, via=bare(bridge.address))
+            if bridge.address6 and gateway.address6:
+                yield Route(destination="::/0", link=gateway.link, via=bare(bridge.address6))
 
 
 def _subnet_routes(view: HostView, here: Plug) -> Iterator[Route]:
     network = view.networks[here.endpoint.network_id]
     own = subnet_index(network, here.endpoint.address)
     assert own is not None, "a plug in an overlay is in one of its subnets"
-    gateway = bare(network.subnets[own].config.gateway)
+    gateway, link = bare(network.subnets[own].config.gateway), here.endpoint.link
+    sixth = network.subnets[own].config6 if here.endpoint.address6 else None
     for index, subnet in enumerate(network.subnets):
-        if index != own:
-            yield Route(destination=subnet.config.subnet, link=here.endpoint.link, via=gateway)
+        if index == own:
+            continue
+        yield Route(destination=subnet.config.subnet, link=link, via=gateway)
+        if sixth and subnet.config6:
+            yield Route(destination=subnet.config6.subnet, link=link, via=bare(sixth.gateway))
 
 
 def _table(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Table:
+    family = balancer.family
     if sandbox.id == INGRESS_SANDBOX:
-        return ingress_table(view, sandbox)
+        return ingress_table(view, sandbox, family)
     # The ingress network's services are reached by their published ports alone.
     networks = {each.network_id for each in sandbox.endpoints} - {view.ingress_network}
     services = balancer.over(networks)
-    sets = [*services.sets, own_set(vip for _, vip in own_vips(view, sandbox))]
-    marking = [MARK_RULE]
+    own = [vip for _, vip in own_vips(view, sandbox) if family.has(vip)]
+    sets = [*services.sets, own_set(own, family)]
+    marking = [mark_rule(family)]
     arriving: list[Chain] = []
     mesh = endpoint_on(sandbox, view.ingress_network)
     if mesh is not None:
         sets.append(returning.entry_map(view))
         marking.insert(0, returning.RESTORE_RULE)
-        arriving = _arriving(view, sandbox, mesh)
-    turns = (*resolver_rules(), TURN_RULE)
+        arriving = _arriving(view, sandbox, mesh, family)
+    turns = (*resolver_rules(family), turn_rule(family))
     chains = (
         base("output-mark", Hook("route", "output", MANGLE), marking),
         base("output-nat", Hook("nat", "output", DNAT), turns),
-        base("output-filter", Hook("filter", "output", FILTER), REFUSE_RULES),
-        base("postrouting-nat", Hook("nat", "postrouting", SNAT), [HAIRPIN_RULE]),
+        base("output-filter", Hook("filter", "output", FILTER), refuse_rules(family)),
+        base("postrouting-nat", Hook("nat", "postrouting", SNAT), [hairpin_rule(family)]),
         *arriving,
         *services.chains,
     )
-    return Table(TABLE, chains, tuple(sets))
+    return Table(TABLE, chains, tuple(sets), family.name)
 
 
-def _arriving(view: HostView, sandbox: Sandbox, mesh: Endpoint) -> list[Chain]:
+def _arriving(view: HostView, sandbox: Sandbox, mesh: Endpoint, family: Family) -> list[Chain]:
     """What requests from the mesh meet on arrival."""
     marking = Hook("filter", "prerouting", MANGLE)
     translating = Hook("nat", "prerouting", DNAT)
     return [
         base("prerouting-mark", marking, returning.entry_rules(mesh.link)),
-        base("prerouting-nat", translating, returning.datagram_rules(view, sandbox)),
+        base("prerouting-nat", translating, returning.datagram_rules(view, sandbox, family)),
     ]

@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from skep.model.nft import Atom, Chain, Dnat, Jhash, Key, Lookup, Numgen, Rule, Set
-from skep.plan.grammar import PORTED, SOURCE, lookup, named_map, rule
+from skep.plan.family import IP, Family
+from skep.plan.grammar import PORTED, lookup, named_map, rule
 
 COUNTERS = 64
 """How many counters services with equally many backends are spread over."""
@@ -47,20 +48,22 @@ def turn_map(shares: Mapping[Atom, Share], kind: str) -> Set:
 
 
 def turn_chains(
-    shares: Mapping[Atom, Share], key: Key, target: Lookup | None = None
+    shares: Mapping[Atom, Share], key: Key, target: Lookup | None = None, family: Family = IP
 ) -> tuple[Chain, ...]:
     """The chains, each once, by name: ``dnat ip to KEY . NUMBER map @backends``, and to the port
     that ``target`` looks up, if there is one."""
     chains = {chain_name(share): share for share in shares.values() if share.count}
     return tuple(
-        Chain(chain, (_turn(lookup("backends", key, _number(share)), target),))
+        Chain(chain, (_turn(lookup("backends", key, _number(share, family)), target, family),))
         for chain, share in sorted(chains.items())
     )
 
 
-def _turn(backend: Lookup, target: Lookup | None) -> Rule:
+def _turn(backend: Lookup, target: Lookup | None, family: Family) -> Rule:
+    if target is None:
+        return rule(Dnat(backend, family=family.name))
     # nft only takes a port in a rule that speaks of protocols with ports.
-    return rule(Dnat(backend)) if target is None else rule(PORTED, Dnat(backend, target))
+    return rule(PORTED, Dnat(backend, target, family.name))
 
 
 def chain_name(share: Share) -> str:
@@ -72,13 +75,14 @@ def chain_name(share: Share) -> str:
     return f"turn_{share.count}_{share.mark % COUNTERS}"
 
 
-def _number(share: Share) -> Key:
-    draw = Numgen if share.count == 1 else _NUMBERS.get(share.balance, Numgen)
-    return draw(share.count)
+def _number(share: Share, family: Family) -> Key:
+    if share.count == 1 or share.balance not in _NUMBERS:
+        return Numgen(share.count)
+    return _NUMBERS[share.balance](share.count, family)
 
 
-_NUMBERS: dict[str, Callable[[int], Key]] = {
-    "random": lambda count: Numgen(count, "random"),
-    "source": lambda count: Jhash(SOURCE, count, SEED),
+_NUMBERS: dict[str, Callable[[int, Family], Key]] = {
+    "random": lambda count, _: Numgen(count, "random"),
+    "source": lambda count, family: Jhash(family.source, count, SEED),
 }
 """What draws a number other than a counter, by the option's word."""

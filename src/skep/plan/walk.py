@@ -11,6 +11,7 @@ import msgspec
 
 from skep.model.netstate import HOST, MAIN_TABLE, Namespace
 from skep.plan.carry import Carrier, Lost, World
+from skep.plan.family import IP6, family_of
 from skep.plan.journey import (
     OUTSIDE,
     Connection,
@@ -23,8 +24,8 @@ from skep.plan.journey import (
     Place,
     Routed,
 )
-from skep.plan.judge import BaseChain, Moment, base_chains, judge
-from skep.plan.roads import Way, is_local, route, source_address
+from skep.plan.judge import BaseChain, Moment, base_chains, families, judge
+from skep.plan.roads import Way, host_of, is_local, route, source_address
 from skep.plan.wiring import LOOPBACK
 
 LIMIT = 32
@@ -147,8 +148,9 @@ class _Visit:
     def _source(self, way: Way) -> str:
         if way.link == LOOPBACK:
             return self.moment.flow.target
-        if way.link == OUTSIDE:
-            return self.moment.at.host
+        host = self.moment.at.host
+        if way.link == OUTSIDE and family_of(host) is family_of(self.moment.flow.target):
+            return host
         return source_address(self.namespace, way.link, way.via or self.moment.flow.target)
 
     def _choose_source(self) -> None:
@@ -191,6 +193,8 @@ class _Visit:
     def _run(self, chains: list[BaseChain]) -> None:
         moment = self.moment
         for table, chain, _ in chains:
+            if table.family not in families(moment.flow):
+                continue
             why = judge(table, chain, moment)
             if why:
                 raise Lost(why, rule=moment.rule)
@@ -211,7 +215,9 @@ class _Visit:
         self.moment.readdress("", msgspec.structs.replace(flow, **changes))
 
     def _check_forwarding(self) -> None:
-        if self.namespace.sysctls.get("net.ipv4.ip_forward") != "1":
+        six = family_of(self.moment.flow.target) is IP6
+        switch = "net.ipv6.conf.all.forwarding" if six else "net.ipv4.ip_forward"
+        if self.namespace.sysctls.get(switch) != "1":
             raise Lost("it would have to be forwarded, and forwarding is off")
 
     def _deliver(self) -> End:
@@ -257,9 +263,9 @@ class _Visit:
         moment.hops.append(Routed(at=moment.at, link=way.link, via=way.via, table=way.table))
         self._check_loopback_source()
         if way.link == OUTSIDE:
-            if moment.flow.target in self.carrier.world:
-                there = Place(moment.flow.target, HOST, OUTSIDE)
-                return there, Packet(moment.flow)
+            host = host_of(self.carrier.world, moment.flow.target)
+            if host is not None:
+                return Place(host, HOST, OUTSIDE), Packet(moment.flow)
             return Departed(at=moment.at, flow=moment.flow)
         link = self.namespace.links[way.link]
         at = Place(moment.at.host, self.namespace.name, way.link)
@@ -271,6 +277,15 @@ class _Visit:
 
         It looks before masquerading, so at the source that the packet was made with.
         """
+        if self.original.source == "::1" and self.made_here:
+            self._check_way_back()
         allowed = self.namespace.sysctls.get(f"net.ipv4.conf.{self.way.link}.route_localnet")
         if self.original.source.startswith("127.") and self.made_here and allowed != "1":
             raise Lost(f"{self.way.link} takes no packets from 127.0.0.0/8")
+
+    def _check_way_back(self) -> None:
+        """What ::1 asks of another namespace is answered to ::1, once translated back; the kernel
+        takes that on a link only if ::1 is a local route of that link."""
+        back = (each for each in self.namespace.routes if each.local)
+        if not any((each.destination, each.link) == ("::1/128", self.way.link) for each in back):
+            raise Lost(f"{self.way.link} takes no answers to ::1")

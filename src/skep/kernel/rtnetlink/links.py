@@ -46,6 +46,7 @@ VXLAN_PROXY = 11
 VXLAN_L2MISS = 13
 VXLAN_L3MISS = 14
 VXLAN_PORT = 15
+VXLAN_LOCAL6 = 17
 
 
 class Found(Link, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ def _settings(link: Link) -> bytes:
 def _vxlan(vxlan: Vxlan) -> tuple[bytes, ...]:
     return (
         nl.number(VXLAN_ID, vxlan.vni),
-        nl.ip(VXLAN_LOCAL, vxlan.local),
+        nl.ip(VXLAN_LOCAL6 if ":" in vxlan.local else VXLAN_LOCAL, vxlan.local),
         nl.attribute(VXLAN_PORT, struct.pack("!H", vxlan.port)),
         nl.attribute(VXLAN_LEARNING, b"\0"),
         nl.attribute(VXLAN_PROXY, b"\1"),
@@ -169,10 +170,11 @@ def _parse_vxlan(data: bytes) -> Vxlan | None:
     switches = (VXLAN_LEARNING, VXLAN_PROXY, VXLAN_L2MISS, VXLAN_L3MISS)
     if [found.get(key) for key in switches] != [b"\0", b"\1", b"\1", b"\1"]:
         return None
-    if VXLAN_LOCAL not in found:
+    local = found.get(VXLAN_LOCAL) or found.get(VXLAN_LOCAL6)
+    if local is None:
         return None
     (port,) = struct.unpack("!H", found[VXLAN_PORT])
-    return Vxlan(nl.as_number(found[VXLAN_ID]), port, nl.as_ip(found[VXLAN_LOCAL]))
+    return Vxlan(nl.as_number(found[VXLAN_ID]), port, nl.as_ip(local))
 
 
 def named(found: list[Found]) -> dict[str, Link]:

@@ -78,16 +78,21 @@ def text(kind: int, value: str) -> bytes:
 
 
 def ip(kind: int, address: str) -> bytes:
-    """An attribute that is an IPv4 address. Raises ValueError if it is none."""
+    """An attribute that is an IP address. Raises ValueError if it is none."""
     return attribute(kind, ip_bytes(address))
 
 
+def family_of(address: str) -> int:
+    """The number of the family that an address, with or without prefix length, is written in."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def ip_bytes(address: str) -> bytes:
-    """The four bytes of an IPv4 address. Raises ValueError if it is none."""
+    """The 4 or 16 bytes of an IP address. Raises ValueError if it is none."""
     try:
-        return socket.inet_pton(socket.AF_INET, address)
+        return socket.inet_pton(family_of(address), address)
     except OSError:
-        raise ValueError(f"{address!r} is not an IPv4 address") from None
+        raise ValueError(f"{address!r} is not an IP address") from None
 
 
 def mac(kind: int, address: str) -> bytes:
@@ -120,8 +125,8 @@ def as_text(data: bytes) -> str:
 
 
 def as_ip(data: bytes) -> str:
-    """An IPv4 address attribute's value."""
-    return socket.inet_ntoa(data)
+    """An IP address attribute's value."""
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
 
 
 def as_mac(data: bytes) -> str:

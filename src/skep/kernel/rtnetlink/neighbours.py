@@ -1,4 +1,4 @@
-"""Neighbours (ARP entries) and the forwarding entries of VXLAN devices.
+"""Neighbours (ARP and NDP entries) and the forwarding entries of VXLAN devices.
 
 Both travel in the same message; the family tells them apart. Only permanent ones are ours.
 
@@ -30,26 +30,27 @@ SELF = 0x02
 
 def set_neighbour(neighbour: Neighbour, link: int) -> Request:
     """Add or replace a permanent neighbour."""
-    body = HEADER.pack(socket.AF_INET, link, PERMANENT, 0, 0)
+    body = HEADER.pack(nl.family_of(neighbour.address), link, PERMANENT, 0, 0)
     body += nl.ip(NDA_DST, neighbour.address) + nl.mac(NDA_LLADDR, neighbour.mac)
     return Request(NEWNEIGH, nl.CREATE | nl.REPLACE, body)
 
 
 def delete_neighbour(neighbour: Neighbour, link: int) -> Request:
     """Remove a neighbour."""
-    body = HEADER.pack(socket.AF_INET, link, 0, 0, 0) + nl.ip(NDA_DST, neighbour.address)
+    family = nl.family_of(neighbour.address)
+    body = HEADER.pack(family, link, 0, 0, 0) + nl.ip(NDA_DST, neighbour.address)
     return Request(DELNEIGH, 0, body)
 
 
 def get_neighbours() -> Request:
-    """Ask for all IPv4 neighbours (a dump)."""
-    return Request(GETNEIGH, 0, HEADER.pack(socket.AF_INET, 0, 0, 0, 0))
+    """Ask for all neighbours (a dump)."""
+    return Request(GETNEIGH, 0, HEADER.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
 
 def parse_neighbour(message: Message, names: Mapping[int, str]) -> Neighbour | None:
     """The neighbour a message describes; None if not permanent, or its link is not in ``names``."""
-    _, link, state, _, _ = HEADER.unpack_from(message.body)
-    if not state & PERMANENT or link not in names:
+    family, link, state, _, _ = HEADER.unpack_from(message.body)
+    if not state & PERMANENT or link not in names or family == AF_BRIDGE:
         return None
     found = nl.attributes(message.body, HEADER.size)
     if NDA_DST not in found or NDA_LLADDR not in found:
@@ -84,6 +85,6 @@ def parse_fdb(message: Message, names: Mapping[int, str]) -> Fdb | None:
         return None
     found = nl.attributes(message.body, HEADER.size)
     vtep = found.get(NDA_DST, b"")
-    if len(vtep) != 4:
+    if len(vtep) not in (4, 16):
         return None
     return Fdb(names[link], nl.as_mac(found[NDA_LLADDR]), nl.as_ip(vtep))
