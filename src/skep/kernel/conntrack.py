@@ -62,11 +62,13 @@ def cut(address: str, port: int) -> None:
 
 
 def _answered_by(address: str) -> Request:
-    """The dump of the flows whose answers come from ``address``."""
-    kind = IP6_SOURCE if ":" in address else IP_SOURCE
-    source = nl.nested(TUPLE_IP, nl.ip(kind, address))
-    wanted = nl.nested(FILTER, nl.number(REPLY_FLAGS, BY_SOURCE))
+    """The dump of the flows whose answers come from ``address``; of IPv6, of all flows, as the
+    kernel has its filter's comparison the wrong way round (ctnetlink_filter_match_tuple)."""
     header = HEADER.pack(nl.family_of(address), 0, 0)
+    if ":" in address:
+        return Request(GET, 0, header)
+    source = nl.nested(TUPLE_IP, nl.ip(IP_SOURCE, address))
+    wanted = nl.nested(FILTER, nl.number(REPLY_FLAGS, BY_SOURCE))
     return Request(GET, 0, header + nl.nested(REPLY, source) + wanted)
 
 
