@@ -35,7 +35,7 @@ class Box:
 
 
 class SimHost:
-    """One host. What survives a restart of its agent: ``disk``, ``boxes`` and ``hand``."""
+    """One host. What survives a restart of its agent: ``disk``, ``finals``, ``boxes``, ``hand``."""
 
     def __init__(self, sim: Any, node_id: str, description: NodeDescription) -> None:
         self.sim = sim
@@ -44,6 +44,7 @@ class SimHost:
         self.boxes: dict[str, Box] = {}
         self.hand: dict[str, Box] = {}
         self.disk = Assignment()
+        self.finals: dict[str, TaskStatus] = {}
         self.wire: Wire | None = None
         self.retry_at = 0.0
         self.serial = 0
@@ -51,7 +52,7 @@ class SimHost:
 
     def _boot(self) -> None:
         self.assignment = self.disk
-        self.statuses: dict[str, TaskStatus] = {}
+        self.statuses: dict[str, TaskStatus] = dict(self.finals)
         self.waiting: dict[int, float] = {}
         self.owed: list[str] = []
         self.orphans: dict[str, float] = {}
@@ -97,6 +98,7 @@ class SimHost:
         self.assignment = assignment
         # Secrets are for memory alone.
         self.disk = replace(assignment, secrets={}, configs={})
+        self.finals = {id: said for id, said in self.finals.items() if id in assignment.tasks}
 
     def _attached(self, answer: Attached) -> None:
         self.sim.checks.attached(self, answer)
@@ -165,6 +167,8 @@ class SimHost:
             self.statuses[task.id] = known
             return
         self.statuses[task.id] = news[task.id] = status
+        if state > TaskState.RUNNING:
+            self.finals[task.id] = status
 
     def _final(self, task: Task) -> bool:
         said = self.statuses.get(task.id)

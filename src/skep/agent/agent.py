@@ -15,6 +15,7 @@ from skep.agent.applier import Applier
 from skep.agent.containers import Containers
 from skep.agent.converge import Converger
 from skep.agent.drain import Draining
+from skep.agent.finals import Finals
 from skep.agent.health import Health
 from skep.agent.inspection import Inspector
 from skep.agent.locals import Locals
@@ -33,6 +34,7 @@ from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
 from skep.kernel.kernel import Kernel
 from skep.model.assignment import Assignment
+from skep.model.cluster import TaskStatus
 from skep.model.errors import Refusal
 from skep.model.netstate import NETNS_DIR
 
@@ -73,7 +75,8 @@ class Agent:
         self.containers.health = self.health.statuses
         payloads = Payloads(run / "payloads")
         draining = Draining(kernel.connections)
-        self.tasks = Tasks(self.containers, self.health, payloads, draining, self.uplink.report)
+        self._finals = Finals(state / "finals")
+        self.tasks = Tasks(self.containers, self.health, payloads, draining, self._report)
         self.network.ports = HostPorts(kernel.listeners, kernel.holder)
         self.applier = Applier(self._apply, self.uplink.beat)
         self.inspector = Inspector(kernel, self.network, self._dns, state, run)
@@ -90,6 +93,7 @@ class Agent:
         """
         for directory in (self._state, self._run):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.tasks.statuses.update(self._finals.load())
         self.network.records.load()
         for line in self.network.records.unreadable:
             log.error("record set aside", file=line)
@@ -155,6 +159,10 @@ class Agent:
         self._take_up(assignment)
         self.applier.assigned(assignment.index)
 
+    async def _report(self, statuses: dict[str, TaskStatus]) -> None:
+        self._finals.note(statuses)
+        await self.uplink.report(statuses)
+
     async def _apply(self) -> bool:
         outcome = await self.network.converger.catch_up()
         await self.network.sync_names()
@@ -163,6 +171,7 @@ class Agent:
     def _take_up(self, assignment: Assignment) -> None:
         self.network.assignment = assignment
         self.network.changed()
+        self._finals.keep_only(assignment.tasks)
         self.tasks.assigned(assignment)
         if self.mesh is not None:
             others = {peer.id: peer.address for peer in assignment.peers.values()}
