@@ -20,6 +20,7 @@ from updating import (
     update,
 )
 
+from skep.cluster.state import Draft
 from skep.model.cluster import TaskState
 from skep.model.spec import (
     SECOND,
@@ -205,3 +206,39 @@ def test_a_host_that_is_gone_cannot_be_waited_for(swarm):
     swarm.settle()
     (lost,) = swarm.on("web", "h2")
     assert lost.desired_state == SHUTDOWN
+
+
+def test_an_attempt_that_began_with_a_task_since_gone_is_repeated(swarm):
+    """Of two old tasks of a slot, the new one took over from that which stopped."""
+    swarm.create("web", 1, image=OLD, restart_policy=SOON)
+    swarm.obey()
+    kept = swarm.live("web")[0]
+    update(swarm, NEW, order="start-first", failure_action="continue")
+    swarm.settle()
+    new = next(task for task in swarm.live("web") if image(task) == NEW)
+    gone = replace(kept, id="0" * 25, desired_state=SHUTDOWN, version=0)
+    draft = Draft(swarm.state)
+    draft.put(replace(gone, status=replace(kept.status, state=SHUTDOWN)))
+    draft.put(replace(new, replaces=gone.id))
+    swarm.commit(draft)
+    swarm.report(swarm.state.tasks[new.id], TaskState.REJECTED)
+    for _ in range(3):
+        swarm.settle()
+        swarm.now += 60
+    swarm.obey()
+    assert images(swarm) == [NEW]
+
+
+def test_an_update_does_not_wait_for_a_host_that_is_down(swarm):
+    """An old task that is to stop there may never say that it did."""
+    swarm.create("web", 2, image=OLD, restart_policy=SOON)
+    swarm.obey()
+    host = swarm.state.nodes[swarm.live("web")[0].node_id].description.hostname
+    swarm.down(host)
+    swarm.obey()
+    assert all(task.status.state == RUNNING for task in swarm.live("web"))
+    update(swarm, NEW, parallelism=1)
+    for _ in range(8):
+        swarm.obey()
+        swarm.now += 60
+    assert images(swarm) == [NEW] * 2

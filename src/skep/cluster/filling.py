@@ -11,7 +11,7 @@ from skep.cluster.ends import is_displaced, is_lost, patience
 from skep.cluster.lives import DIED_BY_ITSELF, age_key, is_dead, is_live, is_running, stop
 from skep.cluster.modes import is_open
 from skep.cluster.restart import policy_of, restart_at, runs_to_remember
-from skep.cluster.rollout import is_outdated, is_paused
+from skep.cluster.rollout import is_outdated, is_paused, renewals
 from skep.cluster.slots import Slot, forgettable
 from skep.cluster.state import Draft
 from skep.cluster.view import View
@@ -102,7 +102,10 @@ def _succeed(
     """
     slot, old = place
     task = _keep_best(draft, context, old)
-    attempts = [t for t in slot.successors(task) if is_dead(t) or is_lost(draft, t)]
+    # An update's attempt may have begun with another task of the slot, which has stopped since.
+    tried = {each.id: each for each in (*slot.successors(task), *renewals(service, slot))}
+    ended = (t for t in tried.values() if is_dead(t) or is_lost(draft, t))
+    attempts = sorted(ended, key=age_key)
     moving = is_displaced(draft, task)
     if not moving and (not attempts or is_paused(service)):
         return None

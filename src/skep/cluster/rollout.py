@@ -12,7 +12,14 @@ from msgspec.structs import replace
 from skep.cluster import constraints
 from skep.cluster.conflicts import port_conflict
 from skep.cluster.context import Context
-from skep.cluster.lives import DIED_BY_ITSELF, is_dead, is_placed, is_stopping, stop
+from skep.cluster.lives import (
+    DIED_BY_ITSELF,
+    is_abandoned,
+    is_dead,
+    is_placed,
+    is_stopping,
+    stop,
+)
 from skep.cluster.needs import host_ports, task_networks
 from skep.cluster.slots import Slot
 from skep.cluster.state import Draft
@@ -81,11 +88,11 @@ def _fits(view: View, task: Task, template: TaskSpec) -> bool:
     return not template.placement or not constraints.violated(template.placement.constraints, node)
 
 
-def renewal(service: Service, slot: Slot) -> Task | None:
-    """The task by which the current update renewed the slot."""
+def renewals(service: Service, slot: Slot) -> list[Task]:
+    """The tasks by which the current update tried to renew the slot, oldest first."""
     status = service.update_status
     if status is None:
-        return None
+        return []
     made = (
         task
         for task in slot.tasks
@@ -93,7 +100,12 @@ def renewal(service: Service, slot: Slot) -> Task | None:
         and task.spec_version == service.spec_version
         and task.created_at >= status.started_at
     )
-    return min(made, key=lambda task: (task.created_at, task.id), default=None)
+    return sorted(made, key=lambda task: (task.created_at, task.id))
+
+
+def renewal(service: Service, slot: Slot) -> Task | None:
+    """The task by which the current update renewed the slot."""
+    return next(iter(renewals(service, slot)), None)
 
 
 # --- failures
@@ -240,8 +252,7 @@ def _rest(draft: Draft, service: Service, slot: Slot, delay: float) -> float | N
     0.0 if the update does not concern it."""
     task = renewal(service, slot)
     if task is None:
-        stopping = (t for t in slot.tasks if is_stopping(t) and is_outdated(draft, t, service))
-        return None if any(True for _ in stopping) else 0.0
+        return None if any(_holds_up(draft, task, service) for task in slot.tasks) else 0.0
     instead = slot.running
     if is_stopping(task) and not task.running_since and instead is not None:
         # It was lost with its host, which may never say so: what runs in its place counts.
@@ -249,6 +260,11 @@ def _rest(draft: Draft, service: Service, slot: Slot, delay: float) -> float | N
     if task.running_since:
         return task.running_since + delay
     return task.updated_at + delay if is_dead(task) else None
+
+
+def _holds_up(draft: Draft, task: Task, service: Service) -> bool:
+    """Whether an outdated task is still to stop; a host that is down may never say that it did."""
+    return is_stopping(task) and not is_abandoned(draft, task) and is_outdated(draft, task, service)
 
 
 def _renew(draft: Draft, context: Context, service: Service, slot: Slot) -> None:
