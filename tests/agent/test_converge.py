@@ -188,6 +188,47 @@ async def test_a_burst_of_events_is_one_look(world, monkeypatch):
     assert await world.look() == {place("b")}
 
 
+async def test_a_held_host_repairs_nothing_and_does_what_is_newly_planned(world):
+    world.boxes(box("a", "10.0.1.2/24"))
+    await world.converger.converge()
+    assert world.converger.hold(60.0) == world.converger.held_until > 0
+    world.kernel.there.discard(place("a"))
+    assert (await world.converger.converge()).ops == ()
+    assert place("a") not in world.kernel.there
+    world.boxes(box("a", "10.0.1.2/24"), box("b", "10.0.1.3/24"))
+    made = (await world.converger.converge()).ops
+    assert {op.ns for op in made} == {place("b"), OVERLAY}
+    assert place("b") in world.kernel.there and place("a") not in world.kernel.there
+    world.kernel.looks.clear()
+    assert world.converger.hold(0.0) == 0.0
+    assert await world.look() is None
+    assert place("a") in world.kernel.there
+
+
+async def test_what_fails_on_a_held_host_is_no_reason_to_repair_the_rest(world):
+    world.boxes(box("a"))
+    await world.converger.converge()
+    world.converger.hold(60.0)
+    world.kernel.there.discard(place("a"))
+    world.kernel.refuses = True
+    world.boxes(box("a"), box("b"))
+    assert (await world.converger.converge()).failures
+    world.kernel.refuses = False
+    await world.converger.converge()
+    assert place("b") in world.kernel.there and place("a") not in world.kernel.there
+
+
+async def test_a_hold_ends_by_itself(world):
+    world.boxes(box("a"))
+    await world.converger.converge()
+    world.kernel.there.discard(place("a"))
+    world.kernel.looks.clear()
+    world.converger.hold(0.01)
+    assert await world.look() is None
+    assert world.converger.held_until == 0.0
+    assert place("a") in world.kernel.there
+
+
 async def test_from_time_to_time_everything_is_looked_at(monkeypatch):
     monkeypatch.setattr(converge, "SWEEP", 0.01)
     async with running() as world:

@@ -2,6 +2,9 @@
 
 Nothing is remembered about what was done before. Whatever made the kernel differ — a new
 assignment, a crash half-way, an administrator's ``nft flush ruleset`` — the same loop repairs it.
+
+An administrator may hold it for a while: then what is not as planned stays so, and only what the
+plan itself changes is done, so that containers still start and stop.
 """
 
 from __future__ import annotations
@@ -9,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 import structlog
 
 from skep.kernel.kernel import Kernel
 from skep.model.host import HostView
-from skep.model.netstate import HostState
+from skep.model.netstate import HostState, Namespace
 from skep.model.ops import Failure, Op
 from skep.plan.desired import desired, namespaces_of
 from skep.plan.diff import diff, needed_sysctls
@@ -56,6 +59,9 @@ class Converger:
         self._moved = False
         self._planned: HostState = {}
         self._wake = asyncio.Event()
+        self._due = 0.0
+        self._release: asyncio.TimerHandle | None = None
+        self.held_until = 0.0
         self.repairs = 0
         self.failures: tuple[Failure, ...] = ()
 
@@ -89,6 +95,21 @@ class Converger:
             self._dirty.update(only)
         self._wake.set()
 
+    def hold(self, seconds: float) -> float:
+        """Repair nothing for so many seconds (0: repair everything, soon). Answers until when, in
+        Unix seconds (0.0: no longer). A daemon that starts anew holds nothing."""
+        if self._release is not None:
+            self._release.cancel()
+            self._release = None
+        self.held_until = time.time() + seconds if seconds else 0.0
+        if seconds:
+            self._release = asyncio.get_running_loop().call_later(seconds, self.hold, 0.0)
+        else:
+            self._due = 0.0
+            self._wake.set()
+        log.info("held" if seconds else "no longer held", seconds=seconds)
+        return self.held_until
+
     async def run(self) -> None:
         """Look whenever something asks for it, and at everything every `SWEEP` seconds."""
         async with asyncio.TaskGroup() as group:
@@ -106,17 +127,17 @@ class Converger:
         self._noticed.clear()
 
     async def _loop(self) -> None:
-        due = time.monotonic() + SWEEP
+        self._due = time.monotonic() + SWEEP
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(due - time.monotonic(), 0.0))
+                await asyncio.wait_for(self._wake.wait(), max(self._due - time.monotonic(), 0.0))
             await asyncio.sleep(SETTLE)
             self._wake.clear()
-            only = None if time.monotonic() >= due else self._concerned()
+            only = None if time.monotonic() >= self._due else self._concerned()
             self._moved = False
             self._dirty.clear()
             if only is None:
-                due = time.monotonic() + SWEEP
+                self._due = time.monotonic() + SWEEP
             outcome = await self.converge(only)
             if outcome.failures:
                 self._retry_later(only)
@@ -144,11 +165,24 @@ class Converger:
         wanted = desired(view, scope)
         observed = await self._kernel.observe(scope, needed_sysctls(wanted))
         ops = tuple(diff(wanted, observed, scope))
+        if self.held_until:
+            ops = self._newly_planned(ops, observed, scope)
         failures = await self._kernel.apply(ops) if ops else ()
-        self._remember(scope, {} if failures else wanted)
+        if not (failures and self.held_until):
+            self._remember(scope, {} if failures else wanted)
         self.repairs += len(ops)
         self._report(ops, failures)
         return Outcome(ops=ops, failures=failures)
+
+    def _newly_planned(
+        self, ops: tuple[Op, ...], observed: HostState, scope: Collection[str] | None
+    ) -> tuple[Op, ...]:
+        """Those that were not due already before the plan changed."""
+        known = self._planned
+        names = known.keys() if scope is None else known.keys() & set(scope)
+        whole = {name for name in names if all(each in known for each in _plugs(known[name]))}
+        due = diff({name: known[name] for name in whole}, observed, whole)
+        return tuple(each for each in ops if each not in due)
 
     def _remember(self, scope: Collection[str] | None, brought_to: HostState) -> None:
         """The plans that the namespaces in ``scope`` were brought to; what failed has none."""
@@ -162,6 +196,13 @@ class Converger:
         for failure in failures:
             log.warning("kernel refused", op=describe(failure.op), why=failure.message)
         self.failures = failures
+
+
+def _plugs(namespace: Namespace) -> Iterator[str]:
+    """The namespaces that the other ends of a namespace's links are in."""
+    for link in namespace.links.values():
+        if link.peer is not None:
+            yield link.peer.namespace
 
 
 def describe(op: Op) -> str:

@@ -23,12 +23,14 @@ from skep.agent.uplink import Send
 from skep.dns.client import DnsClient
 from skep.kernel import sysctl
 from skep.kernel.kernel import Kernel
-from skep.model.errors import Broken, Refusal
+from skep.model.errors import Broken, Clash, Refusal
 from skep.model.host import INGRESS_SANDBOX, HostView
 from skep.model.inspection import (
     AskNames,
     Certificate,
     Disk,
+    Held,
+    Hold,
     Inspect,
     Inspection,
     Listen,
@@ -121,6 +123,8 @@ class Inspector:
                 return await sending.send(self._kernel, what)
             case Repair():
                 return await self._repair()
+            case Hold(seconds=seconds):
+                return Held(until=self._network.converger.hold(seconds))
 
     # --- what is
 
@@ -144,6 +148,7 @@ class Inspector:
             repairs=self._network.converger.repairs,
             failures=refused(self._network.converger.failures),
             sweep=SWEEP,
+            held_until=self._network.converger.held_until,
         )
         if deep:
             found = await self._deepened(found)
@@ -153,6 +158,8 @@ class Inspector:
         """View and kernel when nothing is under way between them: what differs still is not just
         about to be repaired."""
         view, state = await self._network.converger.survey()
+        if self._network.converger.held_until:
+            return view, state
         if await asyncio.to_thread(lambda: diff(desired(view), state)):
             await asyncio.sleep(SETTLE)
             view, state = await self._network.converger.survey()
@@ -266,6 +273,8 @@ class Inspector:
         return tuple(found)
 
     async def _repair(self) -> Repaired:
+        if self._network.converger.held_until:
+            raise Clash("it is held, and left as it is: skep hold --release lets it go")
         outcome = await self._network.converger.converge()
         await self._network.sync_names()
         return Repaired(changed=len(outcome.ops), failures=refused(outcome.failures))

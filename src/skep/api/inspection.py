@@ -9,6 +9,9 @@ from skep.api.call import Call, json
 from skep.api.ports import InspectionPort
 from skep.model.errors import Invalid, Unavailable
 
+LONGEST_HOLD = 24 * 3600
+"""Seconds that a host may be left unrepaired at one go."""
+
 
 async def trace(call: Call) -> web.StreamResponse:
     """``GET /skep/trace?from=&to=&live=``: a `Trace`."""
@@ -25,6 +28,16 @@ async def doctor(call: Call) -> web.StreamResponse:
     repair = call.request.method == "POST"
     found = await _port(call).examine((host,) if host else (), repair)
     return json({**msgspec.to_builtins(found), "code": found.code})
+
+
+async def hold(call: Call) -> web.StreamResponse:
+    """``POST /skep/hold?host=&seconds=``: repair nothing there for so long; 0 lets it go."""
+    host, seconds = call.query("host"), call.number("seconds")
+    if not host or seconds is None:
+        raise Invalid("say which host to hold, and for how many seconds (0 lets it go)")
+    if not 0 <= seconds <= LONGEST_HOLD:
+        raise Invalid(f"a host can be held for up to {LONGEST_HOLD // 3600} hours")
+    return json({"until": await _port(call).hold(host, seconds)})
 
 
 def _port(call: Call) -> InspectionPort:

@@ -223,6 +223,10 @@ class InspectionPort(Protocol):
     async def examine(self, hosts: tuple[str, ...], repair: bool) -> Checkup:
         """All that is wrong with these hosts (none: all), after a repair if wanted."""
 
+    async def hold(self, host: str, seconds: float) -> float:
+        """Leave a host's kernel as it is for so long; until when, in Unix seconds (0.0: it is
+        repaired again)."""
+
 
 class Ports(msgspec.Struct, frozen=True):
     """All of them, as handlers receive them."""

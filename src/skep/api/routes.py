@@ -147,6 +147,7 @@ ROUTES = (
     Route("GET", "/skep/trace", inspection.trace, streams=True),
     Route("GET", "/skep/doctor", inspection.doctor, streams=True),
     Route("POST", "/skep/doctor", inspection.doctor),
+    Route("POST", "/skep/hold", inspection.hold),
     Route("GET", "/plugins", absent.no_plugins),
     Route("GET", "/plugins/{name*}/json", absent.missing_plugin),
     Route("POST", "/plugins/pull", absent.install_plugin),

@@ -25,6 +25,8 @@ from skep.model.errors import Broken, Missing, Refusal, Unavailable
 from skep.model.host import HostView
 from skep.model.inspection import (
     Echo,
+    Held,
+    Hold,
     Inspect,
     Inspection,
     Listen,
@@ -102,6 +104,16 @@ class Looker:
         repaired = await self._repair(names) if repair else ()
         survey = await self.survey(Inspect(deep=True))
         return await asyncio.to_thread(examine, survey, names, repaired)
+
+    async def hold(self, host: str, seconds: float) -> float:
+        """Have a host's kernel left as it is for so many seconds (0: no longer). Answers until
+        when, in Unix seconds by that host's clock. Raises `Missing`, `Unavailable`."""
+        name = self._named(host)
+        peers = self._view().peers.values()
+        node_id = next(peer.id for peer in peers if peer.hostname == name)
+        if self._cluster() is None and node_id != self._view().node_id:
+            raise Unavailable(ALONE)
+        return (await self._ask(node_id, Hold(seconds=seconds), Held, ANSWER_WITHIN)).until
 
     # --- gathering
 

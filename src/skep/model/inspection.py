@@ -160,7 +160,8 @@ class RefusedOp(Fact, frozen=True):
 
 class Inspection(Fact, frozen=True):
     """One host. ``begun_at`` and ``done_at`` are by its own clock. ``failures`` are what the kernel
-    refused when skepd last tried, ``sweep`` is how often it looks at everything.
+    refused when skepd last tried, ``sweep`` is how often it looks at everything, ``held_until``
+    until when it repairs nothing (0.0: it does).
 
     From ``features`` on, only a deep inspection fills in: a feature's name maps to "" or to why it
     does not work.
@@ -179,6 +180,7 @@ class Inspection(Fact, frozen=True):
     repairs: int = 0
     failures: tuple[RefusedOp, ...] = ()
     sweep: float = 30.0
+    held_until: float = 0.0
     features: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     resolvers: tuple[str, ...] = ()
@@ -239,6 +241,12 @@ class Repaired(Fact, frozen=True):
     failures: tuple[RefusedOp, ...] = ()
 
 
+class Held(Fact, frozen=True):
+    """Until when (Unix seconds) a host's kernel is left as it is; 0.0 if it is not."""
+
+    until: float
+
+
 # --- inquiries
 
 
@@ -283,7 +291,13 @@ class Probe(Inquiry, frozen=True):
 
 
 class Repair(Inquiry, frozen=True):
-    """Converge now: `Repaired`."""
+    """Converge now: `Repaired`. Refused while the host is held."""
 
 
-Question = Inspect | AskNames | Listen | Probe | Repair
+class Hold(Inquiry, frozen=True):
+    """Repair nothing for so many ``seconds``; with 0, repair again from now on: `Held`."""
+
+    seconds: float
+
+
+Question = Inspect | AskNames | Listen | Probe | Repair | Hold

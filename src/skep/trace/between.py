@@ -13,7 +13,7 @@ from skep.model.inspection import Device, PeerSight
 from skep.model.netstate import HOST
 from skep.plan.journey import Crossed, Journey, Place, Plugged, Routed, Switched, Tunnelled
 from skep.plan.layout import VXLAN_OVERHEAD, holds
-from skep.trace.drift import place
+from skep.trace.drift import place, repair_promise
 from skep.trace.report import DOUBTFUL, Trouble
 from skep.trace.scene import Host, Scene
 from skep.trace.verdict import Judged
@@ -193,8 +193,7 @@ def _too_small(scene: Scene, at: Place, link: str, mtu: int, largest: int) -> Tr
         should=f"mtu {largest if right or wanted is None else wanted.mtu} on {link}",
         todo="give the network the same com.docker.network.driver.mtu on all hosts"
         if right
-        else f"skepd on {host.name} will repair it within {host.inspection.sweep:.0f} s; "
-        f"skep doctor --fix --host {host.name} does it now",
+        else repair_promise(host),
         state=DOUBTFUL,
     )
 

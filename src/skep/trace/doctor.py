@@ -20,6 +20,7 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     hosts.kernels,
     hosts.settings,
     hosts.refusals,
+    objects.holds,
     objects.drift,
     objects.strangers,
     objects.names,

@@ -61,6 +61,25 @@ def place(host: Host, namespace: str) -> str:
     )
 
 
+def repair_promise(host: Host) -> str:
+    """When a host repairs what is not as planned."""
+    if host.inspection.held_until:
+        return (
+            f"{host.name} is held {held_words(host)}: skep hold --release {host.name}, and skepd "
+            "repairs it"
+        )
+    return (
+        f"skepd on {host.name} will repair it within {host.inspection.sweep:.0f} s; "
+        f"skep doctor --fix --host {host.name} does it now"
+    )
+
+
+def held_words(host: Host) -> str:
+    """For how long a host is still held."""
+    left = max(0.0, host.inspection.held_until - host.inspection.done_at)
+    return f"for another {left / 60:.0f} min" if left >= 120 else f"for another {left:.0f} s"
+
+
 _SURPLUS = (
     ops.DelNamespace,
     ops.DelLink,

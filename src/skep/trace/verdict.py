@@ -29,7 +29,7 @@ from skep.plan.journey import (
     Tunnelled,
     Unread,
 )
-from skep.trace.drift import differences, place
+from skep.trace.drift import differences, place, repair_promise
 from skep.trace.losses import explain
 from skep.trace.report import Trouble
 from skep.trace.scene import Host, Scene
@@ -196,13 +196,10 @@ def _drift_trouble(host: Host, at: Place, todo: list[Op]) -> Trouble:
 
 
 def repair_words(host: Host, op: Op) -> str:
-    """Who will repair it, and when; or why skepd cannot."""
+    """Who will repair it, and when; or why skepd does not."""
     for refused in host.inspection.failures:
-        if refused.namespace == op.ns:
+        if refused.namespace == op.ns and not host.inspection.held_until:
             return (
                 f"skepd on {host.name} tried and the kernel refused: {refused.what}: {refused.why}"
             )
-    return (
-        f"skepd on {host.name} will repair it within {host.inspection.sweep:.0f} s; "
-        f"skep doctor --fix --host {host.name} does it now"
-    )
+    return repair_promise(host)

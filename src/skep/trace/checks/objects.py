@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from skep.model.inspection import NameAnswer
 from skep.model.netstate import GROUP, HOST
-from skep.trace.drift import differences, place
+from skep.trace.drift import differences, held_words, place, repair_promise
 from skep.trace.finding import ERROR, WARNING, Finding
 from skep.trace.goal import wrong_answer
 from skep.trace.scene import Host, Scene
@@ -30,9 +30,23 @@ def drift(scene: Scene) -> Iterator[Finding]:
                 where=place(host, namespace),
                 what=f"{said}{more}",
                 why="it is in nobody's plan" if surplus else "packets are lost or go astray",
-                fix=f"skepd repairs it within {host.inspection.sweep:.0f} s, or at once by "
-                f"skep doctor --fix --host {host.name}",
+                fix=repair_promise(host),
                 fixable=True,
+            )
+
+
+def holds(scene: Scene) -> Iterator[Finding]:
+    """Hosts on which nothing is repaired, because somebody wants it so."""
+    for host in scene.hosts.values():
+        if host.inspection.held_until:
+            yield Finding(
+                severity=WARNING,
+                check="hold",
+                host=host.name,
+                where="skepd",
+                what=f"it is held {held_words(host)}: what is not as planned stays so",
+                why="whoever holds it looks for a fault; until then nothing there mends itself",
+                fix=f"skep hold --release {host.name}",
             )
 
 
