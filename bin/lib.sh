@@ -10,7 +10,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:$venv/bin"
 
 # A program that shows that a package is there, and the package.
 packages=(
-    podman:podman runc:runc conmon:conmon nft:nftables ip:iproute2 bridge:iproute2
+    podman:podman runc:runc conmon:conmon catatonit:catatonit nft:nftables ip:iproute2 bridge:iproute2
     busybox:busybox-static tcpdump:tcpdump curl:curl brctl:bridge-utils ethtool:ethtool ps:procps
     nsenter:util-linux
 )

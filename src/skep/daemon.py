@@ -30,7 +30,7 @@ from skep.api.facts import Facts
 from skep.api.ports import Ports
 from skep.api.server import make_app, make_runner
 from skep.cluster.change import Change
-from skep.describe import CPU, describe_host
+from skep.describe import CPU, describe_host, generic_resource
 from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
 from skep.engine.podman import PodmanService
@@ -39,7 +39,8 @@ from skep.happenings import of_changes, of_container
 from skep.kernel.kernel import Kernel
 from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
-from skep.model.errors import Broken, Refusal
+from skep.model.errors import Broken, Invalid, Refusal
+from skep.model.spec import GenericResource
 from skep.swarm import Swarm
 
 
@@ -51,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     socket: Path
     engine_root: Path
     engine: str
+    generic: tuple[GenericResource, ...] = ()
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -69,16 +71,25 @@ def parse(arguments: Sequence[str]) -> Options:
                         help="our own engine's images (default: %(default)s)")  # fmt: skip
     parser.add_argument("--engine", default="",
                         help="use the Podman at unix:///… instead of starting one")  # fmt: skip
+    parser.add_argument("--node-generic-resource", action="append", default=[],
+                        metavar="KIND=VALUE",
+                        help="something that this host has, a number of units or one by name;"
+                        " may be given several times")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
     found = parser.parse_args(arguments)
     if found.engine and not found.engine.startswith("unix:///"):
         parser.error(f"--engine takes unix:///path/to/socket, not {found.engine}")
+    try:
+        generic = tuple(generic_resource(text) for text in found.node_generic_resource)
+    except Invalid as invalid:
+        parser.error(str(invalid))
     return Options(
         state=found.state,
         run=found.run,
         socket=found.socket,
         engine_root=found.engine_root,
         engine=found.engine.removeprefix("unix://"),
+        generic=generic,
     )
 
 
@@ -102,7 +113,9 @@ class Daemon:
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
-        self._swarm = Swarm(self._agent, self._kernel, options.state)
+        self._swarm = Swarm(
+            self._agent, self._kernel, options.state, lambda: describe_host(options.generic)
+        )
         self._swarm.on_manager = self._follow
 
     async def run(self, stop: asyncio.Event) -> None:

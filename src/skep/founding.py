@@ -9,9 +9,8 @@ import msgspec
 
 from skep.advertise import PORT, split
 from skep.api.ports import InitRequest
-from skep.describe import describe_host
 from skep.manager.manager import new_swarm_id
-from skep.model.cluster import Cluster, Node, Tokens
+from skep.model.cluster import Cluster, Node, NodeDescription, Tokens
 from skep.model.spec import NodeSpec
 from skep.wire.authority import Authority, Subject, make_key_and_csr
 from skep.wire.identity import Identity
@@ -27,7 +26,7 @@ class Founding(msgspec.Struct, frozen=True):
     node: Node
 
 
-def found(request: InitRequest, address: str, vtep: str) -> Founding:
+def found(request: InitRequest, description: NodeDescription, address: str, vtep: str) -> Founding:
     """Keys, certificates, tokens and ids of a new swarm whose first manager this host is."""
     now = time.time()
     node_id, cluster_id = new_swarm_id(), new_swarm_id()
@@ -58,7 +57,7 @@ def found(request: InitRequest, address: str, vtep: str) -> Founding:
     node = Node(
         id=node_id,
         spec=NodeSpec(role="manager", availability=request.availability),
-        description=describe_host(),
+        description=description,
         address=address,
         vtep=vtep,
         manager_address=managers[node_id],

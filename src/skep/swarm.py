@@ -23,14 +23,13 @@ from skep.api.ports import InitRequest, JoinRequest, Membership
 from skep.cluster import control
 from skep.cluster.context import Context
 from skep.cluster.state import Draft, State
-from skep.describe import describe_host
 from skep.founding import found
 from skep.kernel.kernel import Kernel
 from skep.manager.inspection import Cluster
 from skep.manager.joining import Door
 from skep.manager.manager import Manager
 from skep.manager.sessions import Sessions
-from skep.model.cluster import Tokens
+from skep.model.cluster import NodeDescription, Tokens
 from skep.model.errors import Refusal, Unavailable
 from skep.model.messages import Hello, LogPiece
 from skep.store.sqlite import SqliteStore
@@ -73,8 +72,11 @@ log = structlog.get_logger("skep.swarm")
 class Swarm:
     """The membership of one host. Implements the API's ``ClusterPort``."""
 
-    def __init__(self, agent: Agent, kernel: Kernel, state: Path) -> None:
+    def __init__(
+        self, agent: Agent, kernel: Kernel, state: Path, describe: Callable[[], NodeDescription]
+    ) -> None:
         self._agent = agent
+        self._describe = describe
         self._kernel = kernel
         self._state = state
         self._home = state / "swarm"
@@ -164,7 +166,12 @@ class Swarm:
             address = advertised(request.advertise_address, own)
             vtep = own_address(request.data_path_address, own) or address
             listen = listening(request.listen_address, own)
-            new = found(msgspec.structs.replace(request, listen_address=listen), address, vtep)
+            new = found(
+                msgspec.structs.replace(request, listen_address=listen),
+                self._describe(),
+                address,
+                vtep,
+            )
             identity = new.identity
             try:
                 manager = await self._open_manager()
@@ -188,7 +195,7 @@ class Swarm:
             address = advertised(request.advertise_address, own)
             vtep = own_address(request.data_path_address, own) or address
             candidate = Candidate(
-                description=describe_host(),
+                description=self._describe(),
                 address=address,
                 vtep=vtep,
                 availability=request.availability,
@@ -273,7 +280,7 @@ class Swarm:
         self._identity = identity
         self._error = ""
         await self._agent.enter(identity.vtep)
-        hello = Hello(description=describe_host(), address=identity.address, vtep=identity.vtep)
+        hello = Hello(description=self._describe(), address=identity.address, vtep=identity.vtep)
         uplink = self._agent.uplink
         self._connection = AgentConnection(
             identity.credentials, identity.managers, lambda: uplink.greeting(hello)

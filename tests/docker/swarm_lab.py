@@ -13,15 +13,16 @@ QUIET = {"DOCKER_CLI_HINTS": "false"}
 class SwarmLab:
     """Hosts h1 (the manager), h2, …; made by `up`, removed by `down` whatever happened."""
 
-    def __init__(self, name, hosts):
+    def __init__(self, name, hosts, *options):
         self.name = name
         self.hosts = [f"h{number}" for number in range(1, hosts + 1)]
+        self.options = [f"--daemon-option={option}" for option in options]
         self.client = shutil.which("docker")
         assert self.client, "there is no docker client: bin/test installs one"
 
     def up(self, *, swarm=True):
         self.down()
-        self.skep("up", "--hosts", str(len(self.hosts)))
+        self.skep("up", "--hosts", str(len(self.hosts)), *self.options)
         if not swarm:
             return
         self.docker("h1", "swarm", "init", "--advertise-addr", self.address("h1"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from skep.model.cluster import Task
-from skep.model.spec import ContainerSpec, Mount, Resources
+from skep.model.spec import ContainerSpec, GenericResource, Mount, Resources
 
 Json = dict[str, Any]
 
@@ -18,7 +19,7 @@ def task_body(task: Task) -> Json:
     assert spec is not None, "a service's task has a container"
     body: Json = {
         "Image": spec.image,
-        "Env": list(spec.env),
+        "Env": [*spec.env, *resource_variables(task.generic_resources)],
         "Hostname": spec.hostname,
         "User": spec.user,
         "WorkingDir": spec.dir,
@@ -39,6 +40,16 @@ def task_body(task: Task) -> Json:
     if spec.args:
         body["Cmd"] = list(spec.args)
     return {key: value for key, value in body.items() if value not in ("", None, [])}
+
+
+def resource_variables(resources: Sequence[GenericResource]) -> list[str]:
+    """The units that a task was given, as Docker tells it: "DOCKER_RESOURCE_GPU=UUID1,UUID2"."""
+    given: dict[str, list[str]] = {}
+    for resource in resources:
+        unit = resource.named_resource_spec or resource.discrete_resource_spec
+        if unit is not None:
+            given.setdefault(unit.kind, []).append(str(unit.value))
+    return [f"DOCKER_RESOURCE_{kind.upper()}={','.join(units)}" for kind, units in given.items()]
 
 
 def task_labels(task: Task, spec: ContainerSpec) -> dict[str, str]:
@@ -79,6 +90,9 @@ def host_config(spec: ContainerSpec, resources: Resources | None) -> Json:
         config["NanoCpus"] = limits.nano_cpus
         config["Memory"] = limits.memory_bytes
         config["PidsLimit"] = limits.pids or None
+    reserved = resources.reservations if resources else None
+    if reserved:
+        config["MemoryReservation"] = reserved.memory_bytes
     return {key: value for key, value in config.items() if value}
 
 

@@ -53,7 +53,9 @@ def search_domains(host_resolv: str) -> tuple[str, ...]:
 def resolv_conf(record: Record, host_resolv: str) -> str:
     """Every name goes to skep-dns; search list as the user, else the host, has it."""
     search = record.search or search_domains(host_resolv)
-    options = record.dns_options or ("ndots:0",)
+    options = list(record.dns_options)
+    if not any(option.startswith("ndots:") for option in options):
+        options.append("ndots:0")
     lines = [f"nameserver {RESOLVER}"]
     if search and search != (".",):
         lines.append("search " + " ".join(search))

@@ -74,6 +74,9 @@ def _add(verbs: argparse._SubParsersAction[Parser], name: str, handler: _Handler
 def _add_up(verbs: argparse._SubParsersAction[Parser]) -> None:
     verb = _add(verbs, "up", _up, "make a lab, or continue with the one that is up")
     verb.add_argument("--hosts", type=int, metavar="N", help="how many hosts (default 3)")
+    verb.add_argument("--daemon-option", action="append", default=[], metavar="OPTION",
+                      help="an option more for each host's skepd, as in"
+                      " --daemon-option=--node-generic-resource=gpu=2")  # fmt: skip
     verb.add_argument("--no-images", action="store_true", help="do not build and load images")
 
 
@@ -88,7 +91,7 @@ def _up(options: argparse.Namespace) -> int:
 
     lab = _lab(options)
     wish = Wish(
-        command=default_command(),
+        command=(*default_command(), *options.daemon_option),
         image_folder=_image_folder(),
         hosts=options.hosts,
         images=() if options.no_images else IMAGES,

@@ -13,8 +13,10 @@ from typing import Any
 
 from skep.engine.bodies import Json, without_networking
 from skep.engine.events import CONNECTED, ContainerEvent, parse_event
+from skep.engine.limits import own_limits
 from skep.engine.pulling import checked_pull
 from skep.engine.reference import familiar, with_tag
+from skep.engine.settings import default_ulimits
 from skep.engine.transport import ErrorReply, Reply, Stream, Transport
 from skep.engine.waiting import wait_until_removed
 from skep.model.errors import Missing, Unavailable
@@ -88,7 +90,7 @@ class Engine:
                 "POST",
                 f"{API}/containers/create",
                 params={"name": name},
-                json=without_networking(body),
+                json=without_networking(body, default_ulimits(own_limits())),
             )
         except Missing as missing:
             if str(missing).startswith("No such image"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import shutil
 import signal
 import socket as sockets
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
+from skep.engine.limits import own_limits
 from skep.engine.settings import (
-    Limits,
     containers_conf,
     policy_json,
     registries_conf,
@@ -174,7 +173,7 @@ class PodmanService:
         for directory in (self._root, self._runroot, containers, self._state / "tmp"):
             Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in {
-            "containers.conf": containers_conf(_limits()),
+            "containers.conf": containers_conf(own_limits()),
             "storage.conf": storage_conf(self._root, self._runroot),
             "registries.conf": registries_conf(),
             "policy.json": policy_json(),
@@ -211,14 +210,6 @@ def _why_not(said: str, root: str) -> str:
             f"a kernel that has overlay; it said: {said}"
         )
     return f"podman does not start; it said: {said}"
-
-
-def _limits() -> Limits:
-    def hard(which: int) -> int | None:
-        found = resource.getrlimit(which)[1]
-        return None if found == resource.RLIM_INFINITY else found
-
-    return Limits(files=hard(resource.RLIMIT_NOFILE), processes=hard(resource.RLIMIT_NPROC))
 
 
 async def _answers(path: str) -> bool:

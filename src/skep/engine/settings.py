@@ -21,23 +21,31 @@ EXEC_MEMORY = 10
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """This process's hard limits of open files and processes, None for unlimited."""
+    """A process's hard limits of open files and processes, None for unlimited."""
 
-    files: int | None
-    processes: int | None
+    files: int | None = None
+    processes: int | None = None
+
+
+def default_ulimits(limits: Limits) -> dict[str, int]:
+    """What a container gets of the limits that its user does not name: as much as we may give.
+    Limits above our own hard ones would keep every container from starting."""
+    return {
+        "nofile": min(FILES_WANTED, limits.files or FILES_WANTED),
+        "nproc": min(PROCESSES_WANTED, limits.processes or PROCESSES_WANTED),
+    }
 
 
 def containers_conf(limits: Limits) -> str:
-    """containers.conf. Limits above our own hard ones would keep every container from starting.
+    """containers.conf.
 
     Locks are files because Podman's shared memory has one name for all instances on a machine.
     """
-    files = min(FILES_WANTED, limits.files or FILES_WANTED)
-    processes = min(PROCESSES_WANTED, limits.processes or PROCESSES_WANTED)
+    ulimits = [f"{name}={most}:{most}" for name, most in default_ulimits(limits).items()]
     return f"""\
 [containers]
 base_hosts_file = "none"
-default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+default_ulimits = {json.dumps(ulimits)}
 log_driver = "k8s-file"
 pids_limit = 0
 
