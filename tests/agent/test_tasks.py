@@ -68,6 +68,11 @@ class FakeHost:
     async def remove(self, container, *, force, volumes):
         del self.records[container.id], self.states[container.id]
 
+    async def retire(self, container_id):
+        self.records[container_id] = msgspec.structs.replace(
+            self.records[container_id], endpoints=(), sandbox_id=""
+        )
+
     def end(self, container_id, code):
         self.states[container_id] = {
             "Running": False, "Status": "exited", "ExitCode": code,
@@ -151,7 +156,8 @@ async def test_the_end_of_its_process_is_reported(rig, code, state, error):
     rig.tasks.heard("c-t1")
     await rig.until(lambda: state in rig.states())
     assert rig.reports[-1].error == error
-    assert "c-t1" in rig.host.records, "kept, so that its logs can be read"
+    kept = rig.host.records["c-t1"]
+    assert kept.sandbox_id == "", "kept for its log alone"
 
 
 async def test_a_task_runs_only_once_it_is_healthy(rig):
@@ -174,13 +180,28 @@ async def test_an_unhealthy_task_is_stopped_and_has_failed(rig):
     assert rig.host.stopped == [("c-t1", 10)]
 
 
-async def test_a_task_wanted_no_more_is_stopped_with_its_grace_and_removed(rig):
+async def test_a_task_wanted_no_more_is_stopped_with_its_grace_and_kept_for_a_while(rig):
     rig.assign({"t1": task()})
     await rig.until(lambda: TaskState.RUNNING in rig.states())
     gone = task(desired=TaskState.SHUTDOWN, stop_grace_period=3_000_000_000)
     rig.assign({"t1": gone})
     await rig.until(lambda: rig.states()[-1] == TaskState.SHUTDOWN)
     assert rig.host.stopped == [("c-t1", 3)]
+    assert rig.host.records["c-t1"].endpoints == ()
+    ended = msgspec.structs.replace(gone, status=TaskStatus(state=TaskState.SHUTDOWN))
+    rig.assign({"t1": ended})
+    said = len(rig.reports)
+    await asyncio.sleep(0.02)
+    assert (list(rig.host.records), len(rig.reports)) == (["c-t1"], said)
+    rig.assign({})
+    await rig.until(lambda: rig.host.records == {})
+
+
+async def test_a_task_that_is_to_be_gone_takes_its_container_along(rig):
+    rig.assign({"t1": task()})
+    await rig.until(lambda: TaskState.RUNNING in rig.states())
+    rig.assign({"t1": task(desired=TaskState.REMOVE)})
+    await rig.until(lambda: rig.states()[-1] == TaskState.SHUTDOWN)
     assert rig.host.records == {}
 
 

@@ -105,15 +105,32 @@ def test_hosts_do_not_hear_of_the_allocators_cursor(swarm):
 # --- tasks
 
 
-def test_a_host_gets_its_own_tasks_only_and_no_history(swarm):
+def test_a_host_gets_its_own_tasks_only(swarm):
     swarm.create("web", 3)
     swarm.obey()
-    swarm.report(swarm.live("web")[0], TaskState.FAILED)
-    swarm.settle()
     for node in swarm.state.nodes.values():
         found = assign(swarm.state, node.id).tasks
-        assert {task.node_id for task in found.values()} <= {node.id}
-        assert all(task.status.state == TaskState.RUNNING for task in found.values())
+        assert {task.node_id for task in found.values()} == {node.id}
+
+
+def test_a_host_keeps_what_has_ended_while_it_is_remembered(swarm):
+    secret = swarm.secret("pass")
+    spec = ContainerSpec(image="a", secrets=(secret,))
+    swarm.network("net")
+    swarm.create("web", 1, networks=("net",), container_spec=spec)
+    swarm.obey()
+    (dead,) = swarm.live("web")
+    swarm.report(dead, TaskState.FAILED, container_id="c1")
+    told = assign(swarm.state, dead.node_id)
+    assert told.tasks[dead.id].attachments == ()
+    assert told.secrets == {}, "it needs nothing any more"
+    swarm.settle()
+    swarm.now += 6
+    swarm.obey()
+    assert dead.id in assign(swarm.state, dead.node_id).tasks
+    swarm.change(control.remove_service, "web")
+    swarm.settle()
+    assert dead.id not in assign(swarm.state, dead.node_id).tasks
 
 
 # --- endpoints

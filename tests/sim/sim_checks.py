@@ -124,10 +124,11 @@ class Checks:
 
     def _files(self, assignment: Any, task: Task) -> None:
         spec, state = task.spec.container_spec, self.sim.manager.state
-        for reference in spec.secrets if spec and task.wanted else ():
+        living = task.wanted and task.status.state <= DEAD
+        for reference in spec.secrets if spec and living else ():
             id = reference.secret_id
             assert id in assignment.secrets or id not in state.secrets, "a task gets its secrets"
-        for reference in spec.configs if spec and task.wanted else ():
+        for reference in spec.configs if spec and living else ():
             id = reference.config_id
             assert id in assignment.configs or id not in state.configs, "a task gets its configs"
 

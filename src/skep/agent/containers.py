@@ -167,6 +167,11 @@ class Containers:
 
     async def start(self, container: Container) -> bool:
         """Attach it to its networks and start it; False if it was running already."""
+        if self._must(container.id).task_id:
+            raise Clash(
+                f'cannot start container "/{container.name}": it belongs to a task of a service, '
+                "and tasks are not started twice; docker service update --force makes new ones"
+            )
         return await self.start_record(container.id, None)
 
     async def start_record(self, container_id: str, task: Task | None) -> bool:
@@ -227,6 +232,13 @@ class Containers:
                 if state.get("Running"):
                     return
             await self._network.part(record)
+
+    async def retire(self, container_id: str) -> None:
+        """The container of a task has ended for good: only it and its log are kept."""
+        async with self._lock(container_id):
+            record = self._network.records.get(container_id)
+            if record is not None:
+                await self._network.retire(record)
 
     async def vanished(self, container_id: str) -> None:
         """The engine no longer has this container (``--rm``, or removed behind our back)."""

@@ -161,10 +161,21 @@ class Network:
             await self.uplink.detach(record.attachment)
         return bare
 
+    async def retire(self, record: Record) -> None:
+        """The container will not run again: remove its sandbox and files, and keep its record."""
+        record = await self.part(record)
+        if record.sandbox_id:
+            self.records.put(msgspec.structs.replace(record, sandbox_id=""))
+            await self._clear(record)
+
     async def forget(self, record: Record) -> None:
         """The container is gone: remove its sandbox, files and record."""
         record = await self.part(record)
         self.records.drop(record.id)
+        await self._clear(record)
+
+    async def _clear(self, record: Record) -> None:
+        """Remove a sandbox that is on record no more, and its files."""
         self.changed()
         if record.sandbox_id:
             await self._apply(record, set())

@@ -62,6 +62,7 @@ class Tasks:
         self._news: dict[str, asyncio.Event] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._leaving: dict[str, int] = {}
+        self._put_away: set[str] = set()
         self._drain_times: dict[str, float] = {}
         self.statuses: dict[str, TaskStatus] = {}
 
@@ -113,6 +114,7 @@ class Tasks:
                 continue
             await self._changed[task_id].wait()
         self._changed.pop(task_id, None)
+        self._put_away.discard(task_id)
         self.statuses.pop(task_id, None)
         self._running.pop(task_id, None)
 
@@ -122,14 +124,21 @@ class Tasks:
         record = self._containers.task_record(task_id)
         if task is None or not task.wanted:
             if record is not None:
-                await self._end(task, record)
-            elif task is not None and task.status.state < TaskState.COMPLETE:
+                if not self._is_put_away(task):
+                    await self._end(task, record)
+            elif task is not None and not is_over(task):
                 await self._say(task, TaskState.SHUTDOWN, "shutdown")
             return task is None
-        if task.status.state > TaskState.RUNNING or self._final(task_id):
+        if is_over(task) or self._final(task_id):
             return False
         await self._begin(task, record)
         return False
+
+    def _is_put_away(self, task: Task | None) -> bool:
+        """Whether its container has been stopped, and is only kept."""
+        return (
+            task is not None and task.desired_state < TaskState.REMOVE and task.id in self._put_away
+        )
 
     def _final(self, task_id: str) -> bool:
         status = self.statuses.get(task_id)
@@ -201,6 +210,8 @@ class Tasks:
         return record.ports if record else ()
 
     async def _ended(self, task: Task, record: Record, state: Json) -> None:
+        # Whoever hears that it ended may take its addresses.
+        await self._containers.retire(record.id)
         code = int(state.get("ExitCode") or 0)
         if code == 0:
             await self._say(task, TaskState.COMPLETE, "finished", record=record)
@@ -211,16 +222,21 @@ class Tasks:
             )  # fmt: skip
 
     async def _end(self, task: Task | None, record: Record) -> None:
-        """Stop and remove the container of a task that is wanted no more, its clients first."""
+        """Stop the container of a task that is wanted no more, its clients first. It is kept while
+        the task is remembered, then removed."""
         container = container_of(record)
         if task is not None and record.endpoints:
             await self._drain(task, record)
         with contextlib.suppress(Missing):
             await self._containers.stop(container, grace(task))
-        await self._containers.remove(container, force=True, volumes=True)
         self._news.pop(record.id, None)
         self._payloads.remove(record.task_id)
-        if task is not None and not self._final(task.id):
+        if task is None or task.desired_state >= TaskState.REMOVE:
+            await self._containers.remove(container, force=True, volumes=True)
+        else:
+            await self._containers.retire(record.id)
+            self._put_away.add(task.id)
+        if task is not None and not self._final(task.id) and not is_over(task):
             await self._say(task, TaskState.SHUTDOWN, "shutdown", record=record)
 
     async def _drain(self, task: Task, record: Record) -> None:
@@ -271,6 +287,11 @@ async def first(*events: asyncio.Event) -> None:
 def started(state: Json) -> bool:
     """Whether a container in this state was ever started."""
     return not str(state.get("StartedAt") or "0001").startswith("0001")
+
+
+def is_over(task: Task) -> bool:
+    """Whether the manager knows that it has ended."""
+    return task.status.state > TaskState.RUNNING
 
 
 def drain_time(task: Task) -> float:

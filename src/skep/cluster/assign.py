@@ -97,14 +97,14 @@ def peer(node: Node) -> PeerNode:
 
 
 def own_tasks(view: View, node_id: str) -> dict[str, Task]:
-    """The tasks that concern a host: wanted there, or not observed dead.
+    """The tasks that concern a host: all of which anything is remembered.
 
-    A job's completed task still does: its container is kept, as its log is what users want.
+    The container of one that has ended is kept for as long, as its log is what users want then.
     """
     return {
         task.id: handed_out(view, task)
         for task in view.tasks_of_node(node_id)
-        if is_placed(task) and (task.wanted or not is_dead(task))
+        if is_placed(task) and not (is_dead(task) and task.desired_state >= TaskState.REMOVE)
     }
 
 
@@ -121,9 +121,10 @@ def handed_out(view: View, task: Task) -> Task:
 
 
 def payloads(view: View, tasks: Mapping[str, Task]) -> tuple[Payloads, Payloads]:
-    """The secrets and the configs that some tasks use."""
-    secrets = dict.fromkeys(id for task in tasks.values() for id in secret_ids(task.spec))
-    configs = dict.fromkeys(id for task in tasks.values() for id in config_ids(task.spec))
+    """The secrets and the configs that some tasks use, save those that have ended."""
+    living = [task for task in tasks.values() if not is_dead(task)]
+    secrets = dict.fromkeys(id for task in living for id in secret_ids(task.spec))
+    configs = dict.fromkeys(id for task in living for id in config_ids(task.spec))
     return (
         {id: payload(view.secrets[id]) for id in secrets if id in view.secrets},
         {id: payload(view.configs[id]) for id in configs if id in view.configs},

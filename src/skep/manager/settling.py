@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from skep.model.assignment import Assignment
+from skep.model.cluster import TaskState
 
 NOT_TOLD = sys.maxsize
 
@@ -80,4 +81,7 @@ class Settling:
 
 def has_to_stop(assignment: Assignment) -> bool:
     """Whether a host has a service's task to stop."""
-    return any(task.service_id and not task.wanted for task in assignment.tasks.values())
+    return any(
+        task.service_id and not task.wanted and task.status.state <= TaskState.RUNNING
+        for task in assignment.tasks.values()
+    )

@@ -1,0 +1,101 @@
+"""Tasks that have ended: their logs can be read while they are remembered, and nothing else stays."""
+
+import os
+
+import pytest
+from swarm_lab import SwarmLab, until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"ended{os.getpid()}", 2)
+    try:
+        lab.up()
+        lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
+        yield lab
+    finally:
+        lab.down()
+
+
+def failing(lab, name, *options):
+    script = 'echo "begun $TASK"; echo "oh no" >&2; exit 7'
+    lab.docker(
+        "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", name,
+        "-e", "TASK={{.Task.ID}}", "--network", "net", "--restart-delay", "100ms",
+        "--constraint", "node.role==worker", *options, "busybox", "sh", "-c", script,
+    )  # fmt: skip
+
+
+def states(lab, name):
+    form = "{{.ID}} {{.CurrentState}}"
+    listed = lab.docker("h1", "service", "ps", "--no-trunc", "--format", form, name)
+    return dict(line.split(" ", 1) for line in listed.splitlines())
+
+
+def kept(lab, name):
+    """The service's containers on the worker that have ended."""
+    form = ("--filter", f"label=com.docker.swarm.service.name={name}", "--filter", "status=exited")
+    return lab.docker("h2", "ps", "-aq", *form).split()
+
+
+def sandboxes(lab):
+    return set(lab.run("h2", "ls", "/run/netns").split())
+
+
+def test_a_failed_task_s_log_can_be_read(lab):
+    before = sandboxes(lab)
+    failing(lab, "once", "--restart-condition", "none")
+    (task,) = until(lambda: [t for t, said in states(lab, "once").items() if "Failed" in said])
+    log = lab.docker("h1", "service", "logs", "--raw", "once")
+    assert f"begun {task}" in log
+    assert "Failed" in states(lab, "once")[task]
+    assert "begun" in lab.docker("h1", "service", "logs", "--raw", task)
+    assert len(kept(lab, "once")) == 1
+    until(lambda: sandboxes(lab) <= before | {name for name in sandboxes(lab) if "-" in name})
+    lab.docker("h1", "service", "rm", "once")
+    until(lambda: not kept(lab, "once"))
+
+
+def test_as_many_are_kept_as_are_remembered(lab):
+    failing(lab, "again")
+    until(lambda: len([s for s in states(lab, "again").values() if "Failed" in s]) >= 4)
+    until(lambda: 4 <= len(kept(lab, "again")) <= 6)
+    lab.docker("h1", "service", "update", "-d", "--restart-condition", "none", "again")
+    known = until(lambda: settled(lab))
+    log = lab.docker("h1", "service", "logs", "--raw", "again")
+    assert {line.split()[1] for line in log.splitlines() if "begun" in line} == set(known)
+    pid = lab.kill_daemon("h2")
+    until(lambda: lab.answers("h2"))
+    assert lab.run("h2", "pgrep", "-of", "skep.daemon --state").strip() != pid
+    assert len(kept(lab, "again")) == len(known), "a new daemon knows what is kept, and why"
+    container = kept(lab, "again")[0]
+    code, _, said = lab.tried("h2", "start", container)
+    assert code == 1
+    assert "tasks are not started twice" in said
+    lab.docker("h1", "service", "rm", "again")
+    until(lambda: not kept(lab, "again"))
+
+
+def settled(lab):
+    """The tasks, once none is under way and as many containers are kept."""
+    found = states(lab, "again")
+    ended = all("Failed" in said for said in found.values())
+    return found if ended and len(kept(lab, "again")) == len(found) else None
+
+
+def test_of_a_task_that_was_scaled_away_the_container_alone_is_left(lab):
+    lab.docker(
+        "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "calm",
+        "--network", "net", "--stop-grace-period", "0s", "--constraint", "node.role==worker",
+        "busybox", "sleep", "600",
+    )  # fmt: skip
+    until(lambda: lab.running("calm", 1))
+    (box,) = [lab.sandbox("h2", one) for one in lab.docker("h2", "ps", "-q").split()]
+    assert box in sandboxes(lab)
+    lab.docker("h1", "service", "scale", "-d", "calm=0")
+    until(lambda: kept(lab, "calm"))
+    until(lambda: box not in sandboxes(lab))
+    lab.docker("h1", "service", "rm", "calm")
+    until(lambda: not kept(lab, "calm"))
