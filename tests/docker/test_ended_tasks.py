@@ -1,4 +1,4 @@
-"""Tasks that have ended: their logs can be read while they are remembered, and nothing else stays."""
+"""Tasks that have ended: their logs can be read while they are remembered, all else is gone."""
 
 import os
 
