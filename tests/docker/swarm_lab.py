@@ -84,7 +84,8 @@ class SwarmLab:
     def running(self, service, count):
         """Whether so many replicas of a service run."""
         listed = self.docker("h1", "service", "ls", "--format", "{{.Name}} {{.Replicas}}")
-        return f"{service} {count}/{count}" in listed.splitlines()
+        # "(max 1 per node)" may follow.
+        return [service, f"{count}/{count}"] in [line.split()[:2] for line in listed.splitlines()]
 
     def kill_daemon(self, host):
         """``kill -9`` of a host's skepd; answers its process id there."""

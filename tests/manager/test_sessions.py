@@ -7,6 +7,7 @@ import pytest
 
 from skep.cluster import control
 from skep.cluster.delta import patch
+from skep.manager import sessions
 from skep.manager.manager import Manager, new_swarm_id
 from skep.manager.sessions import Sessions
 from skep.model.cluster import Cluster, Node, NodeDescription, TaskState, TaskStatus, Tokens
@@ -26,6 +27,7 @@ from skep.store.sqlite import SqliteStore
 
 class FakeSession:
     role = "worker"
+    silent = False
 
     def __init__(self, node_id, address):
         self.node_id = node_id
@@ -190,11 +192,26 @@ async def test_a_host_cannot_speak_for_anothers_task(rig):
     assert rig.manager.state.tasks[task.id].status.state != TaskState.FAILED
 
 
-async def test_a_silent_host_is_down_after_a_while_and_its_tasks_move(rig):
+async def test_a_daemon_that_is_restarted_has_its_time(rig, monkeypatch):
+    monkeypatch.setattr(sessions, "LOST_AFTER", 1.0)
+    host = await rig.host(2)
+    await rig.until(lambda: host.assignment is not None)
+    await host.close("killed")
+    await asyncio.sleep(0.5)
+    again = rig.connect(host.node_id, host.address)
+    await rig.until(lambda: again.assignment is not None)
+    await asyncio.sleep(1.0)
+    assert rig.manager.state.nodes[host.node_id].state == "ready"
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_lost_host_is_down_after_a_while_and_its_tasks_move(rig, monkeypatch, silent):
+    monkeypatch.setattr(sessions, "SILENT_AFTER" if silent else "LOST_AFTER", 0.3)
     one, two = await rig.host(2), await rig.host(3)
     await attachable(rig)
     await rig.manager.change(lambda d, c: control.create_service(d, c, web()))
     await rig.until(lambda: two.assignment and two.assignment.tasks)
+    two.silent = silent
     await two.close("pulled the plug")
     await rig.until(lambda: rig.manager.state.nodes[two.node_id].state == "down")
     await rig.until(lambda: len(one.assignment.tasks) == 2)

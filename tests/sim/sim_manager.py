@@ -21,7 +21,7 @@ from skep.model.errors import Broken, Missing, Refusal
 from skep.model.ids import base36
 from skep.model.messages import Assign, Attach, Attached, Detach, Hello, Resync, Status
 
-LOST_AFTER = 3.0
+LOST_AFTER = 5.0
 SILENCE = 5.0
 
 

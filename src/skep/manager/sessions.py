@@ -41,8 +41,15 @@ from skep.model.messages import (
 )
 from skep.wire.server import Session
 
-LOST_AFTER = 3.0
-"""Seconds without a session after which a host counts as down."""
+LOST_AFTER = 5.0
+"""Seconds after which a host counts as down whose session ended: a daemon that is restarted, or a
+manager, is back within them."""
+
+SILENT_AFTER = 1.0
+"""The same for one that fell silent, which took `wire` seconds to notice already."""
+
+MOURN_EVERY = 0.25
+"""Seconds between looks for hosts that are to count as down."""
 
 GATHER = 0.01
 """Seconds in which the changes of several commits are gathered into one assignment."""
@@ -87,7 +94,7 @@ class Sessions:
     async def run(self) -> None:
         """Tell hosts their assignments whenever the state changes; mark the lost as down."""
         now = time.monotonic()
-        self._lost = dict.fromkeys(self._manager.state.nodes, now)
+        self._lost = dict.fromkeys(self._manager.state.nodes, now + LOST_AFTER)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish_changes(group))
             group.create_task(self._mourn())
@@ -116,7 +123,8 @@ class Sessions:
                 del self._links[session.node_id]
                 self._settling.lost(session.node_id)
                 self._stale.set()
-                self._lost[session.node_id] = time.monotonic()
+                grace = SILENT_AFTER if session.silent else LOST_AFTER
+                self._lost[session.node_id] = time.monotonic() + grace
 
     async def dismiss(self, node_id: str, reason: str) -> None:
         """Tell a host that it was removed, and end its session."""
@@ -231,17 +239,16 @@ class Sessions:
 
     async def _mourn(self) -> None:
         while True:
-            await asyncio.sleep(LOST_AFTER / 6)
-            now = time.monotonic()
-            for node_id, since in list(self._lost.items()):
-                if now - since < LOST_AFTER:
+            await asyncio.sleep(MOURN_EVERY)
+            for node_id, due in list(self._lost.items()):
+                if time.monotonic() < due:
                     continue
                 del self._lost[node_id]
                 try:
                     await self._change(self._lost_now(node_id))
                 except Refusal as refusal:
                     log.error("cannot note that a host is lost", why=str(refusal))
-                    self._lost.setdefault(node_id, since)
+                    self._lost.setdefault(node_id, due)
 
     def _lost_now(self, node_id: str) -> Callable[[Draft, Context], None]:
         """The decision that follows from a host's silence, if it is silent still."""

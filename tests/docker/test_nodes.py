@@ -1,0 +1,205 @@
+"""A swarm's nodes, with the docker client: listed, changed, lost, back again, removed."""
+
+import json
+import os
+import time
+
+import pytest
+from swarm_lab import SwarmLab, until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"nodes{os.getpid()}", 3)
+    try:
+        lab.up()
+        lab.docker("h1", "network", "create", "-d", "overlay", "net")
+        yield lab
+    finally:
+        lab.down()
+
+
+def node(lab, name):
+    return json.loads(lab.docker("h1", "node", "inspect", name))[0]
+
+
+def listed(lab, *filters):
+    flags = [f"--filter={each}" for each in filters]
+    form = "{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}"
+    found = lab.docker("h1", "node", "ls", *flags, "--format", form)
+    return [line.rstrip() for line in found.splitlines()]
+
+
+def on(lab, host, service):
+    """The service's tasks that are wanted and run on a host."""
+    form = "{{.Name}} {{.CurrentState}}"
+    wanted = ("--filter", "desired-state=running", "--filter", f"name={service}")
+    found = lab.docker("h1", "node", "ps", host, *wanted, "--format", form)
+    return [line for line in found.splitlines() if " Running" in line]
+
+
+def sleeping(lab, name, replicas, *options):
+    lab.docker(
+        "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", name,
+        "--stop-grace-period", "0s", "--replicas", str(replicas), *options,
+        "busybox", "sleep", "600",
+    )  # fmt: skip
+    until(lambda: lab.running(name, replicas))
+
+
+def seconds_until(condition, limit):
+    begun = time.monotonic()
+    until(condition, limit)
+    return time.monotonic() - begun
+
+
+class TestListing:
+    def test_ls_and_its_filters(self, lab):
+        assert listed(lab) == ["h1 Ready Active Leader", "h2 Ready Active", "h3 Ready Active"]
+        assert listed(lab, "role=manager") == ["h1 Ready Active Leader"]
+        assert listed(lab, "name=h2", "role=worker") == ["h2 Ready Active"]
+        assert listed(lab, "membership=pending") == []
+        assert listed(lab, f"id={node(lab, 'h3')['ID']}") == ["h3 Ready Active"]
+        code, _, said = lab.tried("h1", "node", "ls", "--filter", "colour=red")
+        assert code == 1
+        assert "invalid filter" in said
+
+    def test_inspect(self, lab):
+        found = node(lab, "self")
+        assert found["Description"]["Hostname"] == "h1"
+        assert found["Status"] == {"State": "ready", "Addr": lab.address("h1")}
+        assert found["ManagerStatus"]["Leader"] is True
+        assert found["Description"]["Resources"]["NanoCPUs"] > 0
+        pretty = lab.docker("h1", "node", "inspect", "--pretty", "h2")
+        for words in ("Hostname:", "h2", "State:", "Ready", "Availability:", "Active", "CPUs:"):
+            assert words in pretty
+
+    def test_what_is_asked_of_a_worker_is_refused(self, lab):
+        code, _, said = lab.tried("h2", "node", "ls")
+        assert code == 1
+        assert "This node is not a swarm manager" in said
+
+
+class TestUpdating:
+    def test_labels(self, lab):
+        lab.docker("h1", "node", "update", "--label-add", "disk=ssd", "--label-add", "x", "h2")
+        assert node(lab, "h2")["Spec"]["Labels"] == {"disk": "ssd", "x": ""}
+        assert listed(lab, "node.label=disk=ssd") == ["h2 Ready Active"]
+        sleeping(lab, "here", 2, "--constraint", "node.labels.disk==ssd")
+        assert len(on(lab, "h2", "here")) == 2
+        lab.docker("h1", "node", "update", "--label-rm", "x", "h2")
+        assert node(lab, "h2")["Spec"]["Labels"] == {"disk": "ssd"}
+        lab.docker("h1", "service", "rm", "here")
+
+    def test_pause_keeps_what_runs_and_takes_nothing_new(self, lab):
+        sleeping(lab, "paused", 3, "--replicas-max-per-node", "1")
+        lab.docker("h1", "node", "update", "--availability", "pause", "h3")
+        assert len(on(lab, "h3", "paused")) == 1
+        lab.docker(
+            "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "late",
+            "--constraint", "node.hostname==h3", "busybox", "sleep", "9",
+        )  # fmt: skip
+        why = until(lambda: lab.docker("h1", "service", "ps", "--no-trunc", "--format", "{{.Error}}", "late"))
+        assert "no suitable node" in why
+        assert "1 node: " in why
+        lab.docker("h1", "node", "update", "--availability", "active", "h3")
+        until(lambda: lab.running("late", 1))
+        lab.docker("h1", "service", "rm", "late", "paused")
+
+    def test_drain_moves_everything_away(self, lab):
+        sleeping(lab, "moved", 3)
+        lab.docker("h1", "node", "update", "--availability", "drain", "h2")
+        assert listed(lab, "name=h2") == ["h2 Ready Drain"]
+        until(lambda: not on(lab, "h2", "moved") and lab.running("moved", 3))
+        until(lambda: not lab.docker("h2", "ps", "-q"))
+        lab.docker("h1", "node", "update", "--availability", "active", "h2")
+        lab.docker("h1", "service", "rm", "moved")
+
+    @pytest.mark.parametrize(
+        "command",
+        [("promote", "h2"), ("update", "--role", "manager", "h2"), ("demote", "h1")],
+    )
+    def test_roles_cannot_change_yet_and_why(self, lab, command):
+        code, _, said = lab.tried("h1", "node", *command)
+        assert code == 1
+        assert "manager" in said
+        assert len(said) > 60, "it says what to do instead"
+        assert node(lab, "h2")["Spec"]["Role"] == "worker"
+
+
+class TestLosing:
+    """Hosts that fall silent, or whose daemon is gone, and what becomes of their tasks."""
+
+    @pytest.fixture
+    def spread(self, lab):
+        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts))
+        sleeping(lab, "spread", 3, "--network", "net")
+        yield
+        lab.docker("h1", "service", "rm", "spread")
+        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts))
+
+    def test_a_host_that_is_cut_off_is_seen_within_five_seconds(self, lab, spread):
+        kept = lab.docker("h3", "ps", "-q").split()
+        lab.skep("cut", "h1", "h3")
+        try:
+            took = seconds_until(lambda: listed(lab, "name=h3") == ["h3 Down Active"], 8)
+            assert took <= 5
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 10)
+            assert lab.docker("h3", "ps", "-q").split() == kept, "it serves on meanwhile"
+            assert addresses(lab) == 3
+        finally:
+            lab.skep("heal", "h1", "h3")
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
+        until(lambda: not lab.docker("h3", "ps", "-q"))
+        assert lab.running("spread", 3)
+
+    def test_a_host_that_has_died_is_seen_within_five_seconds(self, lab, spread):
+        """As by a power cut: nothing of it says goodbye."""
+        pids = lab.run("h2", "pgrep", "-f", "skep.daemon --state").split()
+        lab.run("h2", "kill", "-STOP", *pids)
+        try:
+            took = seconds_until(lambda: listed(lab, "name=h2") == ["h2 Down Active"], 8)
+            assert took <= 5
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h3", "spread")) == 3, 10)
+        finally:
+            lab.run("h2", "kill", "-CONT", *pids)
+        until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"])
+        until(lambda: not lab.docker("h2", "ps", "-q"))
+
+    def test_a_daemon_s_restart_moves_nothing(self, lab, spread):
+        before = {host: lab.docker(host, "ps", "-q") for host in lab.hosts}
+        lab.kill_daemon("h3")
+        until(lambda: lab.answers("h3"))
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
+        assert {host: lab.docker(host, "ps", "-q") for host in lab.hosts} == before
+
+
+def addresses(lab):
+    """How many different addresses the wanted tasks of the service have on their network."""
+    wanted = ("--filter", "desired-state=running", "-q", "--no-trunc")
+    tasks = lab.docker("h1", "service", "ps", "spread", *wanted).split()
+    found = json.loads(lab.docker("h1", "inspect", "--type", "task", *tasks))
+    return len({a for task in found for net in task["NetworksAttachments"]
+                for a in net["Addresses"]})  # fmt: skip
+
+
+class TestRemoving:
+    def test_only_what_is_down(self, lab):
+        code, _, said = lab.tried("h1", "node", "rm", "h3")
+        assert code == 1
+        assert "is not down and can't be removed" in said
+        lab.docker("h3", "swarm", "leave")
+        until(lambda: listed(lab, "name=h3") == ["h3 Down Active"])
+        lab.docker("h1", "node", "rm", "h3")
+        assert len(listed(lab)) == 2
+        state = lab.docker("h3", "info", "--format", "{{.Swarm.LocalNodeState}}")
+        assert state.strip() == "inactive"
+
+    def test_by_force(self, lab):
+        lab.docker("h1", "node", "rm", "--force", "h2")
+        assert listed(lab) == ["h1 Ready Active Leader"]
+        code, _, said = lab.tried("h1", "node", "rm", "h2")
+        assert code == 1
+        assert "node h2 not found" in said
