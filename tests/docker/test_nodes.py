@@ -101,7 +101,11 @@ class TestUpdating:
             "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "late",
             "--constraint", "node.hostname==h3", "busybox", "sleep", "9",
         )  # fmt: skip
-        why = until(lambda: lab.docker("h1", "service", "ps", "--no-trunc", "--format", "{{.Error}}", "late"))
+        why = until(
+            lambda: lab.docker(
+                "h1", "service", "ps", "--no-trunc", "--format", "{{.Error}}", "late"
+            )
+        )
         assert "no suitable node" in why
         assert "1 node: " in why
         lab.docker("h1", "node", "update", "--availability", "active", "h3")
