@@ -21,6 +21,7 @@ from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkSer
 from skep.model.cluster import Subnet
 from skep.model.host import INGRESS_SANDBOX, HostView, Sandbox
 from skep.model.spec import IpamConfig, NetworkSpec, PortConfig
+from skep.plan.family import IP
 from skep.plan.ingress import ingress_table
 
 CLONE_NEWNET = 0x40000000
@@ -73,7 +74,7 @@ def two_each(seen: HostView) -> HostView:
 
 def fill(seen: HostView) -> tuple[int, float]:
     """Write the table; how many chains it has, and the seconds that it took."""
-    table = ingress_table(seen, Sandbox(id=INGRESS_SANDBOX))
+    table = ingress_table(seen, Sandbox(id=INGRESS_SANDBOX), IP)
     with Library().opened() as nft:
         begun = time.perf_counter()
         nft.replace(table)

@@ -128,7 +128,50 @@ class TestTurns:
         until(lambda: len(answered("h1")) == 3)
         code, _, why = lab.tried(*relabel, "skep.balance=best", "web")
         assert code == 1
-        assert 'label skep.balance: "best" is none of round-robin, random, source' in why
+        assert 'label skep.balance: "best" is none of rr, random, source, lc, sh, mh' in why
+
+    def test_by_virtual_address_are_even(self, lab, service):
+        lab.docker("h1", "network", "create", "-d", "overlay", "back")
+        service("web", 3, "--network", "back")
+        service(
+            "client",
+            1,
+            "--network",
+            "back",
+            "--stop-signal",
+            "SIGKILL",
+            runs=("busybox", "sleep", "infinity"),
+        )
+        ((_, host, key),) = tasks(lab, "client")
+        enter = ("nsenter", f"--net=/run/netns/{lab.sandbox(host, key)}")
+        vip = "{{(index .Endpoint.VirtualIPs 0).Addr}}"
+        address = lab.docker("h1", "service", "inspect", "-f", vip, "web").partition("/")[0]
+        found = json.loads(lab.run(host, *enter, *CLIENT, "load", address, "80", "600", "6"))
+        assert (found["failed"], sorted(found["answered"].values())) == ({}, [200, 200, 200])
+
+    def test_by_the_weights_of_hosts(self, lab, service):
+        lab.docker("h1", "node", "update", "--label-add", "skep.weight=4", "h1")
+        try:
+            service("web", 3, "--publish", "8080:80")
+            found = ask(lab, "h3", "load", lab.address("h2"), "8080", "600", "6")
+            assert sorted(found["answered"].values()) == [100, 100, 400]
+            code, _, why = lab.tried("h1", "node", "update", "--label-add", "skep.weight=x", "h2")
+            assert (code, 'label skep.weight: "x" is no whole number from 0 to 100' in why) == (
+                1,
+                True,
+            )
+        finally:
+            lab.docker("h1", "node", "update", "--label-rm", "skep.weight", "h1")
+
+    def test_stay_with_one_task_for_a_while(self, lab, service):
+        service("web", 3, "--publish", "8080:80", "--label", "skep.affinity=5m")
+        home = set(ask(lab, "h3", "load", lab.address("h1"), "8080", "40", "4")["answered"])
+        assert len(home) == 1
+        (gone,) = (key for _, _, key in tasks(lab, "web") if key[:12] in home)
+        lab.docker("h1", "service", "update", "--detach", "--force", "web")
+        until(lambda: gone not in {key for _, _, key in tasks(lab, "web")}, 60)
+        found = ask(lab, "h3", "load", lab.address("h1"), "8080", "20", "1")
+        assert found["failed"] == {}
 
 
 ABRUPT = ("--stop-signal", "SIGKILL")

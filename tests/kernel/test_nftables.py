@@ -14,6 +14,7 @@ from skep.model.nft import (
     Dnat,
     Fib,
     Foreign,
+    Forget,
     Hook,
     Jhash,
     Lookup,
@@ -28,6 +29,7 @@ from skep.model.nft import (
     Set,
     SetMark,
     Table,
+    Update,
     Verdict,
     Vmap,
 )
@@ -102,6 +104,7 @@ SETS = (
         ("ipv4_addr", "inet_service"),
     ),
     Set("empty", ("mark", "integer"), frozenset(), ("ipv4_addr",)),
+    Set("sticky", ("mark", "ipv4_addr"), frozenset(), ("mark",), dynamic=True),
 )
 
 ACCEPT, DROP = Verdict("accept"), Verdict("drop")
@@ -130,6 +133,9 @@ FILTER = rules(
     (Match((Payload("tcp", "dport"),), 80), Reject("tcp reset")),
     (Match((Payload("udp", "dport"),), 80, "!="), Reject("icmp")),
     (Match((TARGET, PROTOCOL, PORT, SOURCE), "@allowed", "!="), Verdict("jump", "inner")),
+    Update("sticky", (MARK, SOURCE), 90061, Ct("mark")),
+    (Match((Ct("mark"),), 0, "!="), Forget("sticky", (MARK, SOURCE), Ct("mark"))),
+    (Match((IN,), "eth0"), Update("sticky", (MARK, TARGET), 600, MARK), Counter()),
     Verdict("jump", "inner"),
 )
 DNAT = rules(
@@ -339,3 +345,37 @@ async def test_elements_of_no_set(kernel, ns):
 def test_a_missing_library_is_refused_in_words():
     with pytest.raises(Broken, match=r"libnothing\.so cannot be loaded: install libnftables"):
         Library("libnothing.so")
+
+
+FILLER = Table(
+    "skep",
+    (
+        Chain(
+            "out",
+            rules((SetMark("meta", 256), Update("sticky", (MARK, TARGET), 600, MARK))),
+            Hook("filter", "output", 0),
+        ),
+    ),
+    (Set("sticky", ("mark", "ipv4_addr"), frozenset(), ("mark",), dynamic=True),),
+)
+
+
+def written(host, ns):
+    (found,) = [o["map"] for o in host.json(ns, "nft -j list maps")["nftables"] if "map" in o]
+    return {each[0]["elem"]["val"]["concat"][1]: each[0]["elem"] for each in found.get("elem", [])}
+
+
+async def test_what_packets_wrote_outlives_its_tables_replacement(kernel, host, capfd):
+    await do(kernel, AddNamespace(ns="a"), ReplaceTable(ns="a", table=FILLER))
+    host.run("a", "busybox ping -c 1 127.0.0.9")
+    assert await tables(kernel, "a") == (FILLER,)
+    first = written(host, "a")["127.0.0.9"]
+    assert (first["timeout"], first["expires"] in (598, 599)) == (600, True)
+    more = (*FILLER.chains, Chain("inner", rules(ACCEPT)))
+    await do(kernel, ReplaceTable(ns="a", table=Table("skep", more, FILLER.sets)))
+    assert written(host, "a")["127.0.0.9"]["timeout"] == 600
+    assert written(host, "a")["127.0.0.9"]["expires"] <= first["expires"]
+    other = Set("sticky", ("mark", "mark"), frozenset(), ("mark",), dynamic=True)
+    await do(kernel, ReplaceTable(ns="a", table=Table("skep", (), (other,))))
+    assert written(host, "a") == {}
+    assert "json callback" not in capfd.readouterr().err

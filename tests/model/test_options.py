@@ -1,6 +1,6 @@
 import pytest
 
-from skep.cluster.options import check_options
+from skep.cluster.options import check_node_options, check_options
 from skep.model.errors import Invalid
 from skep.model.options import (
     DEFAULTS,
@@ -9,6 +9,7 @@ from skep.model.options import (
     ServiceOptions,
     options_in,
     read_options,
+    read_weight,
 )
 
 
@@ -22,6 +23,10 @@ def test_only_our_labels_are_options():
     ("key", "value", "field", "meaning"),
     [
         ("skep.balance", "source", "balance", "source"),
+        ("skep.balance", "round-robin", "balance", "rr"),
+        ("skep.balance", "least-connections", "balance", "lc"),
+        ("skep.affinity", "10m", "affinity", 600),
+        ("skep.affinity", "1s", "affinity", 1),
         ("skep.local-only", "true", "local_only", True),
         ("skep.local-only", "false", "local_only", False),
         ("skep.allow", "10.0.0.0/8, 192.168.1.1", "allow", ("10.0.0.0/8", "192.168.1.1")),
@@ -45,7 +50,11 @@ def test_options_are_read(key, value, field, meaning):
 @pytest.mark.parametrize(
     ("key", "value", "sentence", "closed"),
     [
-        ("skep.balance", "best", '"best" is none of round-robin, random, source', {}),
+        ("skep.balance", "best", '"best" is none of rr, random, source, lc, sh, mh', {}),
+        ("skep.affinity", "0s", '"0s" is not a whole number of seconds from 1s to 720h', {}),
+        ("skep.affinity", "1.5s", '"1.5s" is not a whole number of seconds from 1s to 720h', {}),
+        ("skep.affinity", "721h", '"721h" is not a whole number of seconds from 1s to 720h', {}),
+        ("skep.affinity", "10", '"10" is no duration such as 30s or 2m', {}),
         ("skep.local-only", "yes", '"yes" is neither true nor false', {"local_only": True}),
         ("skep.allow", "10.0.0.0/8,home", '"home" is no address or prefix', {"allow": ()}),
         ("skep.allow", "10.0.0.1/8", '"10.0.0.1/8" is no address or prefix', {"allow": ()}),
@@ -64,9 +73,30 @@ def test_what_cannot_be_read_is_refused_and_closes(key, value, sentence, closed)
 
 def test_an_option_that_there_is_none_of_is_refused():
     with pytest.raises(
-        Invalid, match=r"skep\.balnce is no option of Skep: there are skep\.allow, "
+        Invalid, match=r"skep\.balnce is no option of Skep: there are skep\.affinity, "
     ):
         check_options({"skep.balnce": "random"})
+
+
+@pytest.mark.parametrize(
+    ("labels", "weight"),
+    [({}, 1), ({"skep.weight": "3"}, 3), ({"skep.weight": "0"}, 0), ({"skep.weight": "100"}, 100)],
+)
+def test_weights_are_read(labels, weight):
+    assert read_weight({"zone": "a", **labels}) == (weight, ())
+    check_node_options(labels)
+
+
+@pytest.mark.parametrize("value", ["101", "-1", "1.5", "", "heavy", "٣"])
+def test_a_weight_that_is_none_is_refused_and_counts_as_one(value):
+    with pytest.raises(Invalid, match="is no whole number from 0 to 100"):
+        check_node_options({"skep.weight": value})
+    assert read_weight({"skep.weight": value})[0] == 1
+
+
+def test_nodes_have_no_other_option():
+    with pytest.raises(Invalid, match=r"skep\.wait is no option of Skep for nodes"):
+        check_node_options({"skep.wait": "3"})
 
 
 @pytest.mark.parametrize(

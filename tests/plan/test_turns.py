@@ -10,13 +10,15 @@ from plan_scene import INGRESS, MONGO, WEB_VIP, Scene, web_scene
 
 from skep.model.assignment import NetworkService
 from skep.model.nft import Dnat, Jhash, Lookup, Numgen, Payload
+from skep.plan.backends import Balanced, Member
 from skep.plan.desired import desired
 from skep.plan.turns import COUNTERS, Share, chain_name, turn_chains, turn_map
+from skep.plan.turns import share as share_of
 
 TARGET = Payload("ip", "daddr")
 
 
-def share(mark=256, balance="round-robin", count=3):
+def share(mark=256, balance="rr", count=3):
     return Share(mark=mark, balance=balance, count=count)
 
 
@@ -46,6 +48,14 @@ def test_what_a_service_draws_with(one, name, number):
     (chain,) = turn_chains({"10.0.1.2": one}, TARGET)
     assert (chain.name, drawn(chain)) == (name, number)
     assert turn_map({"10.0.1.2": one}, "ipv4_addr").elements == {("10.0.1.2", f"goto {name}")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "drawn_with"), [("lc", "turn_2_1"), ("sh", "source_256"), ("mh", "source_256")]
+)
+def test_what_only_ipvs_can_do_is_done_as_well_as_can_be(asked, drawn_with):
+    both = (Member("10.0.1.1", 1, ready=True), Member("10.0.1.2", 1, ready=True))
+    assert chain_name(share_of(Balanced(mark=257, members=both, balance=asked))) == drawn_with
 
 
 def test_without_a_backend_there_is_no_turn():

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from skep.kernel import nftjson, nfttext
 from skep.model.errors import Broken
-from skep.model.nft import Table
+from skep.model.nft import Set, Table
 from skep.model.ops import SetElements
 
 LIBRARY = "libnftables.so.1"
@@ -66,6 +66,25 @@ class Library:
         for buffer in self._buffers:
             buffer.restype, buffer.argtypes = ctypes.c_int, [context]
 
+        libc = ctypes.CDLL(None)
+        libc.fopen.restype, libc.fopen.argtypes = context, [ctypes.c_char_p, ctypes.c_char_p]
+        self._nowhere = libc.fopen(b"/dev/null", b"w")
+        self._stderr = context.in_dll(libc, "stderr")
+
+    @contextlib.contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Without the library's warnings. Version 1.0.6 prints one for each `nft.Update` that it
+        lists, to C's own stderr; errors are in a buffer.
+
+        That pointer is C's alone: neither Python nor any child process writes by it.
+        """
+        real = self._stderr.value
+        self._stderr.value = self._nowhere
+        try:
+            yield
+        finally:
+            self._stderr.value = real
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[Nftables]:
         """A context of the namespace that the calling thread is in."""
@@ -88,7 +107,8 @@ class Nftables:
 
     def _run(self, text: str, flags: int = 0) -> str:
         self._library.set_flags(self._context, flags)
-        failed = self._library.run(self._context, text.encode())
+        with self._library.silenced():
+            failed = self._library.run(self._context, text.encode())
         # Both buffers are emptied by reading them.
         output: bytes = self._library.output(self._context)
         error: bytes = self._library.error(self._context)
@@ -128,8 +148,20 @@ class Nftables:
             raise
 
     def replace(self, table: Table) -> None:
-        """Make a table exactly this, in one transaction. Raises `Rejected`."""
-        self._run(nfttext.replace_table(table))
+        """Make a table exactly this, in one transaction. What packets wrote into its dynamic sets
+        stays, as far as the same sets are there. Raises `Rejected`."""
+        kept = {each.name: self._kept(table, each) for each in table.sets if each.dynamic}
+        self._run(nfttext.replace_table(table, kept))
+
+    def _kept(self, table: Table, wanted: Set) -> list[nfttext.Kept]:
+        try:
+            found = self._list(f"list map {table.family} {table.name} {wanted.name}")
+        except Rejected as rejected:
+            if rejected.errno == _ENOENT:
+                return []
+            raise
+        there = nftjson.declared_sets(found, table.name)
+        return nftjson.kept(found, wanted) if there == [wanted] else []
 
     def delete(self, family: str, name: str) -> None:
         """Remove a table, if it is there. Raises `Rejected`."""

@@ -9,34 +9,43 @@ Source: libnftables-json(5).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from skep.kernel.nfttext import BITMASKS, PROTOCOLS
+from skep.kernel.nfttext import BITMASKS, Kept
+from skep.kernel.nftwords import (
+    Json,
+    Unspeakable,
+    foreign,
+    key_of,
+    keys_of,
+    lookup_of,
+    only,
+    parts_of,
+    several,
+    spelled_key,
+    typed,
+    types_of,
+)
 from skep.model import nft
 from skep.model.nft import (
     Atom,
     Chain,
     Ct,
-    Foreign,
     Hook,
     Key,
     Lookup,
     Match,
     Meta,
-    Payload,
     Rule,
     Set,
     Statement,
     Table,
 )
-
-Json = dict[str, Any]
-
-_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 PLACE = frozenset({"family", "table", "name", "handle"})
 CHAIN_FIELDS = PLACE | {"type", "hook", "prio", "policy"}
@@ -46,20 +55,9 @@ RULE_FIELDS = PLACE - {"name"} | {"chain", "expr"}
 VERDICTS = frozenset({"accept", "drop", "return"})
 
 
-_TYPE_OF: dict[Key, str] = {
-    Payload("ip", "daddr"): "ipv4_addr",
-    Payload("ip6", "daddr"): "ipv6_addr",
-    Payload("th", "dport"): "inet_service",
-    Meta("l4proto"): "inet_proto",
-    Meta("mark"): "mark",
-    Payload("ether", "saddr"): "ether_addr",
-    Meta("iifname"): "ifname",
-}
-"""The types of the expressions in `nfttext.TYPEOF`."""
-
-
-class _Unspeakable(Exception):  # noqa: N818 - an answer, not a fault
-    """The vocabulary has no word for this."""
+_NOTED = re.compile(r"(update|delete) @(\S+) \{ (.+?)(?: timeout ((?:\d+[dhms])+))? : (.+) \}")
+_DURATION = re.compile(r"(\d+)([dhms])")
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def objects(output: str) -> list[tuple[str, Json]]:
@@ -97,19 +95,15 @@ def parse_table(output: str) -> Table:
     for body in found.pop("set", []):
         try:
             sets.append(_set(body))
-        except _Unspeakable:
+        except Unspeakable:
             strange.append(_strange(body))
     strange += [_strange(body) for bodies in found.values() for body in bodies]
     return Table(table["name"], (*chains, *strange), tuple(sets), table["family"])
 
 
-def _foreign(body: Any) -> Foreign:
-    return Foreign(msgspec.json.encode(body).decode())
-
-
 def _strange(body: Json) -> Chain:
     shown = {key: value for key, value in body.items() if key != "handle"}
-    return Chain(body["name"], (Rule((_foreign(shown),)),))
+    return Chain(body["name"], (Rule((foreign(shown),)),))
 
 
 def _chain(body: Json, rules: list[Rule]) -> Chain:
@@ -126,47 +120,41 @@ def _rule(body: Json) -> Rule:
     statements = [_settled(_statement(each), family) for each in body.get("expr", [])]
     extra = {key: value for key, value in body.items() if key not in RULE_FIELDS}
     if extra:
-        statements.append(_foreign(extra))
+        statements.append(foreign(extra))
     return Rule(tuple(statements))
 
 
 def _set(body: Json) -> Set:
-    flags = set(_several(body.get("flags", [])))
-    if not body.keys() <= SET_FIELDS or flags - {"interval"}:
-        raise _Unspeakable
-    key, data = _types(body["type"]), _types(body.get("map", []))
-    elements = [_element(each, key + data) for each in body.get("elem", [])]
-    return Set(body["name"], key, frozenset(elements), data, bool(flags))
+    flags = set(several(body.get("flags", [])))
+    dynamic = "timeout" in flags and body.get("size") == nft.DYNAMIC_SIZE
+    known = ({"timeout", "dynamic"}, {"size"}) if dynamic else ({"interval"}, set[str]())
+    if not body.keys() <= SET_FIELDS | known[1] or flags - known[0]:
+        raise Unspeakable
+    key, data = types_of(body["type"]), types_of(body.get("map", []))
+    found = [] if dynamic else body.get("elem", [])
+    elements = frozenset(_element(each, key + data) for each in found)
+    return Set(body["name"], key, elements, data, bool(flags) and not dynamic, dynamic)
 
 
-def _several(said: Any) -> list[Any]:
-    """A list, which newer libnftables replaces by its member if it has but one."""
-    return said if isinstance(said, list) else [said]
+def kept(output: str, declared: Set) -> list[Kept]:
+    """The elements of a dynamic map in a listing that will stay for a while."""
+    found = [body for kind, body in objects(output) if kind == "map"]
+    elements = [_kept(each, declared) for body in found for each in body.get("elem", [])]
+    return [each for each in elements if each.left > 0]
 
 
-def _types(said: Any) -> tuple[str, ...]:
-    """A set's types. libnftables names one type, lists several, or puts several into one string;
-    newer ones give a ``typeof`` its expressions instead."""
-    if isinstance(said, dict):
-        (expression,) = _only(said, "typeof")
-        return tuple(_type_of(_key(part)) for part in _parts(expression))
-    return tuple(part for each in _several(said) for part in each.split(" . "))
-
-
-def _type_of(key: Key) -> str:
-    if isinstance(key, nft.Numgen | nft.Jhash):
-        return "integer"
-    kind = _TYPE_OF.get(key)
-    if kind is None:
-        raise _Unspeakable
-    return kind
+def _kept(said: Any, declared: Set) -> Kept:
+    key, data = said
+    whole = key["elem"]
+    element = _element([whole["val"], data], declared.key + declared.data)
+    return Kept(element, whole["timeout"], whole["expires"])
 
 
 def _element(said: Any, types: tuple[str, ...]) -> tuple[Atom, ...]:
-    parts = [part for side in said for part in _parts(side)] if _is_pair(said) else _parts(said)
+    parts = [part for side in said for part in parts_of(side)] if _is_pair(said) else parts_of(said)
     if len(parts) != len(types):
-        raise _Unspeakable
-    return tuple(_typed(*pair) for pair in zip(types, parts, strict=True))
+        raise Unspeakable
+    return tuple(typed(*pair) for pair in zip(types, parts, strict=True))
 
 
 def _is_pair(said: Any) -> bool:
@@ -174,43 +162,36 @@ def _is_pair(said: Any) -> bool:
     return isinstance(said, list)
 
 
-def _parts(said: Any) -> list[Any]:
-    if isinstance(said, dict) and said.keys() == {"concat"}:
-        return list(said["concat"])
-    return [said]
-
-
-def _typed(kind: str, said: Any) -> Atom:
-    if kind == "verdict":
-        (target,) = _only(*_only(said, "goto"), "target")
-        return f"goto {target}"
-    atom = _atom(said)
-    if kind == "inet_proto" and isinstance(atom, int):
-        return _PROTOCOL_NAMES.get(atom, atom)
-    return atom
-
-
-def _atom(said: Any) -> Atom:
-    if isinstance(said, dict) and said.keys() == {"prefix"}:
-        return f"{said['prefix']['addr']}/{said['prefix']['len']}"
-    if isinstance(said, str | int) and not isinstance(said, bool):
-        return said
-    raise _Unspeakable
-
-
-def _statement(said: Json) -> Statement:
-    (kind, body), *more = said.items()
+def _statement(said: Json | str) -> Statement:
     try:
+        if isinstance(said, str):
+            return _spelled(said)
+        (kind, body), *more = said.items()
         if more:
-            raise _Unspeakable
+            raise Unspeakable
         if kind in VERDICTS:
             return nft.Verdict(kind)
         reader = _READERS.get(kind)
         if reader is None:
-            raise _Unspeakable
+            raise Unspeakable
         return reader(body)
-    except _Unspeakable:
-        return _foreign(said)
+    except Unspeakable:
+        return foreign(said)
+
+
+def _spelled(said: str) -> Statement:
+    """What libnftables 1.0.6 has no JSON for, it says as nft(8) would."""
+    found = _NOTED.fullmatch(said)
+    if found is None:
+        raise Unspeakable
+    op, name, words, duration, data = found.groups()
+    keys = tuple(map(spelled_key, words.split(" . ")))
+    if (op == "update") != bool(duration):
+        raise Unspeakable
+    if not duration:
+        return nft.Forget(name, keys, spelled_key(data))
+    seconds = sum(int(n) * _UNITS[unit] for n, unit in _DURATION.findall(duration))
+    return nft.Update(name, keys, seconds, spelled_key(data))
 
 
 def _settled(statement: Statement, family: str) -> Statement:
@@ -220,21 +201,14 @@ def _settled(statement: Statement, family: str) -> Statement:
     return statement
 
 
-def _only(body: Any, *fields: str) -> list[Any]:
-    """The values of ``fields``, if the object has these and no others."""
-    if not isinstance(body, dict) or body.keys() != set(fields):
-        raise _Unspeakable
-    return [body[field] for field in fields]
-
-
 def _match(body: Any) -> Statement:
-    op, left, right = _only(body, "op", "left", "right")
-    keys = _keys(left)
+    op, left, right = only(body, "op", "left", "right")
+    keys = keys_of(left)
     bitmask = isinstance(keys[0], Ct) and keys[0].key in BITMASKS
     if bitmask and op == "in":
         op = "=="
     elif bitmask and op == "==":
-        raise _Unspeakable
+        raise Unspeakable
     return Match(keys, _right(keys[-1], right), op)
 
 
@@ -244,72 +218,23 @@ def _right(key: Key, said: Any) -> Atom | tuple[Atom, ...]:
         members = said["set"]
     kind = "inet_proto" if key == Meta("l4proto") else ""
     if not isinstance(members, list):
-        return _typed(kind, said)
-    return tuple(_typed(kind, member) for member in members)
+        return typed(kind, said)
+    return tuple(typed(kind, member) for member in members)
 
 
 def _flags(said: Any) -> Any:
     """Flags joined with ``|``, which libnftables nests two by two after ``!=``, as the list that
     it gives elsewhere."""
     if isinstance(said, dict) and said.keys() == {"|"}:
-        return [flag for side in said["|"] for flag in _several(_flags(side))]
+        return [flag for side in said["|"] for flag in several(_flags(side))]
     return said
 
 
-def _keys(said: Any) -> tuple[Key, ...]:
-    return tuple(_key(part) for part in _parts(said))
-
-
-def _key(said: Any) -> Key:
-    if not isinstance(said, dict) or len(said) != 1:
-        raise _Unspeakable
-    ((kind, body),) = said.items()
-    match kind:
-        case "meta":
-            return Meta(*_only(body, "key"))
-        case "ct":
-            return Ct(*_only(body, "key"))
-        case "payload":
-            return Payload(*_only(body, "protocol", "field"))
-        case "fib":
-            return _fib(body)
-        case "numgen":
-            mode, modulus, offset = _only(body, "mode", "mod", "offset")
-            if offset == 0:
-                return nft.Numgen(modulus, mode)
-        case "jhash":
-            return _jhash(body)
-    raise _Unspeakable
-
-
-def _jhash(body: Any) -> Key:
-    modulus, seed, expression = _only(body, "mod", "seed", "expr")
-    key = _key(expression)
-    if not isinstance(key, Payload):
-        raise _Unspeakable
-    return nft.Jhash(key, modulus, seed)
-
-
-def _fib(body: Any) -> Key:
-    result, flags = _only(body, "result", "flags")
-    if result != "type" or len(_several(flags)) != 1:
-        raise _Unspeakable
-    return nft.Fib(*_several(flags))
-
-
-def _lookup(said: Any) -> Lookup:
-    (body,) = _only(said, "map")
-    key, data = _only(body, "key", "data")
-    if not isinstance(data, str) or not data.startswith("@"):
-        raise _Unspeakable
-    return Lookup(_keys(key), data[1:])
-
-
 def _mangle(body: Any) -> Statement:
-    key, value = _only(body, "key", "value")
-    target = _key(key)
+    key, value = only(body, "key", "value")
+    target = key_of(key)
     if not isinstance(target, Meta | Ct) or target.key != "mark":
-        raise _Unspeakable
+        raise Unspeakable
     return nft.SetMark("meta" if isinstance(target, Meta) else "ct", _mark(value))
 
 
@@ -317,10 +242,10 @@ def _mark(said: Any) -> int | Lookup | Meta | Ct:
     if isinstance(said, int):
         return said
     if isinstance(said, dict) and "map" in said:
-        return _lookup(said)
-    value = _key(said)
+        return lookup_of(said)
+    value = key_of(said)
     if not isinstance(value, Meta | Ct):
-        raise _Unspeakable
+        raise Unspeakable
     return value
 
 
@@ -328,34 +253,45 @@ def _dnat(body: Any) -> Statement:
     fields: Mapping[str, Any] = dict(body)
     family = fields.get("family", "")
     if not fields.keys() <= {"family", "addr", "port"} or family not in ("", "ip", "ip6"):
-        raise _Unspeakable
+        raise Unspeakable
     address, port = fields.get("addr"), fields.get("port", 0)
     if isinstance(address, dict):
         if isinstance(port, dict):
-            return nft.Dnat(_lookup(address), _lookup(port), family)
+            return nft.Dnat(lookup_of(address), lookup_of(port), family)
         if port:
-            raise _Unspeakable
-        return nft.Dnat(_lookup(address), family=family)
+            raise Unspeakable
+        return nft.Dnat(lookup_of(address), family=family)
     if not isinstance(address, str) or not isinstance(port, int):
-        raise _Unspeakable
+        raise Unspeakable
     return nft.Dnat(address, port, family)
 
 
+def _update(body: Any) -> Statement:
+    """As libnftables from 1.0.7 on has it."""
+    op, elem, data, name = only(body, "op", "elem", "data", "map")
+    if op == "delete":
+        return nft.Forget(name.removeprefix("@"), keys_of(elem), key_of(data))
+    value, seconds = only(*only(elem, "elem"), "val", "timeout")
+    if op != "update":
+        raise Unspeakable
+    return nft.Update(name.removeprefix("@"), keys_of(value), seconds, key_of(data))
+
+
 def _redirect(body: Any) -> Statement:
-    (port,) = _only(body, "port")
+    (port,) = only(body, "port")
     if not isinstance(port, int):
-        raise _Unspeakable
+        raise Unspeakable
     return nft.Redirect(port)
 
 
 def _masquerade(body: Any) -> Statement:
     if body is not None:
-        raise _Unspeakable
+        raise Unspeakable
     return nft.Masquerade()
 
 
 def _counter(body: Any) -> Statement:
-    _only(body, "packets", "bytes")
+    only(body, "packets", "bytes")
     return nft.Counter()
 
 
@@ -365,15 +301,15 @@ def _reject(body: Any) -> Statement:
     for how in ("icmp", "icmpv6"):
         if body == {"type": how, "expr": "port-unreachable"}:
             return nft.Reject(how)
-    raise _Unspeakable
+    raise Unspeakable
 
 
 def _jump(body: Any) -> Statement:
-    return nft.Verdict("jump", *_only(body, "target"))
+    return nft.Verdict("jump", *only(body, "target"))
 
 
 def _vmap(body: Any) -> Statement:
-    found = _lookup({"map": body})
+    found = lookup_of({"map": body})
     return nft.Vmap(found.keys, found.map)
 
 
@@ -387,4 +323,5 @@ _READERS: dict[str, Callable[[Any], Statement]] = {
     "reject": _reject,
     "jump": _jump,
     "vmap": _vmap,
+    "map": _update,
 }

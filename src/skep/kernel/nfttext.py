@@ -11,7 +11,9 @@ Source: nft(8).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from skep.model import nft
 from skep.model.nft import Atom, Chain, Key, Match, Meta, Payload, Rule, Set, Statement, Table
@@ -46,15 +48,26 @@ TYPEOF = {
 TableChange = SetElements | AddChain | DelChain
 """An operation on a part of a table."""
 
+NOTHING_KEPT: Mapping[str, Any] = MappingProxyType({})
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]+")
 _GOTO = re.compile(r"goto [A-Za-z_][A-Za-z0-9_-]*")
 _QUOTED = re.compile(r"[^\"\\\x00-\x1f]+")
 
 
-def replace_table(table: Table) -> str:
-    """The transaction that makes a table exactly this, whatever it was."""
-    sets = [_set(each) for each in table.sets]
+class Kept(NamedTuple):
+    """An element of a dynamic set, with the seconds that it is given and those that are left."""
+
+    element: tuple[Atom, ...]
+    timeout: int
+    left: int
+
+
+def replace_table(table: Table, kept: Mapping[str, Collection[Kept]] = NOTHING_KEPT) -> str:
+    """The transaction that makes a table exactly this, whatever it was. ``kept`` are elements of
+    its dynamic sets, by the sets' names."""
+    sets = [_set(each, kept.get(each.name, ())) for each in table.sets]
     chains = [_chain(each) for each in table.chains]
     block = "".join([f"{_table(table.family, table.name)} {{\n", *sets, *chains, "}\n"])
     return delete_table(table.family, table.name) + block
@@ -107,15 +120,20 @@ def _name(name: str) -> str:
     return name
 
 
-def _set(declared: Set) -> str:
+def _set(declared: Set, kept: Collection[Kept] = ()) -> str:
     kind = "map" if declared.data else "set"
     lines = [f"{kind} {_name(declared.name)} {{", f"{_type(declared)};"]
     prefixes = any("/" in str(atom) for element in declared.elements for atom in element)
     assert declared.interval or not prefixes, f"{declared.name} holds prefixes undeclared"
     if declared.interval:
         lines.append("flags interval;")
-    if declared.elements:
-        lines.append(f"elements = {{ {_listed(declared, declared.elements)} }}")
+    if declared.dynamic:
+        assert not declared.elements, f"{declared.name} is filled by packets"
+        lines.append(f"size {nft.DYNAMIC_SIZE}; flags dynamic,timeout;")
+    listed = [_element(declared, element) for element in declared.elements]
+    listed += [_kept(declared, each) for each in kept]
+    if listed:
+        lines.append(f"elements = {{ {', '.join(listed)} }}")
     return "\n".join([*lines, "}\n"])
 
 
@@ -144,6 +162,11 @@ def _element(target: Set, element: tuple[Atom, ...]) -> str:
     key = " . ".join(words[: len(target.key)])
     data = " . ".join(words[len(target.key) :])
     return f"{key} : {data}" if data else key
+
+
+def _kept(target: Set, kept: Kept) -> str:
+    key, colon, data = _element(target, kept.element).partition(" : ")
+    return f"{key} timeout {kept.timeout}s expires {kept.left}s{colon}{data}"
 
 
 def _typed(kind: str, atom: Atom) -> str:
@@ -206,6 +229,8 @@ def _keys_of(statement: Statement) -> tuple[Key, ...]:
         case Match(left=keys) | nft.Vmap(keys=keys):
             return keys
         case nft.SetMark(value=nft.Lookup(keys=keys)):
+            return keys
+        case nft.Update(keys=keys) | nft.Forget(keys=keys):
             return keys
         case nft.Dnat(to=to, port=port):
             return tuple(
@@ -283,6 +308,13 @@ def _statement(statement: Statement) -> str:
             return f"redirect to :{port}"
         case nft.Masquerade():
             return "masquerade"
+        case nft.Update():
+            keys, data = _keys(statement.keys), _key(statement.data)
+            fate = f"timeout {statement.seconds}s : {data}"
+            return f"update @{_name(statement.map)} {{ {keys} {fate} }}"
+        case nft.Forget():
+            keys, data = _keys(statement.keys), _key(statement.data)
+            return f"delete @{_name(statement.map)} {{ {keys} : {data} }}"
         case nft.Counter():
             return "counter"
         case nft.Reject(how=how):

@@ -112,6 +112,26 @@ class Masquerade(msgspec.Struct, frozen=True, tag=True):
     """``masquerade``."""
 
 
+class Update(msgspec.Struct, frozen=True, tag=True):
+    """``update @MAP { KEY [. KEY …] timeout SECONDSs : DATA }``: write down, in a map that is
+    `Set.dynamic`, what is forgotten after so many seconds. If the key is there, only its time
+    starts anew."""
+
+    map: str
+    keys: tuple[Key, ...]
+    seconds: int
+    data: Key
+
+
+class Forget(msgspec.Struct, frozen=True, tag=True):
+    """``delete @MAP { KEY [. KEY …] : DATA }``: strike what was written down, whatever its data
+    is."""
+
+    map: str
+    keys: tuple[Key, ...]
+    data: Key
+
+
 class Counter(msgspec.Struct, frozen=True, tag=True):
     """``counter``. Its packets and bytes are observations, not part of the rule."""
 
@@ -145,7 +165,18 @@ class Foreign(msgspec.Struct, frozen=True, tag=True):
 
 
 Statement = (
-    Match | SetMark | Dnat | Redirect | Masquerade | Counter | Reject | Verdict | Vmap | Foreign
+    Match
+    | SetMark
+    | Dnat
+    | Redirect
+    | Masquerade
+    | Update
+    | Forget
+    | Counter
+    | Reject
+    | Verdict
+    | Vmap
+    | Foreign
 )
 
 
@@ -178,8 +209,9 @@ class Set(msgspec.Struct, frozen=True):
     ``key`` and ``data`` are the parts' types in nft's words (``ipv4_addr``, ``ipv6_addr``,
     ``inet_service``, ``inet_proto``, ``mark``, ``ether_addr``, ``integer``; ``verdict`` as data).
     ``elements`` holds one tuple of atoms each: the key's parts, then the data's parts. Only a set
-    with ``interval``
-    holds prefixes, which must not overlap.
+    with ``interval`` holds prefixes, which must not overlap. One that is ``dynamic`` is filled by
+    packets (see `Update`), with up to `DYNAMIC_SIZE` elements: what is in it is neither desired nor
+    observed, and stays when its table is replaced.
     """
 
     name: str
@@ -187,6 +219,10 @@ class Set(msgspec.Struct, frozen=True):
     elements: frozenset[tuple[Atom, ...]]
     data: tuple[str, ...] = ()
     interval: bool = False
+    dynamic: bool = False
+
+
+DYNAMIC_SIZE = 65536
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -1,16 +1,21 @@
-"""What a service's user asks of the network beyond Docker's own words: by labels of the service.
+"""What a user asks of the network beyond Docker's own words: by labels of services and nodes.
 
 ``docker service create --label skep.balance=random …`` sets one, ``docker service update
 --label-add`` and ``--label-rm`` change it without touching tasks or connections.
 
 | label | means |
 |---|---|
-| ``skep.balance`` | ``round-robin`` (default), ``random``, or ``source``: one client, one task |
+| ``skep.balance`` | ``rr`` (default): in turns; ``random``; ``source``: one client, one task; and \
+where all hosts have IPVS ``lc``: the task with the fewest connections; ``sh``, ``mh``: its hashes |
+| ``skep.affinity`` | how long a client stays with its task after its last new connection: ``10m`` |
 | ``skep.local-only`` | ``true``: a host's published ports lead to tasks on that host alone |
 | ``skep.allow`` | who may use the published ports: addresses and prefixes, comma-separated |
 | ``skep.publish-on`` | hosts that publish: ``node.labels.zone==a,node.hostname!=h1`` (all of it) |
 | ``skep.publish-address`` | the one address of a host at which ports are published |
 | ``skep.drain`` | how long open connections may keep a task that is to stop: ``30s``, ``2m`` |
+
+A node has one: ``docker node update --label-add skep.weight=3 h1`` gives each task there three
+turns where others have one; 0 gives them no new connections.
 """
 
 from __future__ import annotations
@@ -22,7 +27,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 PREFIX = "skep."
-BALANCES = ("round-robin", "random", "source")
+BALANCES = ("rr", "random", "source", "lc", "sh", "mh")
+OTHER_WORDS = {"round-robin": "rr", "least-connections": "lc"}
+NEEDS_IPVS = frozenset({"lc", "sh", "mh"})
+"""What only IPVS can do: nftables counts no connections."""
+
+WEIGHT_LABEL = "skep.weight"
+MOST_WEIGHT = 100
+LONGEST_AFFINITY = 30 * 86400
 
 _CONDITION = re.compile(r"\s*(node\.(?:id|hostname|labels\.[^\s=!]+))\s*(==|!=)\s*(\S+)\s*")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
@@ -50,9 +62,10 @@ NOWHERE = Condition("node.id", "==", "")
 
 class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options, read. ``allow`` None is everybody, () nobody; prefixes do not overlap.
-    ``drain`` is in seconds, None for the task's own grace period."""
+    ``affinity`` is in seconds, 0 for none; ``drain`` too, None for the task's own grace period."""
 
     balance: str = BALANCES[0]
+    affinity: int = 0
     local_only: bool = False
     allow: tuple[str, ...] | None = None
     publish_on: tuple[Condition, ...] = ()
@@ -92,10 +105,37 @@ def read_options(labels: Mapping[str, str]) -> tuple[ServiceOptions, tuple[str, 
     return (msgspec.convert(found, ServiceOptions) if found else DEFAULTS), tuple(complaints)
 
 
+def read_weight(labels: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
+    """The weight that a node's labels give its tasks, and a sentence for each label that cannot be
+    read; a task with such a one weighs 1."""
+    complaints = [
+        f"{key} is no option of Skep for nodes: there is {WEIGHT_LABEL}"
+        for key in sorted(options_in(labels))
+        if key != WEIGHT_LABEL
+    ]
+    value = labels.get(WEIGHT_LABEL, "1")
+    if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > MOST_WEIGHT:
+        complaints.append(
+            f'label {WEIGHT_LABEL}: "{value}" is no whole number from 0 to {MOST_WEIGHT}'
+        )
+        value = "1"
+    return int(value), tuple(complaints)
+
+
 def _balance(value: str) -> str:
-    if value not in BALANCES:
+    word = OTHER_WORDS.get(value, value)
+    if word not in BALANCES:
         raise ValueError(f'"{value}" is none of {", ".join(BALANCES)}')
-    return value
+    return word
+
+
+def _affinity(value: str) -> int:
+    seconds = _duration(value)
+    if seconds != int(seconds) or not 1 <= seconds <= LONGEST_AFFINITY:
+        raise ValueError(
+            f'"{value}" is not a whole number of seconds from 1s to {LONGEST_AFFINITY // 3600}h'
+        )
+    return int(seconds)
 
 
 def _truth(value: str) -> bool:
@@ -149,6 +189,7 @@ def _duration(value: str) -> float:
 
 _READERS: dict[str, Callable[[str], object]] = {
     "skep.balance": _balance,
+    "skep.affinity": _affinity,
     "skep.local-only": _truth,
     "skep.allow": _prefixes,
     "skep.publish-on": _conditions,

@@ -10,15 +10,15 @@ its networks, another VIP and other backends.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from skep.model.assignment import NetworkAssignment
+from skep.model.host import HostView
 from skep.model.naming import RESOLVER, RESOLVER_PORT
 from skep.model.nft import Atom, Chain, Dnat, Masquerade, Payload, Reject, Rule, Set, SetMark, Vmap
-from skep.model.options import read_options
+from skep.plan.backends import Balanced, balanced, members
 from skep.plan.family import IP, Family
 from skep.plan.grammar import (
     NEW,
@@ -30,25 +30,28 @@ from skep.plan.grammar import (
     named_set,
     rule,
 )
-from skep.plan.layout import bare, number
-from skep.plan.turns import Share, turn_chains, turn_map
+from skep.plan.keeping import keeping
+from skep.plan.layout import bare
+from skep.plan.turns import share, turn_chains, turn_map
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """The maps, sets and chains by which a client's sandbox balances."""
+    """The maps, sets and chains by which a client's sandbox balances, and the rules that send a
+    connection's first packet to its backend."""
 
     sets: tuple[Set, ...]
     chains: tuple[Chain, ...]
+    rules: tuple[Rule, ...]
 
 
 class Balancer:
     """Balances over any combination of networks, each worked out once: most sandboxes of a host
     share theirs with others, and its maps are by far the largest thing in them.
 
-    ``networks`` are as ``family`` sees them (see `skep.plan.family`)."""
+    ``view`` is as ``family`` sees it (see `skep.plan.family`)."""
 
-    def __init__(self, networks: Mapping[str, NetworkAssignment], family: Family = IP) -> None:
-        self._networks = networks
+    def __init__(self, view: HostView, family: Family = IP) -> None:
+        self._view = view
         self.family = family
         self._known: dict[frozenset[str], Balance] = {}
 
@@ -56,30 +59,18 @@ class Balancer:
         """For a client on these networks (by id; those that are not known count for nothing)."""
         chosen = frozenset(networks)
         if chosen not in self._known:
-            present = [self._networks[each] for each in sorted(chosen) if each in self._networks]
-            self._known[chosen] = _balance(present, self.family)
+            networks = self._view.networks
+            present = [networks[each] for each in sorted(chosen) if each in networks]
+            self._known[chosen] = _balance(self._view, present, self.family)
         return self._known[chosen]
 
 
-def ready_addresses(network: NetworkAssignment, node_id: str = "") -> dict[str, tuple[str, ...]]:
-    """Addresses of each service's ready endpoints by service id, in the addresses' own order.
-
-    With ``node_id``, of those on that host alone.
-    """
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for endpoint in network.endpoints.values():
-        here = node_id in ("", endpoint.node_id)
-        if here and endpoint.ready and endpoint.service_id and endpoint.address:
-            found[endpoint.service_id].append(bare(endpoint.address))
-    return {service: tuple(sorted(each, key=number)) for service, each in found.items()}
-
-
-def backend_map(kind: str, backends: Mapping[Atom, tuple[str, ...]], family: Family) -> Set:
-    """The map from service and number to address."""
+def backend_map(kind: str, services: Mapping[Atom, Balanced], family: Family) -> Set:
+    """The map from service and place to address."""
     elements: dict[tuple[Atom, ...], tuple[Atom, ...]] = {
-        (service, number): (address,)
-        for service, addresses in backends.items()
-        for number, address in enumerate(addresses)
+        (service, place): (address,)
+        for service, each in services.items()
+        for place, address in enumerate(each.places)
     }
     return named_map("backends", (kind, "integer"), (family.kind,), elements)
 
@@ -134,26 +125,25 @@ def own_set(own: Iterable[str], family: Family) -> Set:
     return named_set("own_vips", family.kind, own)
 
 
-def _balance(networks: Iterable[NetworkAssignment], family: Family) -> Balance:
+def _balance(view: HostView, networks: Iterable[NetworkAssignment], family: Family) -> Balance:
     """All services with a VIP on ``networks``."""
-    marks: dict[str, int] = {}
-    backends: dict[Atom, tuple[str, ...]] = {}
-    shares: dict[Atom, Share] = {}
+    found: dict[Atom, Balanced] = {}
     for network in networks:
-        ready = ready_addresses(network)
+        behind = members(view, network)
         for service in network.services.values():
             if service.vip:
-                vip = bare(service.vip)
-                marks[vip] = service.mark
-                backends[vip] = ready.get(service.id, ())
-                options, _ = read_options(service.options)
-                shares[vip] = Share(
-                    mark=service.mark, balance=options.balance, count=len(backends[vip])
-                )
+                found[bare(service.vip)] = balanced(service, behind.get(service.id, ()))
+    shares = {vip: share(each) for vip, each in found.items()}
+    kept = keeping(found.values(), family)
     sets = (
-        vip_map(marks, family),
-        backend_map(family.kind, backends, family),
-        named_set("no_backend", family.kind, [vip for vip in backends if not backends[vip]]),
+        vip_map({str(vip): each.mark for vip, each in found.items()}, family),
+        backend_map(family.kind, found, family),
+        named_set("no_backend", family.kind, [vip for vip in found if not shares[vip].count]),
         turn_map(shares, family.kind),
+        *kept.sets,
     )
-    return Balance(sets=sets, chains=turn_chains(shares, family.target, family=family))
+    return Balance(
+        sets=sets,
+        chains=(*turn_chains(shares, family.target, family=family), *kept.chains),
+        rules=(*kept.rules, turn_rule(family)),
+    )

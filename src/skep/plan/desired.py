@@ -35,8 +35,8 @@ def desired(view: HostView, only: Collection[str] | None = None) -> HostState:
     for name, network in overlays(view).items():
         if wanted(name):
             state[name] = overlay(view, network, (each for each in ports if each.namespace == name))
-    balancer = Balancer(view.networks)
-    balancer6 = Balancer(six.networks, IP6) if six else None
+    balancer = Balancer(view)
+    balancer6 = Balancer(six, IP6) if six else None
     for sandbox in view.sandboxes:
         if wanted(sandbox.namespace):
             own = None

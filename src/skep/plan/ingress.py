@@ -14,12 +14,12 @@ from skep.model.assignment import NetworkAssignment, NetworkService
 from skep.model.host import Endpoint, HostView, Sandbox
 from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict, Vmap
 from skep.model.options import ServiceOptions, read_options
+from skep.plan.backends import Balanced, Member, balanced, members
 from skep.plan.balance import (
     backend_map,
     hairpin_rule,
     mark_rule,
     own_set,
-    ready_addresses,
     vip_map,
 )
 from skep.plan.family import Family
@@ -42,20 +42,26 @@ from skep.plan.grammar import (
     named_map,
     rule,
 )
+from skep.plan.keeping import keeping
 from skep.plan.layout import bare, endpoint_on, gateway_endpoint, subnet_of
-from skep.plan.turns import Share, turn_chains, turn_map
+from skep.plan.turns import share, turn_chains, turn_map
 
 PortKey = tuple[str, int]
 """Protocol and published port."""
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port: whose it is, the port its tasks listen on, and their ready addresses."""
+    """A published port: whose it is, the port its tasks listen on, and the tasks behind it."""
 
     service: NetworkService
     target: int
-    backends: tuple[str, ...]
+    members: tuple[Member, ...]
     options: ServiceOptions
+
+    @property
+    def balanced(self) -> Balanced:
+        """Its service, balanced among these tasks."""
+        return balanced(self.service, self.members)
 
 
 def ingress_network(view: HostView) -> NetworkAssignment | None:
@@ -69,19 +75,19 @@ def published_ports(view: HostView) -> dict[PortKey, Published]:
     network = ingress_network(view)
     if network is None:
         return {}
-    everywhere, here = ready_addresses(network), ready_addresses(network, view.node_id)
+    everywhere, here = members(view, network), members(view, network, view.node_id)
     found: dict[PortKey, Published] = {}
     for service in sorted(network.services.values(), key=lambda each: each.id):
         options, _ = read_options(service.options)
         if not (service.mark and _publishes(view, options)):
             continue
-        ready = here if options.local_only else everywhere
+        behind = here if options.local_only else everywhere
         for port in service.ports:
             if port.publish_mode == "ingress" and port.published_port:
                 entry = Published(
                     service=service,
                     target=port.target_port,
-                    backends=ready.get(service.id, ()),
+                    members=behind.get(service.id, ()),
                     options=options,
                 )
                 found.setdefault((port.protocol, port.published_port), entry)
@@ -111,31 +117,28 @@ def ingress_table(view: HostView, sandbox: Sandbox, family: Family) -> Table:
     if outward is not None and mesh is not None:
         leaving.append(_private_rule(outward, mesh, family))
     ports = published_ports(view)
-    shares: dict[Atom, Share] = {each.service.mark: _share(each) for each in ports.values()}
-    turns = [rule(Vmap((MARK,), "turns"))]
+    services: dict[Atom, Balanced] = {each.service.mark: each.balanced for each in ports.values()}
+    shares = {mark: share(each) for mark, each in services.items()}
+    target = lookup("targets", MARK, PROTOCOL, PORT)
+    kept = keeping(services.values(), family, target)
+    turns = [*kept.rules, rule(Vmap((MARK,), "turns"))]
     sets = (
         _marks(ports),
         _targets(ports),
-        backend_map("mark", {each.service.mark: each.backends for each in ports.values()}, family),
+        backend_map("mark", services, family),
         vip_map(published_vips(view), family),
         own_set(published_vips(view), family),
         turn_map(shares, "mark"),
+        *kept.sets,
     )
     chains = (
         *_inward_chains(outward, turns),
         *_local_chains(turns, family),
         base("postrouting-nat", Hook("nat", "postrouting", SNAT), leaving),
-        *turn_chains(shares, MARK, lookup("targets", MARK, PROTOCOL, PORT), family),
+        *turn_chains(shares, MARK, target, family),
+        *kept.chains,
     )
     return Table(TABLE, chains, sets, family.name)
-
-
-def _share(published: Published) -> Share:
-    return Share(
-        mark=published.service.mark,
-        balance=published.options.balance,
-        count=len(published.backends),
-    )
 
 
 def _private_rule(outward: Endpoint, mesh: Endpoint, family: Family) -> Rule:

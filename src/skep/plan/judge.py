@@ -15,6 +15,7 @@ from skep.model.nft import (
     Dnat,
     Fib,
     Foreign,
+    Forget,
     Hook,
     Jhash,
     Key,
@@ -30,6 +31,7 @@ from skep.model.nft import (
     SetMark,
     Statement,
     Table,
+    Update,
     Verdict,
     Vmap,
 )
@@ -139,7 +141,8 @@ def _perform(
                 raise _Miss
         case SetMark():
             _mark(table, chain, statement, moment)
-        case Counter():
+        case Counter() | Update() | Forget():
+            # What packets write down is not known: the walker's packet is nobody's second.
             pass
         case Reject(how=how):
             if how == "tcp reset" and moment.flow.protocol != "tcp":

@@ -17,7 +17,6 @@ from skep.plan.balance import (
     own_set,
     refuse_rules,
     resolver_rules,
-    turn_rule,
 )
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import DNAT, FILTER, MANGLE, SNAT, TABLE, base
@@ -180,7 +179,7 @@ def _table(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Table:
         sets.append(returning.entry_map(view))
         marking.insert(0, returning.RESTORE_RULE)
         arriving = _arriving(view, sandbox, mesh, family)
-    turns = (*resolver_rules(family), turn_rule(family))
+    turns = (*resolver_rules(family), *services.rules)
     chains = (
         base("output-mark", Hook("route", "output", MANGLE), marking),
         base("output-nat", Hook("nat", "output", DNAT), turns),

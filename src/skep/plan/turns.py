@@ -9,7 +9,7 @@ the lowest free one up, so no two services share a counter before there are more
 them, and chains never grow with the services beyond that.
 
 Random numbers and hashes of the client have no memory, so their services share one chain for each
-number of backends.
+number of places.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from skep.model.nft import Atom, Chain, Dnat, Jhash, Key, Lookup, Numgen, Rule, Set
+from skep.plan.backends import Balanced
 from skep.plan.family import IP, Family
 from skep.plan.grammar import PORTED, lookup, named_map, rule
 
@@ -30,11 +31,22 @@ SEED = 0x5BEE
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """A service's new connections: its mark, how they are balanced, and among how many."""
+    """A service's new connections: its mark, how they are balanced, and among how many places (see
+    `skep.plan.backends`)."""
 
     mark: int
     balance: str
     count: int
+
+
+def share(service: Balanced) -> Share:
+    """That of a service. What only IPVS can do is done here as well as can be: a hash of its is
+    ours, and where connections are not counted all take turns."""
+    return Share(
+        mark=service.mark,
+        balance=_NEAREST.get(service.balance, service.balance),
+        count=len(service.places),
+    )
 
 
 def turn_map(shares: Mapping[Atom, Share], kind: str) -> Set:
@@ -80,6 +92,8 @@ def _number(share: Share, family: Family) -> Key:
         return Numgen(share.count)
     return _NUMBERS[share.balance](share.count, family)
 
+
+_NEAREST = {"lc": "rr", "sh": "source", "mh": "source"}
 
 _NUMBERS: dict[str, Callable[[int, Family], Key]] = {
     "random": lambda count, _: Numgen(count, "random"),

@@ -10,6 +10,7 @@ from skep.cluster import rpc
 from skep.cluster.allocate import exhausted, take_address
 from skep.cluster.context import Context
 from skep.cluster.lives import is_dead, is_placed
+from skep.cluster.options import check_node_options
 from skep.cluster.state import Draft
 from skep.model.cluster import Node, NodeDescription, Task, TaskState, TaskStatus
 from skep.model.errors import Clash, Invalid, OutOfSequence, Unavailable, Unsupported
@@ -91,6 +92,7 @@ def update_node(
     node = draft.find_node(reference)
     if spec.availability not in AVAILABILITIES:
         raise Invalid(f"invalid Availability: {spec.availability!r}")
+    check_node_options(spec.labels)
     if spec.role != node.spec.role:
         _refuse_role(draft, node, spec)
     if node.version != version:
