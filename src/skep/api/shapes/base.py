@@ -65,6 +65,8 @@ def wire(value: Any) -> Any:
         return [wire(item) for item in value]
     if isinstance(value, dict):
         return {key: wire(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

@@ -35,14 +35,12 @@ def node(record: Node, *, leader: str, tls: Json) -> Json:
 
 
 def _spec(record: Node) -> Json:
-    shown = {
+    named = {"Name": record.spec.name} if record.spec.name else {}
+    return named | {
         "Labels": dict(record.spec.labels),
         "Role": record.spec.role,
         "Availability": record.spec.availability,
     }
-    if record.spec.name:
-        shown["Name"] = record.spec.name
-    return shown
 
 
 def _description(record: Node, tls: Json) -> Json:
@@ -56,7 +54,7 @@ def _description(record: Node, tls: Json) -> Json:
         "Resources": resources,
         "Engine": {
             "EngineVersion": said.engine_version,
-            "Labels": dict(said.engine_labels),
+            **({"Labels": dict(said.engine_labels)} if said.engine_labels else {}),
             "Plugins": PLUGINS,
         },
         "TLSInfo": tls,

@@ -59,9 +59,7 @@ def _update_status(status: UpdateStatus) -> Json:
 
 def spec(wanted: ServiceSpec) -> Json:
     """A service's spec; members that every client reads are there even when empty."""
-    shown: Json = wire(wanted)
-    shown.setdefault("Name", "")
-    shown.setdefault("Labels", {})
+    shown: Json = {"Name": "", "Labels": {}, **wire(wanted)}
     shown["TaskTemplate"] = task_spec(wanted.task_template)
     shown["Mode"] = wire(wanted.mode) or {"Replicated": {"Replicas": 1}}
     return shown

@@ -108,10 +108,10 @@ def _tasks(call: Call) -> None:
         raise Failure("\n".join(complaints))
 
 
-def show_tasks(call: Call, tasks: list[Mapping[str, Any]]) -> None:
+def show_tasks(call: Call, tasks: list[Mapping[str, Any]], *, whole_ids: bool = False) -> None:
     """Print a list of tasks as the options say."""
     names = task_list.Names(call.api, resolve=not call.options.switch("no-resolve"))
-    full = call.options.switch("no-trunc")
+    full = call.options.switch("no-trunc") or whole_ids
     indent = call.options.text("format", "table").startswith("table")
     rows = task_list.rows(tasks, names, full=full, indent=indent)
     acting.print_list(call, task_list.TABLE, rows)

@@ -131,7 +131,9 @@ def _tasks(call: Call) -> None:
     ids, missing = _ids(call.api, call.arguments)
     if ids:
         query = _with_node(call, wanted(call.options, service=ids))
-        show_tasks(call, call.api.get("/tasks", **query))
+        # Of the three lists of tasks, docker's --quiet shortens the others' ids.
+        whole = call.options.switch("quiet")
+        show_tasks(call, call.api.get("/tasks", **query), whole_ids=whole)
     if missing:
         raise Failure("\n".join(f"no such service: {name}" for name in missing))
 
