@@ -50,7 +50,8 @@ class Memory:
         self.refuses = False
         self.events = asyncio.Queue()
 
-    async def observe(self, names, sysctls):
+    async def observe(self, names, sysctls, *, flows=False):
+        assert flows is (names is None)
         self.looks.append(None if names is None else set(names))
         seen = self.there if names is None else self.there & set(names)
         return {name: Namespace(name=name) for name in seen}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import re
 import socket
 import threading
 
@@ -15,8 +16,8 @@ from skep.kernel.kernel import Kernel
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService, PeerNode
 from skep.model.cluster import Subnet
 from skep.model.host import Endpoint, HostView, Sandbox
-from skep.model.netstate import Link, Namespace
-from skep.model.ops import AddNamespace, Op, ReplaceTable
+from skep.model.netstate import Address, Link, Namespace
+from skep.model.ops import AddAddress, AddNamespace, CutFlows, Op, ReplaceTable
 from skep.model.spec import IpamConfig, NetworkSpec
 from skep.plan.balance import Balancer
 from skep.plan.diff import diff
@@ -24,8 +25,10 @@ from skep.plan.sandbox import sandbox_namespace
 
 pytestmark = pytest.mark.root
 
-NS, VIP, PORT, MARK = "box", "127.9.9.9", 7000, 256
-HERE = [f"127.0.1.{number}" for number in range(1, 7)]
+NS, VIP, PORT, MARK = "box", "10.88.9.9", 7000, 256
+OWN = Address("lo", "10.88.0.1/16")
+"""On the loopback link, all of an address's subnet is local."""
+HERE = [f"10.88.1.{number}" for number in range(1, 7)]
 
 
 def view(ready, options=None, labels=None):
@@ -35,7 +38,7 @@ def view(ready, options=None, labels=None):
         id="net",
         spec=NetworkSpec(name="net"),
         created_at=0.0,
-        subnets=(Subnet(IpamConfig(subnet="127.0.0.0/8", gateway="127.255.0.1"), 4097),),
+        subnets=(Subnet(IpamConfig(subnet="10.88.0.0/16", gateway="10.88.255.1"), 4097),),
         services={"s": service},
         endpoints={
             each: NetworkEndpoint(
@@ -58,11 +61,12 @@ def planned(seen: HostView) -> Namespace:
     """The sandbox's table in a namespace that has nothing else."""
     leg = Endpoint(
         id="e", network_id="net", network_name="net", link="eth0", port="veth0",
-        address="127.0.0.1/8", mac="",
+        address="10.88.0.2/16", mac="",
     )  # fmt: skip
     box = Sandbox(id=NS.ljust(64, "0"), endpoints=(leg,))
     tables = sandbox_namespace(seen, box, Balancer(seen)).tables
-    return Namespace(name=NS, links={"lo": Link(name="lo")}, tables=tables)
+    own = frozenset({OWN})
+    return Namespace(name=NS, links={"lo": Link(name="lo")}, addresses=own, tables=tables)
 
 
 class Servers:
@@ -90,7 +94,7 @@ class Servers:
             each.close()
 
 
-def ask(client: str = "127.0.0.1") -> str:
+def ask(client: str = "10.88.0.1") -> str:
     with socket.create_connection((VIP, PORT), timeout=5, source_address=(client, 0)) as opened:
         return opened.recv(64).decode()
 
@@ -109,7 +113,7 @@ class Box:
         assert diff({NS: planned(seen)}, await self.kernel.observe([NS])) == []
         return todo
 
-    async def asked(self, count: int, client: str = "127.0.0.1") -> collections.Counter[str]:
+    async def asked(self, count: int, client: str = "10.88.0.1") -> collections.Counter[str]:
         return await self.kernel.within(
             NS, lambda: collections.Counter(ask(client) for _ in range(count))
         )
@@ -117,7 +121,7 @@ class Box:
 
 @pytest.fixture
 async def box(kernel, host):
-    await do(kernel, AddNamespace(ns=NS))
+    await do(kernel, AddNamespace(ns=NS), AddAddress(ns=NS, address=OWN))
     servers = await kernel.within(NS, Servers)
     yield Box(kernel, host)
     servers.close()
@@ -136,7 +140,7 @@ async def test_weighted_turns_are_exact(box):
 
 async def test_a_hash_sends_one_client_to_one_task_and_moves_only_whom_it_must(box):
     async def homes() -> dict[str, str]:
-        clients = [f"127.0.2.{number}" for number in range(1, 41)]
+        clients = [f"10.88.2.{number}" for number in range(1, 41)]
         answers = {}
         for client in clients:
             (answers[client],) = await box.asked(2, client)
@@ -154,21 +158,21 @@ async def test_a_hash_sends_one_client_to_one_task_and_moves_only_whom_it_must(b
 
 async def test_affinity_ends_after_its_time(box):
     await box.show(view(HERE[:3], {"skep.affinity": "2s"}))
-    homes = {client: await box.asked(5, client) for client in ("127.0.3.1", "127.0.3.2")}
+    homes = {client: await box.asked(5, client) for client in ("10.88.3.1", "10.88.3.2")}
     assert [len(each) for each in homes.values()] == [1, 1]
-    assert homes["127.0.3.1"] != homes["127.0.3.2"], "each client has taken its own turn"
+    assert homes["10.88.3.1"] != homes["10.88.3.2"], "each client has taken its own turn"
 
     def forgotten() -> bool:
-        return "127.0.3.1" not in box.host.run(NS, "nft list map ip skep sticky")
+        return "10.88.3.1" not in box.host.run(NS, "nft list map ip skep sticky")
 
     await until(forgotten, 10)
-    assert len(await box.asked(1, "127.0.3.1") + homes["127.0.3.1"]) == 2, "the next turn"
+    assert len(await box.asked(1, "10.88.3.1") + homes["10.88.3.1"]) == 2, "the next turn"
 
 
 async def test_affinity_survives_the_tables_replacement_and_ends_with_its_task(box):
     asked = {"skep.affinity": "10m"}
     await box.show(view(HERE[:3], asked))
-    clients = [f"127.0.4.{number}" for number in range(1, 7)]
+    clients = [f"10.88.4.{number}" for number in range(1, 7)]
     homes = {client: next(iter(await box.asked(1, client))) for client in clients}
     assert len(set(homes.values())) == 3
     (table,) = planned(view(HERE[:3], asked)).tables
@@ -180,6 +184,46 @@ async def test_affinity_survives_the_tables_replacement_and_ends_with_its_task(b
         found = set(await box.asked(3, client))
         assert len(found) == 1
         assert found == {home} if home != HERE[0] else found < set(HERE[1:3])
+
+
+class Asking:
+    """One flow of datagrams to the service, in the box."""
+
+    def __init__(self) -> None:
+        self._opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._opened.connect((VIP, PORT))
+
+    def send(self) -> None:
+        # The last one's fate is told first: nobody listens.
+        with contextlib.suppress(ConnectionRefusedError):
+            self._opened.send(b"?")
+            return
+        self._opened.send(b"?")
+
+
+def led_to(box) -> set[str]:
+    lines = box.host.run(NS, "cat /proc/net/nf_conntrack").splitlines()
+    return {re.findall(r"src=(\S+)", line)[1] for line in lines if " udp " in line}
+
+
+async def test_a_flow_left_by_a_crash_is_cut_by_the_next_complete_look(box):
+    await box.show(view(HERE[:1]))
+    asking = await box.kernel.within(NS, Asking)
+    asking.send()
+    assert led_to(box) == {HERE[0]}
+    after = {NS: planned(view(HERE[1:2]))}
+    todo = diff(after, await box.kernel.observe([NS]))
+    await do(box.kernel, *(op for op in todo if not isinstance(op, CutFlows)))
+    # Here the daemon dies.
+    asking.send()
+    assert led_to(box) == {HERE[0]}
+    assert diff(after, await box.kernel.observe([NS])) == [], "nothing else shows it"
+    todo = diff(after, await box.kernel.observe([NS], flows=True))
+    assert todo == [CutFlows(ns=NS, address=HERE[0], port=PORT)]
+    await do(box.kernel, *todo)
+    asking.send()
+    assert led_to(box) == {HERE[1]}
+    assert diff(after, await box.kernel.observe([NS], flows=True)) == []
 
 
 async def test_replacing_all_backends_is_one_transaction_and_refuses_nobody(box):

@@ -7,7 +7,7 @@ from fake_kernel import FakeKernel
 from plan_scene import INGRESS, MONGO, WEB_VIP, web_scene
 
 from skep.model import ops
-from skep.model.netstate import HOST
+from skep.model.netstate import HOST, SentFlow
 from skep.plan.desired import desired
 from skep.plan.diff import diff
 
@@ -74,6 +74,43 @@ def test_none_when_only_turns_change():
         scene.add_sandbox("h2", "web0", {MONGO: "10.0.1.5", INGRESS: "10.0.0.5"}, "web")
 
     assert cuts(join) == set()
+
+
+def left_over(ns, *flows):
+    """What a complete look finds to do about observed flows, in a host that is as planned."""
+    state = desired(web_scene().view("h1"))
+    seen = {**state, ns: msgspec.structs.replace(state[ns], flows=frozenset(flows))}
+    return [(op.address, op.port) for op in diff(state, seen)]
+
+
+def test_a_flow_that_is_seen_to_lead_to_nobody_is_cut():
+    gone, left = SentFlow("10.0.1.13", 53), SentFlow("10.0.1.12", 53)
+    assert left_over(CLIENT, gone, left) == [("10.0.1.13", 53)]
+    assert left_over("ingress_sbox", SentFlow("10.0.0.13", 53)) == [("10.0.0.13", 53)]
+
+
+def test_ports_count_where_they_are_chosen():
+    assert left_over(HOST, SentFlow("172.18.0.2", 5353)) == []
+    assert left_over(HOST, SentFlow("172.18.0.2", 5354)) == [("172.18.0.2", 5354)]
+
+
+def test_flows_to_elsewhere_are_others_business():
+    assert left_over(CLIENT, SentFlow("192.0.2.1", 53), SentFlow("127.0.0.11", 5300)) == []
+
+
+def test_what_is_delivered_to_a_gateway_address_stays():
+    assert left_over("web100000000", SentFlow("172.18.0.4", 53)) == []
+
+
+def test_a_flow_is_cut_once():
+    state = desired(web_scene().view("h1"))
+    scene = web_scene()
+    unready(scene, MONGO, "web2")
+    flows = frozenset({SentFlow("10.0.1.12", 53), SentFlow("10.0.1.13", 53)})
+    seen = {CLIENT: msgspec.structs.replace(state[CLIENT], flows=flows)}
+    todo = diff({CLIENT: desired(scene.view("h1"))[CLIENT]}, seen)
+    cut = [(op.address, op.port) for op in todo if isinstance(op, ops.CutFlows)]
+    assert cut == [("10.0.1.12", 0), ("10.0.1.13", 53)]
 
 
 def test_when_the_table_is_renewed_as_a_whole():

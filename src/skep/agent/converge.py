@@ -163,7 +163,8 @@ class Converger:
         view = self._view()
         scope = None if only is None else set().union(*(namespaces_of(view, n) for n in only))
         wanted = desired(view, scope)
-        observed = await self._kernel.observe(scope, needed_sysctls(wanted))
+        # A flow that should have been cut before a crash only shows in the flows themselves.
+        observed = await self._kernel.observe(scope, needed_sysctls(wanted), flows=scope is None)
         ops = tuple(diff(wanted, observed, scope))
         if self.held_until:
             ops = self._newly_planned(ops, observed, scope)

@@ -12,9 +12,11 @@ import contextlib
 import errno
 import struct
 
+from skep.kernel import sysctl
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
 from skep.kernel.rtnetlink.socket import Socket
+from skep.model.netstate import SentFlow
 
 NETLINK_NETFILTER = 12
 
@@ -33,6 +35,9 @@ REPLY_FLAGS = 2
 BY_SOURCE = 1
 
 TCP = 6
+
+COUNT = "net.netfilter.nf_conntrack_count"
+"""How many flows the namespace has."""
 
 
 class Half:
@@ -61,6 +66,35 @@ def cut(address: str, port: int) -> None:
                 raise OSError(refused.errno, refused.sentence)
 
 
+def sent() -> frozenset[SentFlow]:
+    """Where all flows are sent on to, save those of TCP. Raises OSError.
+
+    The kernel looks through a table of all namespaces' flows for that, which takes it 3 ms; it
+    knows at once whether there are any.
+    """
+    if not _counted():
+        return frozenset()
+    with contextlib.closing(Socket(NETLINK_NETFILTER)) as opened:
+        found = [_halves(each) for each in opened.dump(Request(GET, 0, HEADER.pack(0, 0, 0)))]
+    return frozenset(
+        SentFlow(nl.as_ip(reply.source[0]), int.from_bytes(reply.source[1], "big"))
+        for original, reply in found
+        if reply.protocol != TCP and original.target != reply.source
+    )
+
+
+def _counted() -> int:
+    try:
+        return int(sysctl.read([COUNT]).get(COUNT, "0"))
+    except ValueError:
+        return 0
+
+
+def _halves(flow: Message) -> tuple[Half, Half]:
+    found = nl.attributes(flow.body, HEADER.size)
+    return Half(found[ORIGINAL]), Half(found[REPLY])
+
+
 def _answered_by(address: str) -> Request:
     """The dump of the flows whose answers come from ``address``; of IPv6, of all flows, as the
     kernel has its filter's comparison the wrong way round (ctnetlink_filter_match_tuple)."""
@@ -74,8 +108,7 @@ def _answered_by(address: str) -> Request:
 
 def _concerns(flow: Message, address: str, port: int) -> bool:
     """Kernels before 5.8 know no filter, so nothing is taken on trust."""
-    found = nl.attributes(flow.body, HEADER.size)
-    original, reply = Half(found[ORIGINAL]), Half(found[REPLY])
+    original, reply = _halves(flow)
     wanted = nl.ip_bytes(address), port.to_bytes(2, "big") if port else reply.source[1]
     translated = original.target != reply.source
     return reply.protocol != TCP and reply.source == wanted and translated

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from functools import partial
 from typing import TypeVar
 
-from skep.kernel import features, inside, sockets
+import msgspec
+
+from skep.kernel import conntrack, features, inside, sockets
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
@@ -18,7 +20,7 @@ from skep.kernel.sentences import place
 from skep.kernel.watch import Watcher
 from skep.model.errors import Broken, Missing
 from skep.model.inspection import Device, HostRoute, Inside
-from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace
+from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
 from skep.model.ops import Failure, Op
 
 T = TypeVar("T")
@@ -62,14 +64,33 @@ class Kernel:
         self,
         names: Collection[str] | None = None,
         sysctls: Mapping[str, Collection[str]] = NO_SYSCTLS,
+        *,
+        flows: bool = False,
     ) -> HostState:
         """What there is of ours: in ``names`` (those that exist and that Skep made; `HOST` is the
         host's own), or by default in the host's namespace and all that Skep made.
 
-        ``sysctls`` says per namespace which of them to read. Raises `Broken` if a namespace
-        cannot be read.
+        ``sysctls`` says per namespace which of them to read, ``flows`` whether to read where flows
+        are sent. Raises `Broken` if a namespace cannot be read.
         """
-        return await self._thread.run(None, partial(self._observe, names, sysctls))
+        seen = await self._thread.run(None, partial(self._observe, names, sysctls))
+        return await self._thread.run(None, partial(self._with_flows, seen)) if flows else seen
+
+    def _with_flows(self, seen: HostState) -> HostState:
+        return {name: msgspec.structs.replace(each, flows=self._sent(name))
+                for name, each in seen.items()}  # fmt: skip
+
+    def _sent(self, name: str) -> frozenset[SentFlow]:
+        try:
+            handle = self._handles.find(name)
+            if handle is None:
+                return frozenset()
+            with handle.entered():
+                return conntrack.sent()
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as error:
+            raise Broken(f"cannot read the flows of {place(name)}: {error.strerror}") from error
 
     def _observe(
         self, names: Collection[str] | None, sysctls: Mapping[str, Collection[str]]

@@ -116,6 +116,14 @@ class Fdb(msgspec.Struct, frozen=True):
     vtep: str
 
 
+class SentFlow(msgspec.Struct, frozen=True):
+    """A tracked flow, not of TCP, that was asked of one address and is sent on to ``address`` and
+    ``port`` (0 if its protocol has none)."""
+
+    address: str
+    port: int
+
+
 class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of ours in one network namespace.
 
@@ -124,7 +132,7 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     addresses, local routes, neighbours and FDB entries on them. In the others, all links are
     listed; addresses, routes, neighbours and FDB entries on links of our group (and ``lo``) are
     ours, all rules are.
-    Only tables named ``skep…`` are listed.
+    Only tables named ``skep…`` are listed. ``flows`` are never desired, and observed on request.
     """
 
     name: str
@@ -136,6 +144,7 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     fdb: frozenset[Fdb] = frozenset()
     tables: tuple[Table, ...] = ()
     sysctls: dict[str, str] = {}
+    flows: frozenset[SentFlow] = frozenset()
 
 
 HostState = dict[str, Namespace]

@@ -12,9 +12,9 @@ import msgspec
 from skep.model import ops
 from skep.model.netstate import GROUP, HOST, Address, Fdb, HostState, Namespace
 from skep.model.nft import Chain, Foreign, Table
-from skep.model.ops import Op
+from skep.model.ops import CutFlows, Op
 from skep.plan.family import family_of, is_single
-from skep.plan.flows import cuts
+from skep.plan.flows import cuts, stale
 from skep.plan.wiring import LOOPBACK, Rewiring, dying, rewire
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -145,6 +145,19 @@ def _inner_steps(pair: Pair) -> Iterator[Step]:
     yield from _fdb_steps(pair)
     yield from _sysctl_steps(pair)
     yield from _table_steps(pair)
+    yield from ((Phase.CUT, op) for op in _cuts(pair))
+
+
+def _cuts(pair: Pair) -> list[CutFlows]:
+    """The flows to forget, each once: what leads to them is taken away now, or was before."""
+    have = {(each.family, each.name): each for each in pair.have.tables}
+    found: list[CutFlows] = []
+    for table in sorted(pair.want.tables, key=lambda each: (each.family, each.name)):
+        key = table.family, table.name
+        found += cuts(pair.ns, table, have[key]) if key in have else ()
+    whole = {each.address for each in found if not each.port}
+    left = (each for each in stale(pair.want, pair.have) if each.address not in whole)
+    return list(dict.fromkeys((*found, *left)))
 
 
 def _ordered(items: Iterable[T]) -> list[T]:
@@ -266,8 +279,6 @@ def _table_steps(pair: Pair) -> Iterator[Step]:
             yield from ((Phase.TABLE, op) for op in _part_changes(pair.ns, table, have[key]))
         else:
             yield Phase.TABLE, ops.ReplaceTable(ns=pair.ns, table=table)
-        if key in have:
-            yield from ((Phase.CUT, op) for op in cuts(pair.ns, table, have[key]))
 
 
 def _shape(table: Table) -> tuple[Any, ...]:
