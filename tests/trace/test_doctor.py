@@ -131,6 +131,10 @@ CASES = {
             Certificate(subject="this host", begins_at=NOW - 90 * DAY, ends_at=NOW - 2 * DAY),)),
         ERROR, "certificates", "h3", "ended 2.0 days ago", "join again",
     ),
+    "credentials damaged": (
+        lambda p: p.deep("h3", identity_error="this host's swarm identity is damaged"),
+        ERROR, "certificates", "h3", "is damaged", "join again",
+    ),
     "CA near its end": (
         lambda p: p.deep("h3", certificates=(
             Certificate(subject="the cluster's CA", begins_at=0.0, ends_at=NOW + 90 * DAY),)),

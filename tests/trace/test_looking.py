@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -47,7 +49,7 @@ def server(kind, port):
     return opened
 
 
-async def listening(kernel, work, *, protocol="icmp", seconds=1.0):
+async def listening(kernel, work, *, protocol="icmp", seconds=1.0, traced=()):
     """What is seen on both ends of the link while ``work`` is done."""
     taps = (Tap(namespace=HERE, link="eth0"), Tap(namespace=THERE, link="eth0"))
     ready = asyncio.Event()
@@ -55,7 +57,7 @@ async def listening(kernel, work, *, protocol="icmp", seconds=1.0):
     async def begun():
         ready.set()
 
-    request = Listen(taps=taps, protocol=protocol, token=TOKEN, seconds=seconds)
+    request = Listen(taps=taps, protocol=protocol, token=TOKEN, seconds=seconds, traced=traced)
     ears = asyncio.create_task(tapping.listen(kernel, request, begun))
     await asyncio.wait_for(ready.wait(), 5)
     outcome = await work
@@ -71,6 +73,66 @@ async def test_an_echo_is_answered_and_seen_at_both_ends(pair):
             ("echo request", "10.5.0.1", namespace == HERE),
             ("echo reply", "10.5.0.2", namespace == THERE),
         ]
+
+
+async def test_the_rules_that_a_probe_meets_are_told_and_nothing_stays(pair, host):
+    chain = "chain i { type filter hook input priority 0; icmp type echo-request accept; };"
+    host.nft(THERE, f"table ip f {{ {chain} }}")
+    before = host.run(THERE, "nft -s list ruleset")
+    echo, heard = await listening(
+        pair, sending.send(pair, probe("icmp")), traced=(THERE, "nowhere")
+    )
+    assert echo.answered
+    met = [(each.namespace, each.table, each.chain, each.verdict) for each in heard.rules]
+    assert (THERE, "f", "i", "accept") in met
+    assert heard.rules[0].asked and heard.rules[0].handle
+    assert heard.watched == (THERE,)
+    assert dict(heard.untraced).keys() == {"nowhere"}
+    assert {(c.namespace, c.received >= 1, c.sent >= 1) for c in heard.counts} == {
+        (HERE, True, True), (THERE, True, True),
+    }  # fmt: skip
+    assert host.run(THERE, "nft -s list ruleset") == before
+
+
+async def test_a_probe_inside_a_tunnel_is_known_by_the_rules_outside(pair, host):
+    """A frame as a tunnel would carry it, dropped by a rule that knows only the outer packet."""
+    host.nft(
+        THERE,
+        "table inet f { chain i { type filter hook input priority 0; udp dport 4789 drop; }; }",
+    )
+    inner = bytes(12) + b"\x08\x00" + bytes([0x45]) + bytes(8) + b"\x06" + bytes(10)
+    inner += TOKEN.to_bytes(2, "big") + bytes(18)
+    frame = b"\x08\0\0\0\0\x10\x01\0" + inner
+    sender = await pair.within(HERE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+    async def send():
+        sender.sendto(frame, ("10.5.0.2", 4789))
+
+    try:
+        _, heard = await listening(pair, send(), protocol="tcp", traced=(THERE,))
+    finally:
+        sender.close()
+    assert [(each.table, each.verdict) for each in heard.rules] == [("f", "drop")]
+
+
+WATCHING = """
+from skep.kernel.nftables import Library
+from skep.kernel.nfttrace import Tracer
+tracer = Tracer(Library(), "tcp", 23456, 4789)
+print("watching", flush=True)
+input()
+"""
+
+
+async def test_a_killed_process_leaves_no_rules(pair, host):
+    before = host.run(THERE, "nft list ruleset")
+    command = ["nsenter", f"--net={host.path(THERE)}", sys.executable, "-c", WATCHING]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as watching:
+        assert watching.stdout.readline() == "watching\n"
+        assert "trace_of_skep" in host.run(THERE, "nft list tables")
+        watching.kill()
+    assert host.run(THERE, "nft list ruleset") == before
 
 
 async def test_a_connection_comes_from_the_port_that_was_agreed(pair):

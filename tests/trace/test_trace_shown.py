@@ -24,26 +24,50 @@ def broken():
     return hosts
 
 
-def lines(trace, *, brief=False):
-    return "\n".join(trace_verb.text(trace, Ink(), brief=brief))
+def lines(trace, *, verbose=True):
+    return "\n".join(trace_verb.text(trace, Ink(), verbose=verbose))
 
 
 def test_a_trace_names_places_hops_and_the_verdict(broken):
     text = lines(broken.trace("client", "web"))
     assert text.startswith("client on h1 → web (10.0.1.2), tcp 80\n┌ h1 · client (client000000)\n")
-    assert "│  1 ✓ name     web is 10.0.1.2" in text
-    assert "✗ lost     forwarding entry 02:42:0a:00:01:0c on vxlan0 is missing" in text
+    assert "│  1 ✓ name      web is 10.0.1.2" in text
+    assert "✗ lost      forwarding entry 02:42:0a:00:01:0c on vxlan0 is missing" in text
     assert text.count("✗") == 2
     assert "  should  dst 192.168.50.2" in text
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
-def test_a_brief_trace_has_a_line_for_each_hop():
+def test_in_short_a_hop_has_a_line_and_the_way_back_too():
     found = Hosts().trace("client", "web")
-    text = lines(found, brief=True)
+    text = lines(found, verbose=False)
     hops = [line for line in text.splitlines() if line.startswith("│")]
-    assert len(hops) == len(found.there) + len(found.back)
-    assert "and back" in text and "✓ All 2 backends are reached." in text
+    assert len(hops) == len(found.there)
+    assert "10.0.1.12:80 · backend 2 of 2: web2 on h2" in text
+    assert f"h2 · web2, network mongo → h1 · network mongo, client ({len(found.back)} hops)" in text
+    assert "✓ All 2 backends are reached." in text
+
+
+def test_in_short_a_broken_way_back_is_shown():
+    hosts = Hosts()
+    hosts.drop("h2", OVERLAY, "fdb", lambda e: e.mac == "02:42:0a:00:01:14")
+    text = lines(hosts.trace("client", "web"), verbose=False)
+    assert "and back\n┌ h2 · web2" in text and "✗ lost" in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda hosts: None, 0),
+        (lambda hosts: hosts.change_link("h1", OVERLAY, "br0", up=False), 3),
+        (lambda hosts: hosts.change_link("h1", OVERLAY, "vxlan0", mtu=1300), 4),
+        (lambda hosts: hosts.silent.update(h2="no session"), 5),
+    ],
+)
+def test_the_exit_code_tells_what_became_of_the_packet(damage, code):
+    hosts = Hosts()
+    damage(hosts)
+    assert trace_verb.code(hosts.trace("client", "web")) == code
 
 
 def test_what_a_probe_showed_stands_at_its_hop():
@@ -52,9 +76,12 @@ def test_what_a_probe_showed_stands_at_its_hop():
         msgspec.structs.replace(hop, seen=Seen(packets=n, words="a -> b"))
         for n, hop in enumerate(found.there[:3])
     )
-    text = lines(msgspec.structs.replace(found, there=hops))
-    assert "• not seen at " in text
-    assert "• seen at : a -> b (2 packets)" in text
+    shown = msgspec.structs.replace(found, there=hops)
+    text = lines(shown)
+    assert "○ not seen (capture)" in text
+    assert "● a -> b (capture, 2 packets)" in text
+    brief = lines(shown, verbose=False)
+    assert "│  1 ○ name" in brief and "│  2 ● mark" in brief
 
 
 def test_no_colours_where_there_is_no_terminal(broken):

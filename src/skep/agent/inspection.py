@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from skep.agent import asking, sending, tapping
 from skep.agent.converge import SWEEP, describe
@@ -62,8 +61,7 @@ MOST_NAMES = 24
 MOST_BOXES = 40
 """...sandboxes in which names are asked, in one deep inspection."""
 CONNECT_WITHIN = 2.0
-
-log = structlog.get_logger("skep.inspection")
+DNS_WITHIN = 2.0
 
 
 class Inspector:
@@ -185,8 +183,9 @@ class Inspector:
 
     async def _deepened(self, found: Inspection) -> Inspection:
         """What takes longer, all at once."""
-        names, tunnels, managers, features, values, disks = await asyncio.gather(
-            self._names(found.view),
+        certificates, identity_error = await asyncio.to_thread(self._certificates)
+        dns_error, tunnels, managers, features, values, disks = await asyncio.gather(
+            self._dns_error(),
             self._tunnels(found.view),
             self._managers(found.view),
             self._kernel.features(),
@@ -198,11 +197,13 @@ class Inspector:
             features=features,
             sysctls=values,
             resolvers=upstreams(host_resolv()),
-            names=names,
-            dns_error=await self._dns_error(),
+            # One that does not even answer skepd would be waited for in every sandbox.
+            names=() if dns_error else await self._names(found.view),
+            dns_error=dns_error,
             tunnels=tunnels,
             managers=managers,
-            certificates=await asyncio.to_thread(self._certificates),
+            certificates=certificates,
+            identity_error=identity_error,
             disks=disks,
         )
 
@@ -218,7 +219,10 @@ class Inspector:
 
     async def _dns_error(self) -> str:
         try:
-            await self._dns.ping()
+            async with asyncio.timeout(DNS_WITHIN):
+                await self._dns.ping()
+        except TimeoutError:
+            return f"it does not answer within {DNS_WITHIN:.0f} s"
         except Refusal as refusal:
             return str(refusal)
         return ""
@@ -255,14 +259,14 @@ class Inspector:
         keys = [*SYSCTLS, *(f"net.ipv4.conf.{name}.rp_filter" for name in underlay)]
         return await self._kernel.within(HOST, lambda: sysctl.read(keys))
 
-    def _certificates(self) -> tuple[Certificate, ...]:
+    def _certificates(self) -> tuple[tuple[Certificate, ...], str]:
+        """This host's and its cluster's, or why they cannot be read."""
         try:
             identity = identities.load(self._state / "swarm")
         except Broken as broken:
-            log.warning("identity unreadable", why=str(broken))
-            return ()
+            return (), str(broken)
         if identity is None:
-            return ()
+            return (), ""
         found = []
         for subject, pem in (
             ("this host", identity.credentials.certificate),
@@ -270,7 +274,7 @@ class Inspector:
         ):
             good = validity(pem)
             found.append(Certificate(subject=subject, begins_at=good.begin, ends_at=good.end))
-        return tuple(found)
+        return tuple(found), ""
 
     async def _repair(self) -> Repaired:
         if self._network.converger.held_until:

@@ -1,23 +1,28 @@
-"""Listening on links for a probe's packets: what proves that a hop was really taken.
+"""Listening on links for a probe's packets, and watching the rules that they meet: what proves that
+a hop was really taken.
 
 Sockets are opened inside the links' namespaces and read outside of them. There are none, and no
-cost, while nobody traces.
+cost, while nobody traces; and what they are makes the kernel take them away with their process.
 
-Source: packet(7).
+Source: packet(7); proc(5) on /proc/net/dev.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
+import msgspec
+
 from skep.kernel.kernel import Kernel
+from skep.kernel.nfttrace import Tracer
 from skep.model.errors import Refusal
-from skep.model.inspection import Listen, Sighting, Sightings, Tap
+from skep.model.inspection import LinkCount, Listen, RuleHit, Sighting, Sightings, Tap
 from skep.trace.frames import hear
 
 ALL_PROTOCOLS = 0x0003
@@ -26,28 +31,64 @@ MOST_FRAMES = 200_000
 """Frames that are looked at, at most: a busy link must not take a processor for itself."""
 MOST_SEEN = 40
 """Sightings kept of each tap."""
+MOST_HITS = 2000
+"""Rules that are told of, at most."""
 MOST_TAPS = 64
 SIZE = 65536
+LINKS = "/proc/thread-self/net/dev"
+
+Counters = dict[tuple[str, str], tuple[int, ...]]
+
+
+class Ears:
+    """All that is open for one request; `close` leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.taps: dict[socket.socket, Tap] = {}
+        self.tracers: dict[Tracer, str] = {}
+        self.deaf: list[tuple[Tap, str]] = []
+        self.untraced: list[tuple[str, str]] = []
+
+    async def open(self, kernel: Kernel, request: Listen) -> None:
+        """Open as many as can be; what cannot is noted."""
+        for tap in request.taps[:MOST_TAPS]:
+            try:
+                self.taps[await kernel.within(tap.namespace, partial(_open, tap))] = tap
+            except (OSError, Refusal) as error:
+                self.deaf.append((tap, (getattr(error, "strerror", "") or str(error)).lower()))
+        for name in request.traced[:MOST_TAPS]:
+            how = (request.protocol, request.token, request.tunnel)
+            try:
+                self.tracers[await kernel.trace_rules(name, *how)] = name
+            except Refusal as refusal:
+                self.untraced.append((name, str(refusal)))
+
+    def close(self) -> None:
+        """Close all."""
+        for tap in self.taps:
+            tap.close()
+        for tracer in self.tracers:
+            tracer.close()
 
 
 async def listen(
     kernel: Kernel, request: Listen, ready: Callable[[], Awaitable[object]]
 ) -> Sightings:
     """Listen on the taps for as long as is asked; ``ready`` is called when all ears are open."""
-    opened: dict[socket.socket, Tap] = {}
-    deaf: list[tuple[Tap, str]] = []
-    try:
-        for tap in request.taps[:MOST_TAPS]:
-            try:
-                opened[await kernel.within(tap.namespace, partial(_open, tap))] = tap
-            except (OSError, Refusal) as error:
-                deaf.append((tap, (getattr(error, "strerror", "") or str(error)).lower()))
+    with contextlib.closing(Ears()) as ears:
+        await ears.open(kernel, request)
+        before = await _counters(kernel, request)
         await ready()
-        seen = await asyncio.to_thread(_hear_all, opened, request)
-    finally:
-        for each in opened:
-            each.close()
-    return Sightings(seen=tuple(seen), deaf=tuple(deaf))
+        seen, hits = await asyncio.to_thread(_hear_all, ears, request)
+        after = await _counters(kernel, request)
+    return Sightings(
+        seen=tuple(seen),
+        deaf=tuple(ears.deaf),
+        rules=tuple(hits),
+        counts=tuple(_grown(before, after)),
+        watched=tuple(ears.tracers.values()),
+        untraced=tuple(ears.untraced),
+    )
 
 
 def _open(tap: Tap) -> socket.socket:
@@ -62,22 +103,34 @@ def _open(tap: Tap) -> socket.socket:
     return opened
 
 
-def _hear_all(opened: Mapping[socket.socket, Tap], request: Listen) -> list[Sighting]:
+def _hear_all(ears: Ears, request: Listen) -> tuple[list[Sighting], list[RuleHit]]:
     seen: list[Sighting] = []
-    counts = dict.fromkeys(opened.values(), 0)
+    hits: list[RuleHit] = []
+    counts = dict.fromkeys(ears.taps.values(), 0)
     frames = 0
     deadline = time.monotonic() + request.seconds
-    with selectors.DefaultSelector() as ears:
-        for each, tap in opened.items():
-            ears.register(each, selectors.EVENT_READ, tap)
+    with selectors.DefaultSelector() as waiting:
+        for opened in ears.taps:
+            waiting.register(opened, selectors.EVENT_READ)
+        for tracer in ears.tracers:
+            waiting.register(tracer, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0 and frames < MOST_FRAMES:
-            for key, _ in ears.select(left):
-                frames += 1
-                sighting = _heard(key.fileobj, key.data, request)  # type: ignore[arg-type]
-                if sighting is not None and counts[key.data] < MOST_SEEN:
-                    counts[key.data] += 1
-                    seen.append(sighting)
-    return seen
+            for key, _ in waiting.select(left):
+                if isinstance(key.fileobj, Tracer):
+                    found = _met(key.fileobj, ears.tracers[key.fileobj])
+                    hits += found[: MOST_HITS - len(hits)]
+                elif isinstance(key.fileobj, socket.socket):
+                    frames += 1
+                    tap = ears.taps[key.fileobj]
+                    sighting = _heard(key.fileobj, tap, request)
+                    if sighting is not None and counts[tap] < MOST_SEEN:
+                        counts[tap] += 1
+                        seen.append(sighting)
+    return seen, hits
+
+
+def _met(tracer: Tracer, namespace: str) -> list[RuleHit]:
+    return [msgspec.structs.replace(each, namespace=namespace) for each in tracer.read()]
 
 
 def _heard(opened: socket.socket, tap: Tap, request: Listen) -> Sighting | None:
@@ -100,3 +153,47 @@ def _heard(opened: socket.socket, tap: Tap, request: Listen) -> Sighting | None:
         outgoing=address[2] == OUTGOING,
         note=found.note,
     )
+
+
+# --- counters
+
+
+async def _counters(kernel: Kernel, request: Listen) -> Counters:
+    """The counters of all tapped links: packets received and sent, dropped, failed."""
+    found: Counters = {}
+    wanted = {(tap.namespace, tap.link) for tap in request.taps}
+    for namespace in sorted({name for name, _ in wanted}):
+        with contextlib.suppress(OSError, Refusal):
+            for link, numbers in await kernel.within(namespace, _links):
+                if (namespace, link) in wanted:
+                    found[namespace, link] = numbers
+    return found
+
+
+def _links() -> list[tuple[str, tuple[int, ...]]]:
+    with open(LINKS) as file:
+        return list(read_links(file.read()))
+
+
+def read_links(text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Each link of /proc/net/dev with packets received and sent, dropped, failed."""
+    for line in text.splitlines()[2:]:
+        name, _, rest = line.partition(":")
+        numbers = list(map(int, rest.split()))
+        received, sent = numbers[:8], numbers[8:]
+        dropped, failed = received[3] + sent[3], received[2] + sent[2]
+        yield name.strip(), (received[1], sent[1], dropped, failed)
+
+
+def _grown(
+    before: Mapping[tuple[str, str], tuple[int, ...]], after: Counters
+) -> Iterator[LinkCount]:
+    for (namespace, link), numbers in after.items():
+        was = before.get((namespace, link), (0, 0, 0, 0))
+        received, sent, dropped, failed = (
+            max(now - then, 0) for now, then in zip(numbers, was, strict=True)
+        )
+        yield LinkCount(
+            namespace=namespace, link=link, received=received, sent=sent, dropped=dropped,
+            failed=failed,
+        )  # fmt: skip

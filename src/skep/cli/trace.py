@@ -11,17 +11,12 @@ import msgspec
 from skep.cli.api import Api
 from skep.cli.ink import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Ink
 from skep.cli.parser import Parser
-from skep.model.errors import Unsupported
 from skep.trace.drawing import draw
 from skep.trace.report import BROKEN, DOUBTFUL, OK, UNKNOWN, Hop, Trace, Trouble
 
-NOT_FOLLOWED = (
-    "watching real traffic (--follow) is not supported by this version of Skep: --live sends a "
-    "packet and shows where it passes"
-)
 SIGNS = {OK: "✓", BROKEN: "✗", DOUBTFUL: "!", UNKNOWN: "?"}
 COLOURS = {OK: GREEN, BROKEN: RED, DOUBTFUL: YELLOW, UNKNOWN: YELLOW}
-_INDENT = " " * 16
+_MARGIN = "│" + " " * 16
 _DESCRIPTION = """\
 Show the way of a packet over what the kernels of all hosts really contain: name, rules, routes,
 links, bridges, tunnels, and the way back. Names the first hop that is broken, why, and what to do.
@@ -39,7 +34,11 @@ examples:
   skep trace outside:203.0.113.7 h2:8080
   skep trace --live client db/tcp:5432
 
-exit code: 0 it arrives and is answered, 1 something is wrong, 2 a mistake in the command line"""
+exit code: 0 it arrives and is answered; 3 it is lost; 4 it arrives, but not every packet;
+5 nobody can tell; 1 nothing could be traced; 2 a mistake in the command line"""
+CODES = {OK: 0, BROKEN: 3, DOUBTFUL: 4, UNKNOWN: 5}
+PROVEN, MISSED = "●", "○"
+"""Signs of hops that a probe was looked for at, in place of a check mark."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,13 +47,10 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("source", metavar="FROM")
     parser.add_argument("target", metavar="TO")
     parser.add_argument("--live", action="store_true", help="send a real packet, and prove hops")
-    parser.add_argument("--follow", action="store_true", help="(not in this version)")
-    parser.add_argument("--brief", action="store_true", help="one line for each hop")
+    parser.add_argument("-v", "--verbose", action="store_true", help="all facts, and the way back")
     parser.add_argument("--json", action="store_true", help="print it for programs")
     parser.add_argument("--svg", metavar="FILE", help="draw it")
     options = parser.parse_args(arguments)
-    if options.follow:
-        raise Unsupported(NOT_FOLLOWED)
     query = {"from": options.source, "to": options.target, "live": options.live}
     found = Api().get("/skep/trace", **query)
     trace = msgspec.convert(found, Trace)
@@ -63,62 +59,106 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(text(trace, Ink(), brief=options.brief)))
-    return 1 if trace.trouble is not None else 0
+        print("\n".join(text(trace, Ink(), verbose=options.verbose)))
+    return code(trace)
 
 
-def text(trace: Trace, ink: Ink, *, brief: bool) -> Iterator[str]:
-    """The trace in lines."""
+def code(trace: Trace) -> int:
+    """The exit code that tells a script what became of the packet."""
+    return CODES[trace.trouble.state if trace.trouble is not None else OK]
+
+
+def text(trace: Trace, ink: Ink, *, verbose: bool) -> Iterator[str]:
+    """The trace in lines: in short, or with all that is known."""
     port = f" {trace.port}" if trace.port else ""
     yield ink.paint(f"{trace.source} → {trace.target}, {trace.protocol}{port}", BOLD)
-    yield from _hops(trace.there, ink, 1, brief=brief)
+    yield from _hops(trace.there, ink, 1, verbose=verbose)
     if trace.back:
-        yield ""
-        yield ink.paint("and back", BOLD)
-        yield from _hops(trace.back, ink, len(trace.there) + 1, brief=brief)
+        fine = all(hop.state == OK for hop in trace.back)
+        if verbose or not fine:
+            yield ""
+            yield ink.paint("and back", BOLD)
+            yield from _hops(trace.back, ink, len(trace.there) + 1, verbose=verbose)
+        else:
+            yield from _back_in_short(trace.back, ink)
     yield ""
     if trace.live is not None:
         yield from _live(trace, ink)
     yield from _verdict(trace, ink)
 
 
-def _hops(hops: tuple[Hop, ...], ink: Ink, first: int, *, brief: bool) -> Iterator[str]:
+def _hops(hops: tuple[Hop, ...], ink: Ink, first: int, *, verbose: bool) -> Iterator[str]:
     before = ("", "")
     for number, hop in enumerate(hops, first):
         where = (hop.host, hop.namespace)
         if where != before:
             namespace = f" ({hop.namespace})" if hop.namespace not in ("", hop.owner) else ""
-            yield ink.paint(f"┌ {hop.host} · {hop.owner}{namespace}", CYAN)
+            yield ink.paint(f"┌ {hop.host} · ", CYAN) + ink.paint(hop.owner + namespace, CYAN, BOLD)
             before = where
-        yield from _hop(hop, ink, number, brief=brief)
+        yield from _hop(hop, ink, number, verbose=verbose)
 
 
-def _hop(hop: Hop, ink: Ink, number: int, *, brief: bool) -> Iterator[str]:
-    colour = COLOURS[hop.state]
-    head = f"│{number:>3} {SIGNS[hop.state]} {hop.kind:<9}"
-    says = hop.says + (_seen_briefly(hop) if brief else "")
-    lines = ink.wrap(says, head, "│" + _INDENT[1:])
+def _hop(hop: Hop, ink: Ink, number: int, *, verbose: bool) -> Iterator[str]:
+    head = f"│{number:>3} {_sign(hop)} {hop.kind:<9} "
+    short = f" · {hop.brief}" if hop.brief and not verbose else ""
+    first, *rest = ink.wrap(hop.says + short, head, _MARGIN)
     loud = hop.state != OK
-    for line in lines:
-        margin, rest = line[0], line[1:]
-        yield ink.paint(margin, CYAN) + (ink.paint(rest, colour, BOLD) if loud else rest)
-    for detail in () if brief else hop.details:
-        for line in ink.wrap(detail, "│" + _INDENT[1:], "│" + _INDENT[1:] + "  "):
-            yield ink.paint("│", CYAN) + ink.paint(line[1:], DIM)
-    if hop.seen is not None and not brief:
+    colour = COLOURS[hop.state]
+    words = first[len(head) :]
+    yield (
+        ink.paint(first[0], CYAN)
+        + ink.paint(first[1:5], DIM)
+        + ink.paint(first[5], _sign_colour(hop))
+        + ink.paint(first[6 : len(head)], *([colour, BOLD] if loud else [DIM]))
+        + (ink.paint(words, colour, BOLD) if loud else words)
+    )
+    for line in rest:
+        yield ink.paint(line[0], CYAN) + (ink.paint(line[1:], colour, BOLD) if loud else line[1:])
+    for detail in hop.details if verbose or hop.state in (DOUBTFUL, UNKNOWN) else ():
+        for line in ink.wrap(detail, _MARGIN, _MARGIN + "  "):
+            yield ink.paint(line[0], CYAN) + ink.paint(line[1:], DIM)
+    if hop.seen is not None and verbose:
         yield ink.paint("│", CYAN) + _seen(hop, ink)
 
 
-def _seen_briefly(hop: Hop) -> str:
-    return "" if hop.seen is None else "  • seen" if hop.seen.packets else "  • NOT SEEN"
+def _sign(hop: Hop) -> str:
+    if hop.seen is None or hop.state != OK:
+        return SIGNS[hop.state]
+    return PROVEN if hop.seen.packets else MISSED
+
+
+def _sign_colour(hop: Hop) -> str:
+    missed = hop.seen is not None and not hop.seen.packets
+    return YELLOW if missed and hop.state == OK else COLOURS[hop.state]
 
 
 def _seen(hop: Hop, ink: Ink) -> str:
     assert hop.seen is not None, "only what was listened to is told of"
     if not hop.seen.packets:
-        return ink.paint(f"{_INDENT[1:]}• not seen at {hop.link}", YELLOW)
-    times = f" ({hop.seen.packets} packets)" if hop.seen.packets > 1 else ""
-    return ink.paint(f"{_INDENT[1:]}• seen at {hop.link}: {hop.seen.words}{times}", GREEN)
+        return ink.paint(f"{_MARGIN[1:]}{MISSED} not seen ({hop.seen.by})", YELLOW)
+    times = f", {hop.seen.packets} packets" if hop.seen.packets > 1 else ""
+    counted = f", counters +{hop.seen.counted}" if hop.seen.counted >= 0 else ""
+    said = f"{hop.seen.words} ({hop.seen.by}{times}{counted})"
+    return ink.paint(f"{_MARGIN[1:]}{PROVEN} {said}", GREEN)
+
+
+def _back_in_short(back: tuple[Hop, ...], ink: Ink) -> Iterator[str]:
+    """The way back in a line: the places that it passes, and how much of it was proven."""
+    places: dict[str, dict[str, None]] = {}
+    for hop in back:
+        places.setdefault(hop.host, {})[hop.owner] = None
+    words = [
+        f"{host} · {', '.join(owner for owner in owners if owner != 'host') or 'host'}"
+        for host, owners in places.items()
+    ]
+    listened = [hop for hop in back if hop.seen is not None]
+    missed = sum(not hop.seen.packets for hop in listened if hop.seen is not None)
+    proven = f", {len(listened) - missed} of {len(listened)} taps saw it" if listened else ""
+    first, *rest = ink.wrap(
+        f"{' → '.join(words)} ({len(back)} hops{proven})", "  and back    ", " " * 14
+    )
+    yield ink.paint(first[:14], CYAN) + first[14:]
+    yield from rest
 
 
 def _live(trace: Trace, ink: Ink) -> Iterator[str]:

@@ -42,13 +42,19 @@ DYNAMIC_PORTS = range(30000, 32768)
 """Published ports for those who ask for any. Source: swarmkit's port allocator."""
 
 
-def exhausted(network: Network) -> str:
-    """The sentence for a network without a free address."""
+def capacity(network: Network) -> int:
+    """How many addresses a network has for endpoints and VIPs."""
     total = 0
     for subnet in network.subnets:
         addresses = endpoint_range(subnet.config)
         kept_back = sum(1 for address in reserved(subnet.config) if address in addresses)
         total += len(addresses) - kept_back
+    return total
+
+
+def exhausted(network: Network) -> str:
+    """The sentence for a network without a free address."""
+    total = capacity(network)
     return f"network {network.spec.name}: {total} of {total} addresses in use"
 
 

@@ -20,7 +20,7 @@ from skep.kernel.handles import Handle
 from skep.kernel.nftables import TABLE_PREFIX, Library
 from skep.kernel.observing import all_links
 from skep.kernel.rtnetlink import inet, links
-from skep.model.inspection import Device, HostRoute, Inside, Listener, RuleCount
+from skep.model.inspection import TRACER, Device, HostRoute, Inside, Listener, RuleCount
 from skep.model.nft import Chain, Foreign, Hook, Rule, Table
 
 ROUTES = "/proc/thread-self/net/route"
@@ -64,7 +64,7 @@ def _counts(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[RuleCount]:
 def _foreign(objects: list[tuple[str, dict[str, Any]]], listing: Any) -> Iterator[Table]:
     """Tables that are not ours, as far as the vocabulary goes."""
     for kind, body in objects:
-        if kind != "table" or body["name"].startswith(TABLE_PREFIX):
+        if kind != "table" or body["name"].startswith(TABLE_PREFIX) or body["name"] == TRACER:
             continue
         family, name = body["family"], body["name"]
         if family in READABLE:

@@ -13,6 +13,7 @@ from skep.kernel import conntrack, features, inside, sockets
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
+from skep.kernel.nfttrace import Tracer
 from skep.kernel.observing import all_links, observe
 from skep.kernel.perform import Performer
 from skep.kernel.rtnetlink import inet
@@ -188,6 +189,19 @@ class Kernel:
             raise Missing(f"this host has no network namespace {name}")
         with handle.entered():
             return work()
+
+    async def trace_rules(self, name: str, protocol: str, token: int, tunnel: int) -> Tracer:
+        """Watch which rules a probe's packets meet in a namespace of ours, or the host's, until the
+        tracer is closed. Raises `Missing`, or `Broken` if the kernel does not tell."""
+
+        def open_tracer() -> Tracer:
+            return Tracer(self._library, protocol, token, tunnel)
+
+        try:
+            return await self.within(name, open_tracer)
+        except (OSError, Rejected) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise Broken(f"its rules cannot be watched: {reason}") from error
 
     def changes(self) -> AsyncIterator[str]:
         """The names of namespaces in which something changed that `Namespace` holds (sysctls

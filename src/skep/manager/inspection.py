@@ -15,9 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from skep.cluster.allocate import capacity
 from skep.cluster.lives import is_dead
 from skep.cluster.state import State
-from skep.cluster.subnets import endpoint_range
 from skep.manager.inquiries import Begun, Inquiries
 from skep.manager.manager import Manager
 from skep.model.cluster import Network, Node, Service, Task
@@ -340,8 +340,8 @@ def task_fact(task: Task) -> TaskFact:
 def fills_of(state: State, network: Network) -> list[Fill]:
     """How many addresses of each of a network's subnets are taken."""
     taken = sum(len(numbers) for numbers in state.addresses(network))
-    sizes = [len(endpoint_range(subnet.config)) for subnet in network.subnets]
-    if not sizes:
+    if not network.subnets:
         return []
     subnets = ", ".join(subnet.config.subnet for subnet in network.subnets)
-    return [Fill(network=network.spec.name, subnet=subnets, used=taken, size=sum(sizes))]
+    size = capacity(network)
+    return [Fill(network=network.spec.name, subnet=subnets, used=min(taken, size), size=size)]

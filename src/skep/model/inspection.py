@@ -164,7 +164,7 @@ class Inspection(Fact, frozen=True):
     until when it repairs nothing (0.0: it does).
 
     From ``features`` on, only a deep inspection fills in: a feature's name maps to "" or to why it
-    does not work.
+    does not work. ``identity_error`` is why the host's credentials cannot be read.
     """
 
     node_id: str
@@ -189,6 +189,7 @@ class Inspection(Fact, frozen=True):
     tunnels: tuple[TunnelCheck, ...] = ()
     managers: tuple[ManagerCheck, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    identity_error: str = ""
     disks: tuple[Disk, ...] = ()
     store: StoreCheck | None = None
 
@@ -219,11 +220,45 @@ class Sighting(Fact, frozen=True):
     note: str = ""
 
 
+TRACER = "trace_of_skep"
+"""The nftables table that marks a probe's packets while it is under way."""
+
+
+class RuleHit(Fact, frozen=True):
+    """A rule (``handle`` 0: its chain's policy) that a probe's packet met, and its verdict there.
+    ``asked``: the packet was the probe's, not an answer."""
+
+    family: str
+    table: str
+    chain: str
+    handle: int
+    verdict: str
+    asked: bool
+    namespace: str = ""
+
+
+class LinkCount(Fact, frozen=True):
+    """By how much a link's counters grew while taps listened; ``dropped`` and ``failed`` are
+    packets that it threw away or could not send or receive."""
+
+    namespace: str
+    link: str
+    received: int = 0
+    sent: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
 class Sightings(Fact, frozen=True):
-    """All that was seen; ``deaf`` are taps that could not be listened on (tap: why)."""
+    """All that was seen; ``deaf`` are taps that could not be listened on (tap: why), ``watched``
+    the namespaces whose rules were watched, ``untraced`` those where that failed (name: why)."""
 
     seen: tuple[Sighting, ...] = ()
     deaf: tuple[tuple[Tap, str], ...] = ()
+    rules: tuple[RuleHit, ...] = ()
+    counts: tuple[LinkCount, ...] = ()
+    watched: tuple[str, ...] = ()
+    untraced: tuple[tuple[str, str], ...] = ()
 
 
 class Echo(Fact, frozen=True):
@@ -268,13 +303,16 @@ class AskNames(Inquiry, frozen=True):
 
 
 class Listen(Inquiry, frozen=True):
-    """Watch links for ``seconds``, for packets of ``protocol`` with this port or ICMP id: say
-    "listening" by an empty piece, then `Sightings`."""
+    """Watch links for ``seconds``, for packets of ``protocol`` with this port or ICMP id, and the
+    rules that they meet in ``traced`` namespaces: say "listening" by an empty piece, then
+    `Sightings`. ``tunnel`` is the port of VXLAN tunnels."""
 
     taps: tuple[Tap, ...]
     protocol: str
     token: int
     seconds: float
+    traced: tuple[str, ...] = ()
+    tunnel: int = 4789
 
 
 class Probe(Inquiry, frozen=True):

@@ -121,6 +121,7 @@ class _Visit:
             self._choose_source()
         self._track()
         self._hook("output" if self.made_here else "prerouting")
+        self._check_reverse_path()
         if self._is_local(self.moment.flow.target):
             return self._deliver()
         self.way = self._route()
@@ -213,6 +214,19 @@ class _Visit:
         else:
             changes = {}
         self.moment.readdress("", msgspec.structs.replace(flow, **changes))
+
+    def _check_reverse_path(self) -> None:
+        """A strict filter takes only what comes in by the link that the main table's answers would
+        leave by. Source: ip-sysctl, rp_filter."""
+        link, source = self.moment.at.link, self.moment.flow.source
+        if self.made_here or self.namespace.name == HOST or ":" in source:
+            return
+        for name in ("all", link):
+            key = f"net.ipv4.conf.{name}.rp_filter"
+            if self.namespace.sysctls.get(key) == "1":
+                way = route(self.namespace, source, 0)
+                if way is None or way.link != link:
+                    raise Lost(f"{key} is strict, and {link} is not the way to {source}")
 
     def _check_forwarding(self) -> None:
         six = family_of(self.moment.flow.target) is IP6

@@ -33,20 +33,22 @@ def judge_between(scene: Scene, journey: Journey) -> Iterator[Judged]:
     """What is wrong between the hosts of each tunnel on the way, in order."""
     for number, step in enumerate(journey.hops):
         if isinstance(step, Tunnelled):
-            trouble = _between(scene, step.at.host, step.host)
-            if trouble is not None:
-                yield Judged(step=number, at=Place(step.at.host, HOST), trouble=trouble)
+            found = _between(scene, step.at.host, step.host)
+            if found is not None:
+                vtep, trouble = found
+                yield Judged(step=number, at=Place(vtep, HOST), trouble=trouble)
 
 
-def _between(scene: Scene, here: str, there: str) -> Trouble | None:
+def _between(scene: Scene, here: str, there: str) -> tuple[str, Trouble] | None:
+    """At which end, and what."""
     host = scene.hosts.get(here)
     if host is None:
         return None
-    return (
-        _no_way(host, there)
-        or (_far_down(scene, there))
-        or _lost(scene, host, there, sight(host, there))
-    )
+    trouble = _no_way(host, there)
+    if trouble is None and (far := _far_down(scene, there)) is not None:
+        return there, far
+    trouble = trouble or _lost(scene, host, there, sight(host, there))
+    return None if trouble is None else (here, trouble)
 
 
 def device_of(host: Host) -> Device | None:
@@ -158,9 +160,8 @@ def judge_sizes(scene: Scene, journey: Journey) -> Iterator[Judged]:
             if largest and 0 < mtu < largest:
                 yield Judged(step=number, at=at, trouble=_too_small(scene, at, link, mtu, largest))
         if isinstance(step, Tunnelled):
-            trouble = _narrow(scene, step, largest)
-            if trouble is not None:
-                yield Judged(step=number, at=Place(step.at.host, HOST), trouble=trouble)
+            for vtep, trouble in _narrow(scene, step, largest):
+                yield Judged(step=number, at=Place(vtep, HOST), trouble=trouble)
 
 
 def _passed(step: object) -> Iterator[tuple[Place, str]]:
@@ -198,25 +199,32 @@ def _too_small(scene: Scene, at: Place, link: str, mtu: int, largest: int) -> Tr
     )
 
 
-def _narrow(scene: Scene, step: Tunnelled, largest: int) -> Trouble | None:
-    """What is too large for the underlay, at either end or (by the mesh) between."""
-    for vtep in (step.at.host, step.host):
-        host = scene.hosts.get(vtep)
-        device = device_of(host) if host else None
-        if host is not None and device is not None and 0 < device.mtu < largest + VXLAN_OVERHEAD:
-            fitting = device.mtu - VXLAN_OVERHEAD
-            return Trouble(
-                where=place(host, HOST),
-                why=f"{device.name} takes {device.mtu} bytes: with the tunnel's "
-                f"{VXLAN_OVERHEAD} bytes around it, no packet over {fitting} fits, "
-                f"and the sender may send {largest}",
-                should=f"mtu {largest + VXLAN_OVERHEAD} on {device.name}, or networks made with "
-                f"-o com.docker.network.driver.mtu={device.mtu}",
-                todo=f"on {host.name}: ip link set {device.name} mtu {largest + VXLAN_OVERHEAD}",
-                state=DOUBTFUL,
-            )
-    host = scene.hosts.get(step.at.host)
-    return None if host is None else large_lost(scene, host, step.host)
+def _narrow(scene: Scene, step: Tunnelled, largest: int) -> Iterator[tuple[str, Trouble]]:
+    """What is too large for the underlay, at either end or (by the mesh) between; and at which."""
+    ends = [(vtep, scene.hosts[vtep]) for vtep in (step.at.host, step.host) if vtep in scene.hosts]
+    found = [(vtep, each) for vtep, host in ends if (each := _narrow_end(host, largest))]
+    yield from found
+    sender = scene.hosts.get(step.at.host)
+    between = large_lost(scene, sender, step.host) if sender and not found else None
+    if between is not None:
+        yield step.at.host, between
+
+
+def _narrow_end(host: Host, largest: int) -> Trouble | None:
+    device = device_of(host)
+    if device is None or not 0 < device.mtu < largest + VXLAN_OVERHEAD:
+        return None
+    fitting = device.mtu - VXLAN_OVERHEAD
+    return Trouble(
+        where=place(host, HOST),
+        why=f"{device.name} takes {device.mtu} bytes: with the tunnel's "
+        f"{VXLAN_OVERHEAD} bytes around it, no packet over {fitting} fits, "
+        f"and the sender may send {largest}",
+        should=f"mtu {largest + VXLAN_OVERHEAD} on {device.name}, or networks made with "
+        f"-o com.docker.network.driver.mtu={device.mtu}",
+        todo=f"on {host.name}: ip link set {device.name} mtu {largest + VXLAN_OVERHEAD}",
+        state=DOUBTFUL,
+    )
 
 
 def large_lost(scene: Scene, host: Host, there: str) -> Trouble | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from skep.trace.checks import cluster, hosts, objects, paths
+from skep.trace.checks.matrix import matrix
 from skep.trace.finding import ERROR, Checkup, Finding
 from skep.trace.scene import Scene
 from skep.trace.survey import Survey
@@ -50,6 +51,7 @@ def examine(survey: Survey, only: Collection[str] = (), repaired: tuple[str, ...
         whole=survey.whole,
         checks=len(CHECKS),
         repaired=repaired,
+        pairs=tuple(matrix(scene)),
     )
 
 

@@ -169,13 +169,20 @@ def _few(items: list[str], at_most: int = 3) -> str:
 
 
 def _link_state(link: Link, have: Namespace) -> str:
-    return "is not as it was made" if link.name in have.links else "is missing"
+    seen = have.links.get(link.name)
+    if seen is None:
+        return "is missing"
+    if seen.kind != link.kind:
+        return f"is a {seen.kind or 'link'}"
+    if seen.vxlan is not None and seen.vxlan != link.vxlan:
+        return f"has VNI {seen.vxlan.vni}, port {seen.vxlan.port}, local {seen.vxlan.local}"
+    return "is not as it was made"
 
 
 def _link_words(link: Link) -> str:
     words = [f"a {link.kind}"]
     if link.vxlan is not None:
-        words.append(f"VNI {link.vxlan.vni}, local {link.vxlan.local}")
+        words.append(f"VNI {link.vxlan.vni}, port {link.vxlan.port}, local {link.vxlan.local}")
     if link.master:
         words.append(f"on {link.master}")
     return " ".join(words)

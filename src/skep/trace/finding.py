@@ -23,15 +23,34 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fixable: bool = False
 
 
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """What gets from ``here`` to ``there``, by what ``here`` saw: ``delay_ms`` is the round trip,
+    ``loss`` a share of the last ``probes``. ``mesh``, ``full_size`` (packets as large as the
+    underlay's MTU), ``tunnel`` and ``cluster`` are "ok", or what is wrong with it; "-" if nobody
+    looked, or there is nothing of the kind to look at."""
+
+    here: str
+    there: str
+    delay_ms: float = 0.0
+    loss: float = 0.0
+    probes: int = 0
+    mesh: str = "-"
+    full_size: str = "-"
+    tunnel: str = "-"
+    cluster: str = "-"
+
+
 class Checkup(msgspec.Struct, frozen=True, kw_only=True):
     """All findings, and what was looked at: a number of ``hosts``, or this one alone (``whole``
-    false). ``repaired`` says what ``--fix`` did, a line per host."""
+    false). ``repaired`` says what ``--fix`` did, a line per host; ``pairs`` is what lies between
+    hosts, both ways."""
 
     findings: tuple[Finding, ...]
     hosts: tuple[str, ...]
     whole: bool
     checks: int = 0
     repaired: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def code(self) -> int:

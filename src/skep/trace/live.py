@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from skep.model.inspection import Listen, Probe, Sighting, Tap
-from skep.trace.report import BROKEN, UNKNOWN, Hop, Live, Seen, Trace, Trouble
+from skep.model.inspection import Listen, Probe, Sighting, Sightings, Tap
+from skep.trace.blame import blame
+from skep.trace.report import BROKEN, DOUBTFUL, UNKNOWN, Hop, Live, Seen, Trace
 from skep.trace.survey import Evidence
 from skep.trace.trace import Case, Turn
 
@@ -37,10 +38,11 @@ def plan(case: Case, token: int) -> Plan | None:
     if start.source or not goal.address:
         return None
     taps: defaultdict[str, dict[Tap, None]] = defaultdict(dict)
-    for turn in case.turns():
-        for hop in (*case.there(turn), *case.back(turn)):
-            if hop.link and hop.node:
-                taps[hop.node][Tap(namespace=hop.namespace, link=hop.link)] = None
+    spaces: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for hop in hops_of(case):
+        spaces[hop.node][hop.namespace] = None
+        if hop.link:
+            taps[hop.node][Tap(namespace=hop.namespace, link=hop.link)] = None
     probe = Probe(
         namespace=start.place.namespace,
         protocol=goal.protocol,
@@ -53,10 +55,25 @@ def plan(case: Case, token: int) -> Plan | None:
         node=case.scene.hosts[start.place.host].node_id,
         probe=probe,
         listening={
-            node: Listen(taps=tuple(each), protocol=goal.protocol, token=token, seconds=LISTEN_FOR)
-            for node, each in taps.items()
+            node: Listen(
+                taps=tuple(taps[node]),
+                traced=tuple(each),
+                tunnel=case.scene.hosts[start.place.host].view.data_path_port,
+                protocol=goal.protocol,
+                token=token,
+                seconds=LISTEN_FOR,
+            )
+            for node, each in spaces.items()
         },
     )
+
+
+def hops_of(case: Case) -> Iterator[Hop]:
+    """The hops of all ways there and back, on hosts that can be asked."""
+    for turn in case.turns():
+        for hop in (*case.there(turn), *case.back(turn)):
+            if hop.node:
+                yield hop
 
 
 def prove(case: Case, token: int, evidence: Evidence) -> Trace:
@@ -67,8 +84,13 @@ def prove(case: Case, token: int, evidence: Evidence) -> Trace:
     there = [ears.marked(hop, asked=True) for hop in case.there(taken)]
     back = [ears.marked(hop, asked=False) for hop in case.back(taken)]
     trace = case.told(turns, taken)
-    lost = None if evidence.echo.answered else _lost(there, back)
-    trouble = trace.trouble or _live_trouble(evidence, lost)
+    trouble = trace.trouble
+    warnings = list(trace.warnings)
+    if not evidence.echo.answered and (trouble is None or trouble.state != BROKEN):
+        found = blame(case, evidence, (*there, *back), trouble)
+        if trouble is not None and trouble.state == DOUBTFUL:
+            warnings.insert(0, trouble)
+        trouble = found or trouble
     summary = trace.summary if trouble is trace.trouble else "The probe was lost on the way."
     notes = list(_notes(evidence, trace))
     if evidence.echo.answered and trouble is not None and trouble.state == UNKNOWN:
@@ -86,21 +108,22 @@ def prove(case: Case, token: int, evidence: Evidence) -> Trace:
         back=tuple(back),
         reached=trouble is None or (trace.reached and trouble.state != BROKEN),
         trouble=trouble,
+        warnings=tuple(warnings),
         summary=summary,
         live=live,
     )
 
 
 class _Ears:
-    """What was heard, by tap."""
+    """What was heard, by tap and by rule."""
 
     def __init__(self, token: int, evidence: Evidence) -> None:
         self._token = token
+        self._evidence = evidence
         self._seen: defaultdict[tuple[str, Tap], list[Sighting]] = defaultdict(list)
         self._deaf = {
             (node, tap) for node, each in evidence.sightings.items() for tap, _ in each.deaf
         }
-        self._listened = set(evidence.sightings)
         for node, each in evidence.sightings.items():
             for sighting in each.seen:
                 self._seen[node, sighting.tap].append(sighting)
@@ -116,13 +139,37 @@ class _Ears:
         return sighting.source_port == self._token
 
     def marked(self, hop: Hop, *, asked: bool) -> Hop:
-        """The hop with what was seen there; as it is if nobody could listen."""
-        tap = Tap(namespace=hop.namespace, link=hop.link)
-        if not hop.link or hop.node not in self._listened or (hop.node, tap) in self._deaf:
+        """The hop with what was seen there; as it is if nobody could look."""
+        heard = self._evidence.sightings.get(hop.node)
+        if heard is None:
             return hop
+        seen = self._captured(hop, heard, asked) if hop.link else self._met(hop, heard, asked)
+        return hop if seen is None else msgspec.structs.replace(hop, seen=seen)
+
+    def _captured(self, hop: Hop, heard: Sightings, asked: bool) -> Seen | None:
+        tap = Tap(namespace=hop.namespace, link=hop.link)
+        if (hop.node, tap) in self._deaf:
+            return None
         found = self.at(hop, asked=asked)
         words = _words(found[0]) if found else "not seen"
-        return msgspec.structs.replace(hop, seen=Seen(packets=len(found), words=words))
+        grown = [c for c in heard.counts if (c.namespace, c.link) == (hop.namespace, hop.link)]
+        counted = grown[0].received + grown[0].sent if grown else -1
+        return Seen(packets=len(found), words=words, counted=counted)
+
+    def _met(self, hop: Hop, heard: Sightings, asked: bool) -> Seen | None:
+        """Whether a packet was judged by the hop's rule, as the kernel itself tells."""
+        handle, watched = hop.facts.get("handle"), hop.namespace in heard.watched
+        if handle is None or not watched or hop.kind == "unread":
+            return None
+        place = (hop.namespace, hop.facts["table"], hop.facts["chain"], handle, asked)
+        found = [
+            each
+            for each in heard.rules
+            if (each.namespace, f"{each.family} {each.table}", each.chain, each.handle, each.asked)
+            == place
+        ]
+        words = f"judged by rule handle {handle}: {found[0].verdict}" if found else "not met"
+        return Seen(packets=len(found), words=words, by="nft trace")
 
 
 def _words(sighting: Sighting) -> str:
@@ -140,43 +187,12 @@ def _agreement(case: Case, turn: Turn, ears: _Ears) -> int:
     return sum(bool(ears.at(hop, asked=True)) for hop in case.there(turn) if hop.link)
 
 
-def _lost(there: list[Hop], back: list[Hop]) -> Hop | None:
-    """The first hop that a probe did not come to, if it was seen anywhere before."""
-    listened = [hop for hop in (*there, *back) if hop.seen is not None]
-    begun = False
-    for hop in listened:
-        assert hop.seen is not None, "only hops with ears are looked at"
-        if begun and not hop.seen.packets:
-            return hop
-        begun = begun or bool(hop.seen.packets)
-    return None
-
-
-def _live_trouble(evidence: Evidence, lost: Hop | None) -> Trouble | None:
-    """What the probe showed and the walk did not."""
-    if evidence.echo.answered:
-        return None
-    if lost is None:
-        return Trouble(
-            where="the probe's end",
-            why=evidence.echo.words,
-            should="an answer",
-            todo="all hops were passed: look at the program that should answer",
-            state=UNKNOWN if "need not answer" in evidence.echo.words else BROKEN,
-        )
-    return Trouble(
-        where=f"{lost.namespace or 'host'} ({lost.owner}) on {lost.host}",
-        why=f"the probe was not seen at {lost.link}, though it was at the hop before; "
-        f"{evidence.echo.words}",
-        should="seen there, by all that the kernels contain",
-        todo="something that Skep cannot read drops it: other firewalls (iptables-legacy, tc, "
-        "eBPF), a link without carrier, the network between the hosts",
-    )
-
-
 def _notes(evidence: Evidence, trace: Trace) -> Iterable[str]:
     for node, why in evidence.unheard.items():
         yield f"node {node} did not listen: {why}"
+    for node, heard in evidence.sightings.items():
+        for name, why in heard.untraced[:1]:
+            yield f"node {node}, {name or 'the host'}: {why}"
     if evidence.echo.answered and trace.trouble is not None and trace.trouble.state == BROKEN:
         yield "the probe was answered although the walk ends: it may have been repaired meanwhile"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from skep.model.inspection import PeerSight
-from skep.model.netstate import HOST, MAIN_TABLE, Link
+from skep.model.inspection import Device
+from skep.model.netstate import HOST, MAIN_TABLE
 from skep.plan.journey import (
     OUTSIDE,
     Crossed,
@@ -26,8 +26,10 @@ from skep.plan.journey import (
     Tunnelled,
     Unread,
 )
-from skep.plan.layout import holds, subnet_of
+from skep.plan.layout import holds
 from skep.plan.roads import tunnel_exit
+from skep.trace.between import device_of, sight
+from skep.trace.phrases import changes, destination, end_words, link_words
 from skep.trace.report import OK, Hop
 from skep.trace.ruling import backends_of, rule_facts, rule_words
 from skep.trace.scene import Host, Scene
@@ -130,24 +132,25 @@ class Narrator:
 
     def _translated(self, step: Translated) -> Hop:
         self._flow = step.after
-        changes = list(_changes(step.before, step.after))
         backends, place = backends_of(self._host(step.at.host), step, self._mark)
         details = [rule_words(self._host(step.at.host), step.at, step.rule)]
-        near = step.at.host
+        near, brief = step.at.host, ""
         if len(backends) > 1:
             chosen = self._scene.holder(step.after.target, near)
+            brief = f"backend {place + 1} of {len(backends)}: {chosen}"
             details.append(f"backend {place + 1} of {len(backends)}, in turns: {chosen}")
             others = [each for each in backends if each != step.after.target]
             details.append("others: " + "; ".join(self._named(each, near) for each in others))
         elif backends:
-            details.append(f"the only backend: {self._scene.holder(step.after.target, near)}")
-        hop = self.hop(step.at, "nat", ", ".join(changes), details)
+            brief = f"the only backend: {self._scene.holder(step.after.target, near)}"
+            details.append(brief)
+        hop = self.hop(step.at, "nat", ", ".join(changes(step.before, step.after)), details)
         facts = rule_facts(self._host(step.at.host), step.at, step.rule)
-        facts["source"] = _end(step.after.source, step.after.source_port)
-        facts["target"] = _end(step.after.target, step.after.target_port)
+        facts["source"] = end_words(step.after.source, step.after.source_port)
+        facts["target"] = end_words(step.after.target, step.after.target_port)
         if backends:
             facts["backends"] = ", ".join(backends)
-        return msgspec.structs.replace(hop, facts=facts)
+        return msgspec.structs.replace(hop, facts=facts, brief=brief)
 
     def _named(self, address: str, near: str) -> str:
         holder = self._scene.holder(address, near)
@@ -179,10 +182,10 @@ class Narrator:
             "" if step.table == MAIN_TABLE else f", table {step.table} (by mark {self._mark:#x})"
         )
         via = f"via {step.via} " if step.via else ""
-        destination = _destination(host, step, self._flow.target) if host else ""
-        says = f"{destination} {via}on {step.link}{table}"
+        to = destination(host, step, self._flow.target) if host else ""
+        says = f"{to} {via}on {step.link}{table}"
         link = host.link(step.at.namespace, step.link) if host else None
-        hop = self.hop(step.at, "route", says, [_link_words(link)])
+        hop = self.hop(step.at, "route", says, [link_words(link)])
         facts: dict[str, str | int] = {"link": step.link, "via": step.via, "table": step.table}
         if link is not None:
             facts |= {"ifindex": link.index, "mtu": link.mtu, "peer_ifindex": link.peer_index}
@@ -205,7 +208,7 @@ class Narrator:
         host = self._host(step.at.host)
         port = host.link(step.at.namespace, step.at.link) if host else None
         hop = self.hop(
-            step.at, "link", f"out at {step.at.link}, a port of {step.bridge}", [_link_words(port)]
+            step.at, "link", f"out at {step.at.link}, a port of {step.bridge}", [link_words(port)]
         )
         facts: dict[str, str | int] = {"port": step.at.link, "bridge": step.bridge}
         if port is not None:
@@ -218,16 +221,17 @@ class Narrator:
         port = host.link(step.at.namespace, step.port) if host else None
         bridge = here.master if here is not None and here.kind == "vxlan" else step.at.link
         hop = self.hop(
-            step.at, "bridge", f"{bridge} passes it to port {step.port}", [_link_words(port)]
+            step.at, "bridge", f"{bridge} passes it to port {step.port}", [link_words(port)]
         )
-        return msgspec.structs.replace(
-            hop, facts={"bridge": bridge, "port": step.port}, link=step.port
-        )
+        facts: dict[str, str | int] = {"bridge": bridge, "port": step.port}
+        if port is not None:
+            facts |= {"ifindex": port.index, "mtu": port.mtu, "peer_ifindex": port.peer_index}
+        return msgspec.structs.replace(hop, facts=facts, link=step.port)
 
     def _crossed(self, step: Crossed) -> list[Hop]:
         host = self._host(step.to.host)
         link = host.link(step.to.namespace, step.to.link) if host else None
-        hop = self.hop(step.to, "link", f"in by {step.to.link}", [_link_words(link)])
+        hop = self.hop(step.to, "link", f"in by {step.to.link}", [link_words(link)])
         facts: dict[str, str | int] = {"link": step.to.link}
         if link is not None:
             facts |= {"ifindex": link.index, "mtu": link.mtu, "peer_ifindex": link.peer_index}
@@ -263,12 +267,14 @@ class Narrator:
             f"into {step.link}, VNI {step.vni}, to {step.host}",
             [
                 f"VXLAN over UDP port {port}, {local} -> {step.host}, not encrypted",
-                _link_words(tunnel),
+                link_words(tunnel),
             ],
         )
         facts = {"vni": step.vni, "port": port, "local": local, "remote": step.host}
+        if tunnel is not None:
+            facts |= {"link": tunnel.name, "ifindex": tunnel.index, "mtu": tunnel.mtu}
         sent = msgspec.structs.replace(sent, facts=facts, link=step.link)
-        return [entry, sent, self._underlay(step), *self._emerged(step, port)]
+        return [entry, sent, self._underlay(step), *self._arrived(step), *self._emerged(step, port)]
 
     def _underlay(self, step: Tunnelled) -> Hop:
         """The way between the hosts, which the mesh watches."""
@@ -276,15 +282,15 @@ class Narrator:
         at = Place(step.at.host, HOST)
         if host is None:
             return self.hop(at, "underlay", f"to {step.host}")
-        device = next((d for d in host.inspection.devices if d.name == host.underlay), None)
-        sight = self.sight(step.at.host, step.host)
-        details = []
+        device = device_of(host)
+        seen = sight(host, step.host)
+        details, brief = [], ""
         if device is not None:
-            state = "" if device.up and device.carrier else ", DOWN"
-            details.append(f"{device.name} (if {device.index}, mtu {device.mtu}{state})")
-        if sight is not None and sight.probes:
+            details.append(_device_words(device))
+        if seen is not None and seen.probes:
+            brief = f"{seen.rtt * 1000:.2f} ms"
             details.append(
-                f"mesh: delay {sight.rtt * 1000:.2f} ms, loss {sight.loss:.0%} of {sight.probes}"
+                f"mesh: delay {seen.rtt * 1000:.2f} ms, loss {seen.loss:.0%} of {seen.probes}"
             )
         name = host.underlay or "underlay"
         hop = self.hop(
@@ -296,17 +302,22 @@ class Narrator:
         facts: dict[str, str | int] = {"link": name, "remote": step.host}
         if device is not None:
             facts |= {"ifindex": device.index, "mtu": device.mtu}
-        return msgspec.structs.replace(hop, facts=facts, link=host.underlay)
+        return msgspec.structs.replace(hop, facts=facts, link=host.underlay, brief=brief)
 
-    def sight(self, here: str, there: str) -> PeerSight | None:
-        """What one host's mesh says of another."""
-        host = self._host(here)
-        if host is None:
-            return None
-        for peer in host.view.peers.values():
-            if peer.vtep == there:
-                return host.inspection.mesh.get(peer.id)
-        return None
+    def _arrived(self, step: Tunnelled) -> list[Hop]:
+        """Where the tunnel's packets come into the other host."""
+        host = self._host(step.host)
+        device = device_of(host) if host else None
+        if host is None or device is None:
+            return []
+        hop = self.hop(
+            Place(step.host, HOST), "underlay",
+            f"{device.name}: in from {step.at.host} ({self._scene.name(step.at.host)})",
+            [_device_words(device)],
+        )  # fmt: skip
+        facts: dict[str, str | int] = {"link": device.name, "remote": step.at.host}
+        facts |= {"ifindex": device.index, "mtu": device.mtu}
+        return [msgspec.structs.replace(hop, facts=facts, link=device.name)]
 
     def _emerged(self, step: Tunnelled, port: int) -> list[Hop]:
         """The other host's half begins: where tunnel packets come out."""
@@ -317,9 +328,10 @@ class Narrator:
         namespace, link = found
         hop = self.hop(
             Place(step.host, namespace, link.name), "tunnel",
-            f"out of {link.name}, VNI {step.vni}, a port of {link.master}", [_link_words(link)],
+            f"out of {link.name}, VNI {step.vni}, a port of {link.master}", [link_words(link)],
         )  # fmt: skip
         facts: dict[str, str | int] = {"vni": step.vni, "bridge": link.master, "mtu": link.mtu}
+        facts |= {"link": link.name, "ifindex": link.index}
         return [msgspec.structs.replace(hop, facts=facts, link=link.name)]
 
     # --- the end
@@ -330,49 +342,19 @@ class Narrator:
             case Delivered(at=at, flow=flow):
                 return [self._delivered(at, flow)]
             case Departed(at=at, flow=flow):
-                return [self.hop(at, "depart", f"leaves the cluster for {flow.target}")]
+                hop = self.hop(at, "depart", f"leaves the cluster for {flow.target}")
+                gone: dict[str, str | int] = {"source": flow.source, "target": flow.target}
+                return [msgspec.structs.replace(hop, facts=gone)]
             case _:
                 return []
 
     def _delivered(self, at: Place, flow: Flow) -> Hop:
-        where = _end(flow.target, flow.target_port)
-        return self.hop(at, "deliver", f"handed to {flow.protocol} {where}")
+        where = end_words(flow.target, flow.target_port)
+        hop = self.hop(at, "deliver", f"handed to {flow.protocol} {where}")
+        facts: dict[str, str | int] = {"address": flow.target, "port": flow.target_port}
+        return msgspec.structs.replace(hop, facts=facts)
 
 
-def _changes(before: Flow, after: Flow) -> Iterable[str]:
-    if (before.target, before.target_port) != (after.target, after.target_port):
-        was = _end(before.target, before.target_port)
-        yield f"target {was} becomes {_end(after.target, after.target_port)}"
-    if (before.source, before.source_port) != (after.source, after.source_port):
-        was = _end(before.source, before.source_port)
-        yield f"source {was} becomes {_end(after.source, after.source_port)}"
-
-
-def _end(address: str, port: int) -> str:
-    return f"{address}:{port}" if port else address
-
-
-def _destination(host: Host, step: Routed, target: str) -> str:
-    """The route's destination, as ``ip route`` would show it."""
-    namespace = host.state[step.at.namespace]
-    fitting = [
-        (int(each.address.partition("/")[2]), subnet_of(each.address))
-        for each in namespace.addresses
-        if each.link == step.link and not step.via and holds(each.address, target)
-    ]
-    fitting += [
-        (0 if each.destination == "default" else int(each.destination.partition("/")[2]),
-         each.destination)
-        for each in namespace.routes
-        if (each.link, each.via, each.table) == (step.link, step.via, step.table)
-        and (each.destination == "default" or holds(each.destination, target))
-    ]  # fmt: skip
-    return max(fitting, default=(0, "default"))[1]
-
-
-def _link_words(link: Link | None) -> str:
-    if link is None:
-        return ""
-    state = "" if link.up else ", DOWN"
-    peer = f", peer if {link.peer_index}" if link.peer_index else ""
-    return f"{link.name} (if {link.index}{peer}, {link.mac}, mtu {link.mtu}{state})"
+def _device_words(device: Device) -> str:
+    state = "" if device.up and device.carrier else ", DOWN"
+    return f"{device.name} (if {device.index}, mtu {device.mtu}{state})"

@@ -14,16 +14,21 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(Said, frozen=True):
-    """What a tap at this hop saw of a live probe: packets of this direction, and the first."""
+    """What was seen at this hop of a live probe: packets of this direction, the first in words, and
+    ``by`` what it was seen ("capture", "nft trace"). ``counted`` is by how much the link's own
+    counters grew meanwhile, whoever's packets those were (-1: not known)."""
 
     packets: int = 0
     words: str = ""
+    by: str = "capture"
+    counted: int = -1
 
 
 class Hop(Said, frozen=True):
     """One step of the packet. ``owner`` is whose namespace it is: a container's, a network's, the
-    host's. ``says`` is the step in a phrase, ``details`` are the live facts behind it, a line each;
-    ``facts`` are the same for programs. ``link`` is where a probe can be seen passing."""
+    host's. ``says`` is the step in a phrase, ``brief`` what of the details belongs into one line
+    with it; ``details`` are the live facts behind it, a line each, ``facts`` the same for programs.
+    ``link`` is where a probe can be seen passing."""
 
     host: str
     node: str
@@ -31,6 +36,7 @@ class Hop(Said, frozen=True):
     owner: str
     kind: str
     says: str
+    brief: str = ""
     details: tuple[str, ...] = ()
     facts: dict[str, str | int] = {}
     link: str = ""

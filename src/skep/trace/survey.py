@@ -80,9 +80,11 @@ def tasks_in_words(service: ServiceFact | None, at_most: int = 4) -> str:
     """What became of a service's wanted tasks."""
     if service is None:
         return "no task of it is known to run"
-    wanted = [each for each in service.tasks if each.desired == "running"] or list(service.tasks)
+    wanted = [each for each in service.tasks if each.desired == "running"]
     if not wanted:
-        return f"service {service.name} has no tasks"
+        ending = [each.name for each in service.tasks if each.state == "running"]
+        said = f"; {', '.join(ending[:at_most])} is being stopped" if ending else ""
+        return f"service {service.name} wants no tasks (docker service scale){said}"
     words = [
         f"{each.name} is {each.state}" + (f" ({each.message})" if each.message else "")
         for each in wanted[:at_most]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from skep.model.inspection import AskNames
+from skep.model.naming import RESOLVER
+from skep.model.netstate import HOST
 from skep.plan.journey import (
     Delivered,
     Departed,
@@ -86,7 +88,7 @@ class Case:
         """All that is to be said."""
         if not self.goal.address:
             assert self.goal.trouble is not None, "without an address there is a reason"
-            return self._unaddressed(self.goal.trouble)
+            return self._unaddressed(self._way_to_resolver() or self.goal.trouble)
         turns = self.turns()
         return self.told(turns, max(turns, key=_interest))
 
@@ -192,6 +194,16 @@ class Case:
         )
         return [hop]
 
+    def _way_to_resolver(self) -> Trouble | None:
+        """Why the question itself did not come to skep-dns, if the kernel is to blame."""
+        if self.goal.answer is None or not self.goal.answer.error:
+            return None
+        packet = Packet(Flow("udp", "", RESOLVER, CLIENT_PORT, 53))
+        scene, start = self.scene, self.start.place
+        observed, planned = (walk(each, start, packet) for each in (scene.world, scene.planned))
+        judged = judge_journey(scene, observed, planned)
+        return judged.trouble if judged else None
+
     def _unaddressed(self, trouble: Trouble) -> Trace:
         return Trace(
             source=self.start.label,
@@ -253,15 +265,30 @@ class Case:
     ) -> list[Hop]:
         told = tell(self.scene, journey)
         if wrong is None:
-            return [_marked(each, warnings) for each in told]
+            return [self._marked(each, warnings) for each in told]
         # What a tunnel's step tells ends where its trouble is: on this side or on the underlay.
         before = [each for each in told if each.step < wrong.step]
         same = [each for each in told if each.step == wrong.step]
-        if wrong.at.namespace == "" and any(each.hop.kind == "underlay" for each in same):
-            kinds = [each.hop.kind for each in same]
-            before += same[: kinds.index("underlay")]
-        hops = [_marked(each, warnings) for each in before]
+        at = [n for n, each in enumerate(same) if self._is_about(wrong, each.hop)]
+        if wrong.at.namespace == HOST and at:
+            before += same[: at[0]]
+        hops = [self._marked(each, warnings) for each in before]
         return [*hops, self._broken(wrong)]
+
+    def _marked(self, told: Told, warnings: tuple[Judged, ...]) -> Hop:
+        """A hop, doubtful if a warning is about it."""
+        for each in warnings:
+            if each.step == told.step and self._is_about(each, told.hop):
+                details = (*told.hop.details, each.trouble.why)
+                return msgspec.structs.replace(told.hop, state=each.trouble.state, details=details)
+        return told.hop
+
+    def _is_about(self, judged: Judged, hop: Hop) -> bool:
+        if hop.host != self.scene.name(judged.at.host):
+            return False
+        if judged.at.namespace == HOST:
+            return hop.kind == "underlay"
+        return hop.namespace == judged.at.namespace
 
     def _broken(self, wrong: Judged) -> Hop:
         host = self.scene.hosts.get(wrong.at.host)
@@ -309,22 +336,6 @@ class Case:
 def _interest(turn: Turn) -> tuple[int, bool]:
     """What is wrong is shown rather than what is not, then what crosses hosts."""
     return turn.worst, any(isinstance(step, Tunnelled) for step in turn.there.hops)
-
-
-def _marked(told: Told, warnings: tuple[Judged, ...]) -> Hop:
-    """A hop, doubtful if a warning is about it."""
-    for each in warnings:
-        if each.step == told.step and _is_about(each, told.hop):
-            return msgspec.structs.replace(
-                told.hop, state=each.trouble.state, details=(*told.hop.details, each.trouble.why)
-            )
-    return told.hop
-
-
-def _is_about(judged: Judged, hop: Hop) -> bool:
-    if judged.at.namespace == "":
-        return hop.kind == "underlay"
-    return hop.namespace == judged.at.namespace
 
 
 def _first_broken(troubles: list[Judged]) -> Judged | None:

@@ -149,6 +149,17 @@ def skew(report: Report, inspection: Inspection) -> float:
 def certificates(scene: Scene) -> Iterator[Finding]:
     """Certificates that end, or did."""
     for host in scene.hosts.values():
+        if host.inspection.identity_error:
+            yield Finding(
+                severity=ERROR,
+                check="certificates",
+                host=host.name,
+                where="this host",
+                what=host.inspection.identity_error,
+                why="when skepd is started again, this host is out of its cluster",
+                fix=f"on {host.name}: put the file back from a copy, or docker swarm leave and "
+                "join again",
+            )
         for each in host.inspection.certificates:
             finding = _certificate(host, each)
             if finding is not None:
