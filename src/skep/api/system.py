@@ -70,12 +70,10 @@ async def disk_usage(call: Call) -> web.StreamResponse:
 
 def _swarm(call: Call) -> Json:
     membership = call.ports.cluster.membership()
-    shown = membership_info(membership)
-    if membership.manager:
-        nodes = call.ports.cluster.state().nodes.values()
-        shown["Nodes"] = len(nodes)
-        shown["Managers"] = sum(map(_is_manager, nodes))
-    return shown
+    if not membership.manager:
+        return membership_info(membership)
+    nodes = call.ports.cluster.state().nodes.values()
+    return membership_info(membership, Nodes=len(nodes), Managers=sum(map(_is_manager, nodes)))
 
 
 def _is_manager(node: Node) -> bool:

@@ -20,7 +20,8 @@ QUIET = Flag("quiet", "Only display IDs", SWITCH, "q")
 NO_TRUNC = Flag("no-trunc", "Do not truncate output", SWITCH)
 PRETTY = Flag("pretty", "Print the information in a human friendly format", SWITCH)
 FORCE = Flag("force", "Do not prompt for confirmation", SWITCH, "f")
-_TEMPLATE_FAULT = 64
+TEMPLATE_FAULT = 64
+"""What docker exits with when a template makes no sense, if it looks at that by itself."""
 
 
 def filter_word(text: str) -> tuple[str, str]:
@@ -78,16 +79,19 @@ def labels(words: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
-def inspect(call: Call, fetch: Callable[[str], tuple[str, Any]]) -> int:
+def inspect(
+    call: Call, fetch: Callable[[str], tuple[str, Any]], *, fault_code: int = TEMPLATE_FAULT
+) -> int:
     """Print objects as JSON or through a template, as ``docker inspect`` does; the exit code.
 
-    ``fetch`` answers an object's JSON text and value. What is missing does not stop the rest.
+    ``fetch`` answers an object's JSON text and value. What is missing does not stop the rest. A
+    template that makes no sense ends it with ``fault_code``.
     """
     form = call.options.text("format")
     try:
         template = None if form in ("", "json") else Template(form)
     except Invalid as fault:
-        raise Failure(str(fault), _TEMPLATE_FAULT) from fault
+        raise Failure(str(fault), fault_code) from fault
     texts: list[str] = []
     complaints: list[str] = []
     for name in call.arguments:

@@ -97,7 +97,7 @@ def _verb(word: str, rest: Sequence[str], host: str) -> int:
 
 def _group(group: str, words: Sequence[str], host: str) -> int:
     if not words or words[0] in ("--help", "-h"):
-        print(_group_help(group))
+        print(_group_help(group), file=sys.stdout if words else sys.stderr)
         return 0
     command = catalog.find(group, words[0])
     if command is None:

@@ -66,8 +66,8 @@ def description(cluster: Cluster) -> Json:
     }
 
 
-def membership_info(membership: Membership) -> Json:
-    """``Swarm`` of ``docker info``: this host's place."""
+def membership_info(membership: Membership, **counts: int) -> Json:
+    """``Swarm`` of ``docker info``: this host's place; ``counts`` of nodes if it is a manager."""
     active = membership.state == "active"
     shown: Json = {
         "NodeID": membership.node_id,
@@ -79,6 +79,7 @@ def membership_info(membership: Membership) -> Json:
             {"NodeID": node, "Addr": address} for node, address in membership.managers.items()
         ]
         or None,
+        **counts,
     }
     if active and membership.cluster is not None:
         shown["Cluster"] = description(membership.cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +20,10 @@ _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 class Instant(str):
     """A time stamp that Go has as a time, which it prints in its own form."""
+
+
+class Octets(str):
+    """Bytes, which JSON has in base64, and Go prints as numbers."""
 
 
 def with_instants(value: Any) -> Any:
@@ -40,6 +45,8 @@ def printed(value: Any, *, inner: bool = False) -> str:
         return "true" if value else "false"
     if isinstance(value, Instant):
         return go_time(value)
+    if isinstance(value, Octets):
+        return f"[{' '.join(map(str, base64.b64decode(value)))}]"
     if isinstance(value, Mapping):
         if value.keys() == {"Index"}:
             return str(value["Index"])

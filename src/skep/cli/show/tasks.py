@@ -76,7 +76,7 @@ def rows(
     named = [(task_name(task, names), task) for task in tasks]
     named.sort(key=lambda pair: pair[1].get("CreatedAt", ""), reverse=True)
     named.sort(key=lambda pair: natural(pair[0]))
-    older = [False, *(one[0] == other[0] for one, other in pairwise(named))]
+    older = [one[0] == other[0] for one, other in pairwise(named)]
     return [
         _row(
             task,
@@ -84,7 +84,7 @@ def rows(
             names.node(task.get("NodeID", "")),
             full,
         )
-        for (name, task), again in zip(named, older, strict=True)
+        for (name, task), again in zip(named, (False, *older), strict=False)
     ]
 
 

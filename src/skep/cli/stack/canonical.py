@@ -131,7 +131,7 @@ def _hosts(value: Any) -> list[str]:
     if isinstance(value, dict):
         return sorted(f"{name}:{text(address)}" for name, address in value.items()
                       if address is not None)  # fmt: skip
-    return list(value)
+    return [each.replace("=", ":", 1) for each in value if "=" in each or ":" in each]
 
 
 def _build(value: Any) -> Json:

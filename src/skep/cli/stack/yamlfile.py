@@ -18,6 +18,8 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*|0[0-7_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)"
                     r"|\.(nan|NaN|NAN)")  # fmt: skip
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_NO_TEXTS = (_INTEGER, _FLOAT, _DATE, _SEXAGESIMAL)
 _WIDE = 1 << 30
 
 
@@ -44,7 +46,7 @@ def _text(dumper: BaseRepresenter, value: Any) -> yaml.ScalarNode:
     if "\n" in value:
         return dumper.represent_scalar(tag, value, style="|")
     other = value in _OLD_BOOLEANS or value in ("", "~", "null", "Null", "NULL", "<<")
-    if other or any(form.fullmatch(value) for form in (_INTEGER, _FLOAT, _DATE)):
+    if other or any(form.fullmatch(value) for form in _NO_TEXTS):
         return dumper.represent_scalar(tag, value, style='"')
     return dumper.represent_scalar(tag, value)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from skep.cli import acting
 from skep.cli.acting import FILTER, FORCE, FORMAT, INSPECT_FORMAT, NO_TRUNC, PRUNE_FILTER, wanted
-from skep.cli.api import reference
+from skep.cli.api import Refused, reference
 from skep.cli.command import Call, Command, Failure
 from skep.cli.container.attached import Waiter, attach_running, execute, start_attached, waiting
 from skep.cli.container.flags import CREATE_FLAGS, RUN_FLAGS
@@ -99,7 +99,10 @@ def _rename(call: Call) -> None:
     old, new = (word.strip() for word in call.arguments)
     if not old or not new:
         raise Failure("Error: Neither old nor new names may be empty")
-    call.api.post(_path(old, "/rename"), name=new)
+    try:
+        call.api.post(_path(old, "/rename"), name=new)
+    except Refused as refused:
+        raise Failure(f"{refused}\nError: failed to rename container named {old}") from refused
 
 
 def _wait(call: Call) -> None:

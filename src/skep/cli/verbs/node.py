@@ -9,7 +9,7 @@ from typing import Any
 from skep.cli import acting
 from skep.cli.acting import FILTER, INSPECT_FORMAT, NO_TRUNC, PRETTY, QUIET, wanted
 from skep.cli.api import Api, reference
-from skep.cli.command import Call, Command, Failure
+from skep.cli.command import FAILED, Call, Command, Failure
 from skep.cli.flags import LIST, SWITCH, Flag, Options
 from skep.cli.show import tasks as task_list
 from skep.cli.show.evaluate import Row
@@ -85,11 +85,9 @@ def _inspect(call: Call) -> int:
         return text, with_instants(json.loads(text))
 
     if not call.options.switch("pretty"):
-        return acting.inspect(call, fetch)
-    if call.options.text("format"):
-        raise Failure("--format is incompatible with human friendly format")
-    for name in call.arguments:
-        print(pretty_node(fetch(name)[1]))
+        return acting.inspect(call, fetch, fault_code=FAILED)
+    found = [fetch(name)[1] for name in call.arguments]
+    print("\n".join(map(pretty_node, found)))
     return 0
 
 

@@ -15,10 +15,10 @@ import msgspec
 from skep.cli import acting
 from skep.cli.acting import INSPECT_FORMAT, PRETTY, wanted
 from skep.cli.api import reference
-from skep.cli.command import Call, Command, Failure
+from skep.cli.command import FAILED, Call, Command, Failure
 from skep.cli.flags import LIST, Flag
 from skep.cli.show.evaluate import Row
-from skep.cli.show.functions import with_instants
+from skep.cli.show.functions import Octets, with_instants
 from skep.cli.show.listing import Table, columns
 from skep.cli.show.order import natural
 from skep.cli.show.rows import label_fields
@@ -121,14 +121,15 @@ class Payload(msgspec.Struct, frozen=True):
     def _inspect(self, call: Call) -> int:
         def fetch(name: str) -> tuple[str, Any]:
             text = call.api.raw(f"{self.path}/{reference(name)}")
-            return text, with_instants(json.loads(text))
+            value = with_instants(json.loads(text))
+            if value["Spec"].get("Data"):
+                value["Spec"]["Data"] = Octets(value["Spec"]["Data"])
+            return text, value
 
         if not call.options.switch("pretty"):
-            return acting.inspect(call, fetch)
-        if call.options.text("format"):
-            raise Failure("--format is incompatible with human friendly format")
-        for name in call.arguments:
-            print(self._pretty(fetch(name)[1]))
+            return acting.inspect(call, fetch, fault_code=FAILED)
+        found = [fetch(name)[1] for name in call.arguments]
+        print("\n".join(map(self._pretty, found)))
         return 0
 
     def _pretty(self, found: Mapping[str, Any]) -> str:
@@ -150,10 +151,13 @@ class Payload(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
     def _content(self, source: str) -> bytes:
+        mark = "" if self.secret else f'Error reading content from "{source}": '
+        where = "STDIN" if source == "-" else source
         try:
-            return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+            data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         except OSError as error:
             reason = f"open {source}: {(error.strerror or '').lower()}"
-            framed = f"error reading from {source}: {reason}"
-            mark = "" if self.secret else f'Error reading content from "{source}": '
-            raise Failure(f"{mark}{framed}") from error
+            raise Failure(f"{mark}error reading from {source}: {reason}") from error
+        if not data:
+            raise Failure(f"{mark}error reading from {where}: data is empty")
+        return data

@@ -9,7 +9,7 @@ from typing import Any
 from skep.cli import acting
 from skep.cli.acting import INSPECT_FORMAT, PRETTY, wanted
 from skep.cli.api import Api, Refused, filters, reference
-from skep.cli.command import Call, Command, Failure
+from skep.cli.command import FAILED, Call, Command, Failure
 from skep.cli.flags import SWITCH, TEXT, Flag
 from skep.cli.service.converge import wait_for
 from skep.cli.service.create import new_spec
@@ -89,7 +89,9 @@ def _scale(call: Call) -> None:
     for word in call.arguments:
         name, given, _ = word.partition("=")
         if not given:
-            raise Failure(f"invalid scale specifier '{word}'.\nSee 'skep service scale --help'.")
+            raise Failure(f"invalid scale specifier '{word}'.\nSee 'skep service scale --help'.\n\n"
+                          "Usage:  skep service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\n"
+                          "Scale one or multiple replicated services")  # fmt: skip
     for word in call.arguments:
         name, _, count = word.partition("=")
         try:
@@ -174,11 +176,10 @@ def _inspect(call: Call) -> int:
         return text, with_instants(json.loads(text))
 
     if not call.options.switch("pretty"):
-        return acting.inspect(call, fetch)
+        return acting.inspect(call, fetch, fault_code=FAILED)
     if call.options.text("format"):
         raise Failure("--format is incompatible with human friendly format")
-    for name in call.arguments:
-        found = fetch(name)[1]
+    for found in [fetch(name)[1] for name in call.arguments]:
         attached = found["Spec"].get("TaskTemplate", {}).get("Networks") or ()
         networks = {each["Target"]: _network_name(call.api, each["Target"]) for each in attached}
         print(pretty_service(found, networks))

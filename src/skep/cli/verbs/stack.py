@@ -18,7 +18,9 @@ from skep.cli.show.order import natural
 from skep.cli.stack import deploy, loading, yamlfile
 from skep.cli.stack.convert import NAMESPACE, Stack
 from skep.cli.stack.deploy import Wish
+from skep.cli.syntax.images import image_name
 from skep.cli.verbs.node import show_tasks
+from skep.model.errors import Invalid
 
 _TABLE = Table(columns("Name", "Services"), {"Name": "NAME", "Services": "SERVICES"}, quiet="Name")
 _RESOLVE = ("always", "changed", "never")
@@ -31,6 +33,18 @@ def stack_name(name: str) -> str:
     return name
 
 
+def _check_images(config: dict[str, Any]) -> None:
+    """Before anything is made. Raises `Failure`."""
+    for name, service in config["services"].items():
+        image = service.get("image", "")
+        try:
+            if not image:
+                raise Invalid("no image specified")
+            image_name(image)
+        except Invalid as fault:
+            raise Failure(f"invalid image reference for service {name}: {fault}") from fault
+
+
 def _deploy(call: Call) -> int:
     options = call.options
     name = stack_name(call.arguments[0])
@@ -40,6 +54,7 @@ def _deploy(call: Call) -> int:
         config = loading.configuration(documents, place)
     except loading.Forbidden as forbidden:
         raise Failure(forbidden.explained) from forbidden
+    _check_images(config)
     loading.warn_of_ignored(documents)
     if resolve not in _RESOLVE:
         raise Failure(f"Invalid option {resolve} for flag --resolve-image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,6 @@ from skep.cli.flags import (
     DURATION,
     INTEGER,
     NATURAL,
-    STRINGS,
     SWITCH,
     Flag,
     Kind,
@@ -59,6 +59,20 @@ def listen_address(text: str) -> str:
     return text if host and port.isdigit() else f"{text}{_PORT}"
 
 
+def address_pools(text: str) -> list[str]:
+    """Prefixes, separated by commas."""
+    fields = csv_fields(text)
+    for field in fields:
+        try:
+            proper = "/" in field and ipaddress.ip_network(field, strict=False)
+        except ValueError:
+            proper = False
+        if not proper:
+            raise Invalid(f"invalid string being converted to CIDR: {field}")
+    return fields
+
+
+POOLS = Kind("ipNetSlice", address_pools, many=True, spread=True)
 EXTERNAL_CA = Kind("external-ca", external_ca, many=True)
 LISTEN = Kind("node-addr", listen_address)
 
@@ -93,8 +107,7 @@ def _init(call: Call) -> None:
         "AutoLockManagers": options.switch("autolock"),
         "Spec": changed_spec({}, options),
     }
-    if options.has("availability"):
-        body["Availability"] = options.text("availability").lower()
+    body |= _availability(options)
     try:
         node = call.api.post("/swarm/init", body)
     except Refused as refused:
@@ -107,6 +120,16 @@ def _init(call: Call) -> None:
           "instructions.")  # fmt: skip
     if options.switch("autolock"):
         _print_unlock(call.api.get("/swarm/unlockkey")["UnlockKey"])
+
+
+def _availability(options: Options) -> dict[str, str]:
+    """The availability that a host begins with, if one was given. Raises `Failure`."""
+    if not options.has("availability"):
+        return {}
+    word = options.text("availability")
+    if word.lower() not in ("active", "pause", "drain"):
+        raise Failure(f'invalid availability "{word}", only active, pause and drain are supported')
+    return {"Availability": word.lower()}
 
 
 def _print_join(api: Api, node: str, role: str) -> None:
@@ -137,8 +160,7 @@ def _join(call: Call) -> None:
         "DataPathAddr": options.text("data-path-addr"),
         "RemoteAddrs": [call.arguments[0]],
     }
-    if options.has("availability"):
-        body["Availability"] = options.text("availability").lower()
+    body |= _availability(options)
     call.api.post("/swarm/join", body)
     manager = call.api.get("/info").get("Swarm", {}).get("ControlAvailable")
     print(f"This node joined a swarm as a {'manager' if manager else 'worker'}.")
@@ -189,7 +211,7 @@ def _join_token(call: Call) -> None:
 
 def _ca(call: Call) -> int:
     options = call.options
-    changing = ("cert-expiry", "external-ca", "ca-cert", "ca-key", "detach", "quiet")
+    changing = ("cert-expiry", "external-ca", "ca-cert", "ca-key")
     swarm = call.api.get("/swarm")
     if not options.switch("rotate"):
         given = [name for name in changing if options.has(name)]
@@ -256,7 +278,7 @@ _INIT_FLAGS = (
     *_SPEC_FLAGS,
     *_NODE_FLAGS,
     Flag("data-path-port", "Port number to use for data path traffic (default 4789)", NATURAL),
-    Flag("default-addr-pool", "default address pool in CIDR format", STRINGS),
+    Flag("default-addr-pool", "default address pool in CIDR format", POOLS),
     Flag("default-addr-pool-mask-length", "default pool's subnet mask length (24)", NATURAL),
     Flag("force-new-cluster", "Force create a new cluster from current state", SWITCH),
 )

@@ -23,7 +23,6 @@ from skep.cli.syntax.instants import when
 from skep.model.errors import Invalid, Refusal
 
 _NANO = 1_000_000_000
-_TEMPLATE_FAULT = 64
 
 
 def _template(call: Call) -> Template | None:
@@ -32,7 +31,7 @@ def _template(call: Call) -> Template | None:
     try:
         return Template("{{json .}}" if form == "json" else form) if form else None
     except Invalid as fault:
-        raise Failure(str(fault), _TEMPLATE_FAULT) from fault
+        raise Failure(str(fault), acting.TEMPLATE_FAULT) from fault
 
 
 def _client() -> dict[str, Any]:
@@ -141,6 +140,7 @@ _ON_MANAGERS: dict[str, Finder] = {
     "node": _at("/nodes/{}"),
     "secret": _at("/secrets/{}"),
     "config": _at("/configs/{}"),
+    "plugin": _at("/plugins/{}/json"),
 }
 
 
@@ -158,10 +158,8 @@ def _inspect(call: Call) -> int:
                     return _at("/containers/{}/json", size="1")(call.api, name)
                 return find(call.api, name)
             except Refused as refused:
-                if not refused.missing:
+                if kind or not refused.missing:
                     raise
-                if kind:
-                    raise Failure(f"Error: No such {kind}: {name}") from refused
         raise Failure(f"Error: No such object: {name}")
 
     return acting.inspect(call, fetch)
