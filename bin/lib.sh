@@ -75,6 +75,12 @@ _need_packages() {
     if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
 }
 
+# What some tests need besides: a Prometheus that reads what hosts measure.
+need_test_programs() { alone _need_test_programs; }
+_need_test_programs() {
+    command -v prometheus >/dev/null || apt_install prometheus
+}
+
 # A docker client: the one that is there, else the distribution's. Where that one comes only together
 # with the daemon, just the client is taken out of the package: nothing of Docker is set up here.
 need_docker() { command -v docker >/dev/null || alone _need_docker; }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import platform
@@ -27,6 +28,7 @@ from skep.agent.agent import Agent
 from skep.agent.containers import container_of
 from skep.agent.records import write_atomically
 from skep.api.facts import Facts
+from skep.api.metrics import make_metrics_app
 from skep.api.ports import Ports
 from skep.api.server import make_app, make_runner
 from skep.cluster.change import Change
@@ -39,9 +41,12 @@ from skep.happenings import of_changes, of_container
 from skep.kernel.kernel import Kernel
 from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
+from skep.metering import Meter
 from skep.model.errors import Broken, Invalid, Refusal
 from skep.model.spec import GenericResource
 from skep.swarm import Swarm
+
+log = structlog.get_logger("skep.daemon")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine_root: Path
     engine: str
     generic: tuple[GenericResource, ...] = ()
+    metrics: tuple[str, int] | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -75,12 +81,16 @@ def parse(arguments: Sequence[str]) -> Options:
                         metavar="KIND=VALUE",
                         help="something that this host has, a number of units or one by name;"
                         " may be given several times")  # fmt: skip
+    parser.add_argument("--metrics", default="127.0.0.1:9323", metavar="ADDRESS:PORT",
+                        help='where Prometheus reads GET /metrics, "off" for nowhere'
+                        " (default: %(default)s)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
     found = parser.parse_args(arguments)
     if found.engine and not found.engine.startswith("unix:///"):
         parser.error(f"--engine takes unix:///path/to/socket, not {found.engine}")
     try:
         generic = tuple(generic_resource(text) for text in found.node_generic_resource)
+        metrics = listening_place(found.metrics)
     except Invalid as invalid:
         parser.error(str(invalid))
     return Options(
@@ -90,6 +100,7 @@ def parse(arguments: Sequence[str]) -> Options:
         engine_root=found.engine_root,
         engine=found.engine.removeprefix("unix://"),
         generic=generic,
+        metrics=metrics,
     )
 
 
@@ -117,6 +128,9 @@ class Daemon:
             self._agent, self._kernel, options.state, lambda: describe_host(options.generic)
         )
         self._swarm.on_manager = self._follow
+        self._meter = Meter(
+            describe_host().hostname, self._agent.inspector.readings, self._swarm.readings
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, serve until ``stop``, leave containers running. Raises refusals."""
@@ -125,11 +139,13 @@ class Daemon:
         if self._podman is not None:
             await self._podman.start()
         api = make_runner(make_app(self._ports(), facts=self._facts()))
+        metrics = web.AppRunner(make_metrics_app(self._meter), access_log=None)
         try:
             await self._agent.load()
             await self._swarm.resume()
             await self._agent.adopt()
             await open_socket(api, self._options.socket)
+            await open_metrics(metrics, self._options.metrics)
             async with asyncio.TaskGroup() as group:
                 parts = [
                     group.create_task(self._agent.run()),
@@ -141,6 +157,7 @@ class Daemon:
             raise group if refused is None else first_of(refused) from group
         finally:
             await api.cleanup()
+            await metrics.cleanup()
             await self._swarm.close()
             await self._engine.close()
             if self._podman is not None:
@@ -154,6 +171,7 @@ class Daemon:
             engine=self._engine,
             events=self._events,
             inspection=Looker(self._agent.inspector, self._agent.network.view, self._swarm.looking),
+            metrics=self._meter,
         )
 
     def _facts(self) -> Facts:
@@ -208,6 +226,34 @@ async def open_socket(api: web.AppRunner, path: Path) -> None:
         path.chmod(0o660)
     except OSError as error:
         raise Broken(f"cannot serve the API on {path}: {error.strerror or error}") from error
+
+
+async def open_metrics(metrics: web.AppRunner, place: tuple[str, int] | None) -> None:
+    """Serve readings by TCP, if wanted. A daemon that cannot be measured still does its work."""
+    if place is None:
+        return
+    address, port = place
+    try:
+        await metrics.setup()
+        await web.TCPSite(metrics, address, port).start()
+    except OSError as error:
+        log.warning("no metrics", address=address, port=port, why=error.strerror or str(error))
+
+
+def listening_place(text: str) -> tuple[str, int] | None:
+    """The address and port of an option; None for "off". Raises `Invalid`."""
+    if text == "off":
+        return None
+    address, _, port = text.rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(address)
+        number = int(port)
+    except ValueError:
+        number = 0
+    if not 0 < number < 65536:
+        raise Invalid(f'invalid address {text!r}: it must be ADDRESS:PORT or "off"')
+    return address, number
 
 
 def host_id(path: Path) -> str:

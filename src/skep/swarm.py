@@ -28,10 +28,12 @@ from skep.kernel.kernel import Kernel
 from skep.manager.inspection import Cluster
 from skep.manager.joining import Door
 from skep.manager.manager import Manager
+from skep.manager.readings import read_cluster
 from skep.manager.sessions import Sessions
 from skep.model.cluster import NodeDescription, Tokens
 from skep.model.errors import Refusal, Unavailable
 from skep.model.messages import Hello, LogPiece
+from skep.model.readings import ClusterReadings
 from skep.store.sqlite import SqliteStore
 from skep.wire import identity as identities
 from skep.wire.calls import Candidate
@@ -147,6 +149,12 @@ class Swarm:
         if self._manager is None:
             raise Unavailable(NOT_A_MANAGER if self._identity else NOT_A_MEMBER)
         return self._manager
+
+    def readings(self) -> ClusterReadings | None:
+        """What a manager measures; None if this host is none."""
+        if self._manager is None or self._sessions is None:
+            return None
+        return read_cluster(self._manager.state, self._sessions.behind())
 
     def looking(self) -> Cluster | None:
         """What a manager looks into the cluster with; None if this host is none."""

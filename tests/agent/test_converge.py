@@ -253,3 +253,20 @@ async def test_catching_up_looks_at_what_is_planned_otherwise_now():
     world.kernel.refuses = False
     await world.converger.catch_up()
     assert world.kernel.looks[-1] == {place("b"), OVERLAY}, "what failed is tried again"
+
+
+async def test_what_somebody_changed_is_told_from_what_was_to_change(world):
+    world.boxes(box("a", "10.0.1.2/24"))
+    made = (await world.converger.converge()).ops
+    tally = world.converger.tally
+    assert (tally.changes, dict(tally.drift)) == (len(made), {})
+    world.kernel.there.discard(place("a"))
+    repaired = (await world.converger.converge([place("a")])).ops
+    assert repaired
+    assert sum(tally.drift.values()) == len(repaired)
+    assert tally.changes == len(made) + len(repaired)
+    before = dict(tally.drift)
+    world.boxes()
+    assert (await world.converger.converge()).ops
+    assert dict(tally.drift) == before, "what is wanted no more is no drift"
+    assert tally.looks.number == 3

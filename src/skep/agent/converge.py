@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 import msgspec
 import structlog
 
+from skep.agent.tally import Tally
 from skep.kernel.kernel import Kernel
 from skep.model.host import HostView
 from skep.model.netstate import HostState, Namespace
@@ -62,7 +63,7 @@ class Converger:
         self._due = 0.0
         self._release: asyncio.TimerHandle | None = None
         self.held_until = 0.0
-        self.repairs = 0
+        self.tally = Tally()
         self.failures: tuple[Failure, ...] = ()
 
     async def converge(self, only: Collection[str] | None = None) -> Outcome:
@@ -160,6 +161,7 @@ class Converger:
         asyncio.get_running_loop().call_later(RETRY, self.want, only)
 
     async def _look(self, only: Collection[str] | None) -> Outcome:
+        begun = time.monotonic()
         view = self._view()
         scope = None if only is None else set().union(*(namespaces_of(view, n) for n in only))
         wanted = desired(view, scope)
@@ -168,11 +170,13 @@ class Converger:
         ops = tuple(diff(wanted, observed, scope))
         if self.held_until:
             ops = self._newly_planned(ops, observed, scope)
+        drifted = [op for op in ops if wanted.get(op.ns) == self._planned.get(op.ns)]
         failures = await self._kernel.apply(ops) if ops else ()
         if not (failures and self.held_until):
             self._remember(scope, {} if failures else wanted)
-        self.repairs += len(ops)
-        self._report(ops, failures)
+        self.tally.did(ops, drifted)
+        self.tally.looked(time.monotonic() - begun)
+        self._report(ops, drifted, failures)
         return Outcome(ops=ops, failures=failures)
 
     def _newly_planned(
@@ -191,9 +195,13 @@ class Converger:
             self._planned.pop(name, None)
         self._planned.update(brought_to)
 
-    def _report(self, ops: tuple[Op, ...], failures: tuple[Failure, ...]) -> None:
-        if ops:
+    def _report(
+        self, ops: tuple[Op, ...], drifted: Collection[Op], failures: tuple[Failure, ...]
+    ) -> None:
+        if len(ops) > len(drifted):
             log.info("kernel changed", ops=len(ops), first=describe(ops[0]))
+        for op in drifted:
+            log.warning("kernel had drifted", repaired=describe(op))
         for failure in failures:
             log.warning("kernel refused", op=describe(failure.op), why=failure.message)
         self.failures = failures

@@ -18,6 +18,7 @@ from skep.agent.converge import SWEEP, describe
 from skep.agent.files import upstreams
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network, host_resolv
+from skep.agent.readings import read_host
 from skep.agent.uplink import Send
 from skep.dns.client import DnsClient
 from skep.kernel import sysctl
@@ -46,6 +47,7 @@ from skep.model.inspection import (
 from skep.model.messages import ReadState, StateAnswer
 from skep.model.netstate import HOST, HostState
 from skep.model.ops import Failure
+from skep.model.readings import HostReadings
 from skep.plan.desired import desired
 from skep.plan.diff import diff
 from skep.plan.layout import bare, endpoint_on
@@ -143,7 +145,7 @@ class Inspector:
             devices=await self._kernel.devices(),
             routes=await self._kernel.routes(),
             mesh=self._sights(),
-            repairs=self._network.converger.repairs,
+            repairs=self._network.converger.tally.changes,
             failures=refused(self._network.converger.failures),
             sweep=SWEEP,
             held_until=self._network.converger.held_until,
@@ -162,6 +164,10 @@ class Inspector:
             await asyncio.sleep(SETTLE)
             view, state = await self._network.converger.survey()
         return view, state
+
+    async def readings(self) -> HostReadings:
+        """What is measured here."""
+        return await read_host(self._kernel, self._network, self._dns, self._sights())
 
     def _sights(self) -> dict[str, PeerSight]:
         mesh = self.mesh()

@@ -17,6 +17,7 @@ from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Cluster, Tokens
 from skep.model.host import Container, HostView, LocalNetwork
 from skep.model.messages import LogPiece
+from skep.model.readings import Readings
 from skep.model.spec import NetworkSpec
 from skep.trace.finding import Checkup
 from skep.trace.report import Trace
@@ -228,6 +229,13 @@ class InspectionPort(Protocol):
         repaired again)."""
 
 
+class MetricsPort(Protocol):
+    """What measures this daemon."""
+
+    async def readings(self) -> Readings:
+        """Everything, now."""
+
+
 class Ports(msgspec.Struct, frozen=True):
     """All of them, as handlers receive them."""
 
@@ -236,6 +244,7 @@ class Ports(msgspec.Struct, frozen=True):
     engine: EnginePort
     events: EventsPort
     inspection: InspectionPort | None = None
+    metrics: MetricsPort | None = None
 
 
 __all__ = [

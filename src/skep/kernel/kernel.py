@@ -17,12 +17,14 @@ from skep.kernel.nfttrace import Tracer
 from skep.kernel.observing import all_links, observe
 from skep.kernel.perform import Performer
 from skep.kernel.rtnetlink import inet
+from skep.kernel.rtnetlink import links as link_messages
 from skep.kernel.sentences import place
 from skep.kernel.watch import Watcher
 from skep.model.errors import Broken, Missing
 from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
 from skep.model.ops import Failure, Op
+from skep.model.readings import LinkTraffic
 
 T = TypeVar("T")
 
@@ -141,6 +143,25 @@ class Kernel:
         own = {each.address.partition("/")[0] for each in parsed if each is not None}
         with handle.entered():
             return sockets.connections(own)
+
+    async def tunnels(self) -> tuple[LinkTraffic, ...]:
+        """What the tunnels in all namespaces of ours have carried."""
+        return await self._thread.run(None, self._tunnels)
+
+    def _tunnels(self) -> tuple[LinkTraffic, ...]:
+        found = []
+        for name in self._handles.pinned():
+            try:
+                handle = self._handles.find(name)
+                dump = handle.socket.dump(link_messages.get_traffic()) if handle is not None else []
+            except OSError:
+                # It is going just now; what it carried goes with it.
+                continue
+            for message in dump:
+                kind, traffic = link_messages.parse_traffic(message, name)
+                if kind == "vxlan":
+                    found.append(traffic)
+        return tuple(found)
 
     async def listeners(self) -> dict[tuple[str, int], int]:
         """The ports (protocol, number) of the host that somebody listens on, each with the number

@@ -83,6 +83,10 @@ class Sessions:
         self.inquiries = Inquiries(self._session_of)
         manager.listen(self._changed)
 
+    def behind(self) -> dict[str, int]:
+        """Each host with a session, and how far it is behind what it was told, in revisions."""
+        return self._settling.behind()
+
     def _session_of(self, node_id: str) -> Session | None:
         link = self._links.get(node_id)
         return link.session if link else None

@@ -53,6 +53,13 @@ class Settling:
         host.applied = index
         return bool(self.waiting())
 
+    def behind(self) -> dict[str, int]:
+        """How many revisions of what it was told each connected host has not applied yet."""
+        return {
+            node_id: max(host.told - host.applied, 0) if host.told != NOT_TOLD else 0
+            for node_id, host in self._hosts.items()
+        }
+
     def waiting(self) -> list[str]:
         """The hosts that have a task to stop."""
         return [node_id for node_id, host in self._hosts.items() if host.stopping]

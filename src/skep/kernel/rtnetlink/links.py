@@ -13,6 +13,7 @@ import struct
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
 from skep.model.netstate import Link, Vxlan
+from skep.model.readings import LinkTraffic
 
 NEWLINK = 16
 DELLINK = 17
@@ -34,6 +35,9 @@ GROUP = 27
 NAMESPACE_FD = 28
 EXTENDED_MASK = 29
 SKIP_STATISTICS = 8
+STATISTICS = 23
+"""IFLA_STATS64: rtnl_link_stats64, packets first."""
+TRAFFIC = struct.Struct("=8Q")
 
 KIND = 1
 DATA = 2
@@ -64,6 +68,11 @@ def get_all() -> Request:
     """Ask for all links (a dump)."""
     header = HEADER.pack(0, 0, 0, 0, 0)
     return Request(GETLINK, 0, header + nl.number(EXTENDED_MASK, SKIP_STATISTICS))
+
+
+def get_traffic() -> Request:
+    """Ask for all links, with what they have carried (a dump)."""
+    return Request(GETLINK, 0, HEADER.pack(0, 0, 0, 0, 0))
 
 
 def index_of(message: Message) -> int:
@@ -161,6 +170,27 @@ def parse(message: Message) -> Found:
         peer_index=nl.as_number(found.get(PEER_INDEX, b"")) if kind == "veth" else 0,
         vxlan=_parse_vxlan(info.get(DATA, b"")) if kind == "vxlan" else None,
         master_index=nl.as_number(found.get(MASTER, b"")),
+    )
+
+
+def parse_traffic(message: Message, namespace: str) -> tuple[str, LinkTraffic]:
+    """A link's kind, and what it has carried, of an answer to `get_traffic`."""
+    found = nl.attributes(message.body, HEADER.size)
+    info = nl.attributes(found.get(LINKINFO, b""), 0)
+    packets_in, packets_out, bytes_in, bytes_out, errors_in, errors_out, lost_in, lost_out = (
+        TRAFFIC.unpack_from(found[STATISTICS])
+    )
+    return nl.as_text(info.get(KIND, b"")), LinkTraffic(
+        namespace=namespace,
+        link=nl.as_text(found[NAME]),
+        received_bytes=bytes_in,
+        sent_bytes=bytes_out,
+        received_packets=packets_in,
+        sent_packets=packets_out,
+        received_errors=errors_in,
+        sent_errors=errors_out,
+        received_dropped=lost_in,
+        sent_dropped=lost_out,
     )
 
 
