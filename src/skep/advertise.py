@@ -21,7 +21,8 @@ OURS = ("docker", "veth")
 
 
 def advertised(wanted: str, own: Own) -> str:
-    """The address that others reach this host at: as asked, else the only one there is.
+    """The address that others reach this host at: as asked, else the only one there is, of IPv4 if
+    it has any.
 
     Raises `Invalid` with Docker's sentences if there is none, or a choice to make.
     """
@@ -32,6 +33,7 @@ def advertised(wanted: str, own: Own) -> str:
         address = ipaddress.ip_interface(prefix).ip
         if not (address.is_loopback or address.is_link_local or link.startswith(OURS)):
             found.setdefault(str(address), link)
+    found = {key: link for key, link in found.items() if ":" not in key} or found
     if len(found) == 1:
         return next(iter(found))
     if not found:

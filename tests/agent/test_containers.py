@@ -49,7 +49,8 @@ class FakeEngine:
         del self.states[container_id]
 
     async def inspect(self, container_id):
-        return {"State": self.states[container_id]}
+        host = self.bodies[container_id].get("HostConfig") or {}
+        return {"State": self.states[container_id], "HostConfig": host}
 
 
 class FakeKernel:
@@ -209,6 +210,16 @@ async def test_a_failed_start_gives_the_addresses_back(rig):
     assert rig.containers.find("box").sandbox.endpoints == ()
 
 
+async def test_what_was_to_be_removed_at_its_end_is_if_it_cannot_begin(rig):
+    box = await rig.made()
+    rig.engine.bodies[box.id]["HostConfig"] = {"AutoRemove": True}
+    rig.engine.refuse["start"] = Broken("exec format error")
+    with pytest.raises(Broken, match="exec format error"):
+        await rig.containers.start(box)
+    assert rig.engine.states == {}
+    assert list(rig.network.records) == []
+
+
 async def test_a_kernel_that_refuses_undoes_the_attachment_and_says_what(rig):
     box = await rig.made()
     op = AddLink(ns="1-netid", link=Link(name="veth0"))
@@ -285,7 +296,10 @@ async def test_what_would_be_ignored_is_refused(rig, change, words):
 
 
 def test_several_networks_with_their_addresses_and_aliases():
-    config = {"IPAMConfig": {"IPv4Address": "10.0.1.9"}, "Aliases": ["db"]}
+    config = {
+        "IPAMConfig": {"IPv4Address": "10.0.1.9", "IPv6Address": "fd00::9"},
+        "Aliases": ["db"],
+    }
     mode, wanted = wanted_networks(
         {
             "HostConfig": {"NetworkMode": "net"},
@@ -294,8 +308,8 @@ def test_several_networks_with_their_addresses_and_aliases():
     )
     assert mode == "net"
     assert [msgspec.structs.astuple(item) for item in wanted] == [
-        ("net", "10.0.1.9", ("db",)),
-        ("other", "", ()),
+        ("net", "10.0.1.9", ("db",), "fd00::9"),
+        ("other", "", (), ""),
     ]
     assert wanted_networks({}) == ("default", wanted_networks({})[1])
 

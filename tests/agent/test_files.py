@@ -1,3 +1,5 @@
+from msgspec.structs import replace
+
 from skep.agent.files import hosts_file, resolv_conf, search_domains, upstreams
 from skep.agent.records import Record
 from skep.model.host import Endpoint
@@ -53,3 +55,10 @@ def test_the_hosts_own_resolvers_are_read_once_each():
     assert upstreams(text) == ("192.0.2.1", "2001:db8::1")
     assert search_domains("domain a\nsearch b c\n") == ("b", "c")
     assert upstreams("") == ()
+
+
+def test_hosts_names_both_families():
+    both = replace(endpoint("net", "10.0.1.5/24", "e1"), address6="fd00:1::5/64")
+    text = hosts_file(record(hostname="web1", endpoints=(both,), extra_hosts=("db:fd00:9::9",)))
+    assert "10.0.1.5\tweb1\nfd00:1::5\tweb1\n" in text
+    assert "fd00:9::9\tdb\n" in text

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from skep.cluster import control
 from skep.cluster.assign import assign
 from skep.cluster.delta import difference, patch
+from skep.cluster.needs import bare
 from skep.model.assignment import (
     Assignment,
     AssignmentDelta,
@@ -24,6 +25,7 @@ from skep.model.spec import (
     PortConfig,
     TaskSpec,
 )
+from skep.model.ula import mirrored
 
 
 def told(world, name):
@@ -237,6 +239,7 @@ def test_a_service_shows_its_vip_mark_aliases_and_ports_where_they_matter(swarm)
         task.service_id: NetworkService(
             id=task.service_id, name="web", vip="10.0.0.5", mark=256,
             ports=(replace(port, published_port=30000),), created_at=swarm.now,
+            vip6=bare(mirrored(swarm.state.ingress.subnets[0].config6.subnet, "10.0.0.5")),
         )
     }  # fmt: skip
 

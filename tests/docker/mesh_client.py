@@ -4,7 +4,9 @@
 ``turns COUNT ADDRESS:PORT …``: one request to each in turn; who answered where.
 ``udp ADDRESS PORT SECONDS``: a datagram every 20 ms from one socket; the answers in their order.
 ``hold ADDRESS PORT``: one connection kept open; a request on it, and its answer, per line of input.
-``serve-udp PORT NAME``: answers datagrams with its name and their sender.
+``pour PORT COUNT [ADDRESS]``: sends so many bytes to whoever connects; ``drink ADDRESS PORT``
+counts them.
+``serve-udp PORT NAME [ADDRESS]``: answers datagrams with its name and their sender.
 """
 
 import collections
@@ -75,7 +77,7 @@ def turns(count, *places):
 
 
 def udp(address, port, seconds):
-    asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asked = socket.socket(_family(address), socket.SOCK_DGRAM)
     asked.settimeout(0.5)
     asked.connect((address, int(port)))
     answers = []
@@ -104,15 +106,36 @@ def hold(address, port):
     return "closed"
 
 
-def serve_udp(port, name):
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("0.0.0.0", int(port)))
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def serve_udp(port, name, address="0.0.0.0"):
+    server = socket.socket(_family(address), socket.SOCK_DGRAM)
+    server.bind((address, int(port)))
     print("ready", flush=True)
     while True:
         _, client = server.recvfrom(512)
         server.sendto(f"{name} {client[0]}".encode(), client)
 
 
+def pour(port, count, address="0.0.0.0"):
+    server = socket.create_server((address, int(port)), family=_family(address))
+    print("ready", flush=True)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(bytes(int(count)))
+
+
+def drink(address, port):
+    with socket.create_connection((address, int(port)), TIMEOUT) as connection:
+        return sum(map(len, iter(lambda: connection.recv(65536), b"")))
+
+
 if __name__ == "__main__":
-    modes = {"load": load, "turns": turns, "udp": udp, "hold": hold, "serve-udp": serve_udp}
+    modes = {
+        "load": load, "turns": turns, "udp": udp, "hold": hold, "serve-udp": serve_udp,
+        "pour": pour, "drink": drink,
+    }  # fmt: skip
     print(json.dumps(modes[sys.argv[1]](*sys.argv[2:])))

@@ -46,6 +46,9 @@ class SwarmLab:
     def address(self, host):
         return f"192.168.90.{10 + int(host[1:])}"
 
+    def address6(self, host):
+        return f"fd00:90::{10 + int(host[1:])}"
+
     def socket(self, host):
         return f"/run/skep-lab/{self.name}/{host}/run/docker.sock"
 

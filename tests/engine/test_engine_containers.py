@@ -276,6 +276,15 @@ async def test_waiting_for_removal_of_one_that_has_ended(engine, box):
     assert (await asyncio.wait_for(waiting.json(), 5))["StatusCode"] == 5
 
 
+async def test_waiting_for_removal_of_one_that_never_began(engine, box):
+    container = await box("true")
+    path, asked = f"/containers/{container}/wait", {"condition": "removed"}
+    waiting = await engine.request("POST", path, params=asked)
+    reading = asyncio.ensure_future(waiting.json())
+    await engine.remove(container)
+    assert (await asyncio.wait_for(reading, 5))["StatusCode"] == 0
+
+
 async def test_logs_are_followed_with_and_without_a_terminal(engine, box):
     for tty, expected in ((False, (b"a\nc\n", b"b\n")), (True, b"a\r\nb\r\nc\r\n")):
         container = await box("sh", "-c", "echo a; echo b >&2; sleep 0.3; echo c", Tty=tty)

@@ -10,8 +10,6 @@ from fresh_host import do
 
 from skep.kernel import netns
 from skep.model.netstate import (
-    HOST,
-    LOCAL_TABLE,
     Address,
     Fdb,
     Link,
@@ -77,9 +75,11 @@ async def test_a_single_address_is_no_source(host, kernel, ns):
 
 
 async def test_what_the_kernel_gives_to_links_is_not_listed(host, kernel, ns):
-    host.run(ns, "ip addr add fe80::7/64 dev br0 nodad")
+    host.run(ns, "ip addr add fe80::42:aff:fe00:1/64 dev br0 nodad")
+    own = Address("br0", "fe80::a00:1/64")
+    await do(kernel, AddAddress(ns=ns, address=own))
     found = {each.address for each in (await look(kernel, ns)).addresses}
-    assert found == {"127.0.0.1/8", "::1/128", "fd00::1/64"}
+    assert found == {"127.0.0.1/8", "::1/128", "fd00::1/64", own.address}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,6 @@ async def test_what_the_kernel_gives_to_links_is_not_listed(host, kernel, ns):
         Route(destination="::/0", link="br0", via="fd00::9"),
         Route(destination="fd07::/64", link="br0"),
         Route(destination="::/0", link="br0", via="fd09::9", table=OWN_TABLE, onlink=True),
-        Route(destination="::1/128", link="br0", table=LOCAL_TABLE, local=True),
     ],
 )
 async def test_routes(kernel, ns, route):
@@ -96,18 +95,6 @@ async def test_routes(kernel, ns, route):
     assert (await look(kernel, ns)).routes == {route}
     await do(kernel, DelRoute(ns=ns, route=route), DelRoute(ns=ns, route=route))
     assert not (await look(kernel, ns)).routes
-
-
-async def test_of_the_host_only_local_routes_are_listed(kernel, host):
-    local = Route(destination="::1/128", link="br0", table=LOCAL_TABLE, local=True)
-    await do(
-        kernel,
-        AddLink(ns=HOST, link=BRIDGE),
-        AddAddress(ns=HOST, address=Address("br0", "fd00::1/64")),
-        AddRoute(ns=HOST, route=local),
-    )
-    host.run(HOST, "ip route add fd07::/64 via fd00::9")
-    assert (await look(kernel, HOST)).routes == {local}
 
 
 async def test_rules_of_both_families(kernel, ns):

@@ -55,3 +55,14 @@ async def test_what_cannot_be_set(kernel):
 def test_names_do_not_climb():
     with pytest.raises(AssertionError):
         sysctl.path_of("net.//.//.etc.passwd")
+
+
+async def test_links_that_listen_to_routers(host, kernel):
+    await kernel.observe([HOST])
+    host.run(HOST, "ip link add quiet type bridge")
+    host.run(HOST, "ip link add heard type bridge")
+    host.run(HOST, "sysctl -qw net.ipv6.conf.quiet.accept_ra=0")
+    there, links = await kernel.within(HOST, sysctl.ipv6)
+    assert there
+    assert "heard" in links
+    assert not {"quiet", "lo", "all"} & set(links)

@@ -356,3 +356,21 @@ def test_contests_are_told_with_the_table(view):
 )
 def test_ndots_of_options(options, said):
     assert ndots(options) == said
+
+
+def test_both_families_of_services_and_containers():
+    service = msgspec.structs.replace(WEB, vip6="fd00:1::2")
+    ready = msgspec.structs.replace(
+        endpoint("10.0.1.5/24", "web.1.a", service="S"), address6="fd00:1::5"
+    )
+    slow = msgspec.structs.replace(
+        endpoint("10.0.1.6/24", "web.2.b", service="S", ready=False), address6="fd00:1::6"
+    )
+    zone = network_names(network(ready, slow, services=[service]))
+    found = zone.services["S"]
+    assert found.virtual == ("10.0.1.2", "fd00:1::2")
+    assert found.tasks == (TaskName("web.1.a", "10.0.1.5"), TaskName("web.1.a", "fd00:1::5"))
+    assert found.waiting == ("10.0.1.6", "fd00:1::6")
+    assert zone.addresses["web.1.a"] == ("10.0.1.5", "fd00:1::5")
+    assert zone.pointers["fd00:1::2"] == "web.net"
+    assert zone.pointers["fd00:1::5"] == "web.1.a.net"

@@ -61,9 +61,7 @@ class FakeKernel:
             name=name,
             links=links,
             addresses=frozenset(each for each in box.addresses if each.link in ours),
-            routes=frozenset(
-                each for each in box.routes if each.link in ours and (each.local or name != HOST)
-            ),
+            routes=frozenset(each for each in box.routes if each.link in ours and name != HOST),
             rules=frozenset(box.rules),
             neighbours=frozenset(each for each in box.neighbours.values() if each.link in ours),
             fdb=frozenset(each for each in box.fdb if each.link in ours),

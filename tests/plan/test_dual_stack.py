@@ -16,7 +16,7 @@ from plan_scene import (
     web_scene,
 )
 
-from skep.model.netstate import HOST, LOCAL_TABLE, Address, Neighbour, PolicyRule, Route
+from skep.model.netstate import HOST, Address, Neighbour, PolicyRule, Route
 from skep.model.nft import Payload
 from skep.model.spec import PortConfig
 from skep.plan.desired import desired
@@ -69,12 +69,25 @@ class TestMesh:
         back = answer(world, there)
         assert (back.end.at.namespace, back.end.flow) == (HOST, flow.reverse())
 
-    def test_answers_to_the_loopback_address_need_a_route_of_their_own(self, world):
-        here = world[H1]
-        bare = {**here, HOST: msgspec.structs.replace(here[HOST], routes=frozenset())}
+    def test_an_answer_to_the_loopback_address_itself_would_be_lost(self, world):
+        (table, ip6, bridge) = world[H1][HOST].tables
+        chains = tuple(each for each in ip6.chains if each.name != "loopback-out")
+        tables = (table, msgspec.structs.replace(ip6, chains=chains), bridge)
+        host = msgspec.structs.replace(world[H1][HOST], tables=tables)
         flow = Flow("tcp", "::1", "::1", 40000, 8080)
-        lost = send({**world, H1: bare}, Place(H1, HOST), flow, 1)
-        assert lost.end.why == "docker_gwbridge takes no answers to ::1"
+        lost = send({**world, H1: {**world[H1], HOST: host}}, Place(H1, HOST), flow, 1)
+        assert lost.end.why == "no answer to ::1 is taken on docker_gwbridge"
+
+    def test_what_is_not_published_stays_on_the_loopback(self, world):
+        found = send(world, Place(H1, HOST), Flow("tcp", "::1", "::1", 40000, 22))
+        assert (found.end.at.namespace, found.end.flow.target) == (HOST, "::1")
+
+    def test_nobody_else_reaches_the_loopback_by_its_stand_in(self, world):
+        other = six("172.18.0.1").replace("::1", "::7f00:1")
+        assert other in {each.address.partition("/")[0] for each in world[H1][HOST].addresses}
+        flow = Flow("udp", other, other, 40000, 53)
+        found = send(world, Place(H1, HOST, "docker_gwbridge"), flow)
+        assert found.end.flow.target == other
 
     def test_hosts_reach_each_other(self, world):
         flow = Flow("tcp", host6("h3"), host6("h1"), 40000, 8080)
@@ -191,9 +204,6 @@ class TestContents:
         host = desired(dual(web_scene().view("h1")))[HOST]
         assert host.sysctls["net.ipv6.conf.all.forwarding"] == "1"
         assert host.sysctls["net.ipv6.conf.uplink.accept_ra"] == "2"
-        (route,) = host.routes
-        assert (route.destination, route.link) == ("::1/128", "docker_gwbridge")
-        assert (route.table, route.local) == (LOCAL_TABLE, True)
 
     def test_containers_of_docker0_have_none(self):
         scene = Scene("h1")

@@ -46,6 +46,7 @@ def _holdings(record: Record | None) -> list[tuple[str, ...]]:
             allocated = record.endpoint
             return [
                 *(("address", vip.network_id, vip.address) for vip in allocated.virtual_ips),
+                *(("six", v.network_id, v.address6) for v in allocated.virtual_ips if v.address6),
                 *([("mark", str(allocated.mark))] if allocated.mark else []),
                 *(
                     ("port", port.protocol, str(port.published_port))
@@ -56,7 +57,7 @@ def _holdings(record: Record | None) -> list[tuple[str, ...]]:
         case Network():
             return [("vni", str(subnet.vni)) for subnet in record.subnets]
         case Node() if record.ingress_address:
-            return [("ingress", record.ingress_address)]
+            return [("ingress", record.ingress_address), ("ingress", record.ingress_address6)]
     return []
 
 

@@ -270,6 +270,8 @@ class Users:
         """docker run --network …"""
         host = self.sim.some_host()
         network = self._one("networks")
+        if network is None:
+            return
         if len(host.hand) < 2:
             host.attach(network.id)
 
@@ -282,7 +284,10 @@ class Users:
     def network(self) -> None:
         """docker network create, docker network rm"""
         dice, state = self.sim.dice, self.sim.manager.state
-        if dice.random() < 0.4:
+        if not state.ingress_id and dice.random() < 0.7:
+            spec = NetworkSpec(name="ingress", driver="overlay", ingress=True)
+            self.change(control.create_network, spec)
+        elif state.networks and dice.random() < 0.4:
             self.change(control.remove_network, self._one("networks").id)
         elif len(state.networks) < 4:
             self.names += 1
@@ -291,6 +296,7 @@ class Users:
             spec = NetworkSpec(
                 name=f"n{self.names}", driver="overlay", attachable=dice.random() < 0.6,
                 ipam=ipam if dice.random() < 0.7 else Ipam(),
+                enable_i_pv6=dice.random() < 0.3,
             )  # fmt: skip
             self.change(control.create_network, spec)
 

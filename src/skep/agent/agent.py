@@ -32,11 +32,12 @@ from skep.dns.client import DnsClient
 from skep.dns.supervise import ensure
 from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
+from skep.kernel import sysctl
 from skep.kernel.kernel import Kernel
 from skep.model.assignment import Assignment
 from skep.model.cluster import TaskStatus
 from skep.model.errors import Refusal
-from skep.model.netstate import NETNS_DIR
+from skep.model.netstate import HOST, NETNS_DIR
 
 WATCH = 2.0
 """Seconds between looks at whether skep-dns is alive."""
@@ -124,7 +125,7 @@ class Agent:
 
     async def enter(self, vtep: str) -> None:
         """This host is in a swarm, its tunnels end at ``vtep``: take up the last assignment."""
-        self.network.underlay = Underlay(vtep=vtep, mtu=await self._kernel.mtu_of(vtep))
+        self.network.underlay = await self._underlay(vtep)
         self.network.locals.ensure_gateway(new_local_id, time.time(), await self._prefixes())
         self.network.uplink = self.uplink
         self.mesh = Mesh("0.0.0.0")
@@ -132,6 +133,16 @@ class Agent:
         await self.mesh.start()
         self.uplink.load()
         self._take_up(self.uplink.assignment)
+
+    async def _underlay(self, vtep: str) -> Underlay:
+        """What there is of the host's own network when it enters a swarm."""
+        ipv6, advertised_to = await self._kernel.within(HOST, sysctl.ipv6)
+        return Underlay(
+            vtep=vtep,
+            mtu=await self._kernel.mtu_of(vtep),
+            ipv6=ipv6,
+            advertised_to=advertised_to,
+        )
 
     async def depart(self) -> None:
         """This host left its swarm: stop its tasks, take its overlays and names away."""

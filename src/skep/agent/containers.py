@@ -16,7 +16,7 @@ from skep.agent.records import Record, Wanted
 from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
-from skep.model.errors import Clash, Invalid, Missing, Unsupported
+from skep.model.errors import Clash, Invalid, Missing, Refusal, Unsupported
 from skep.model.host import SHORT, Container, HostView, LocalNetwork
 from skep.model.netstate import NETNS_DIR
 
@@ -38,6 +38,7 @@ def container_of(record: Record) -> Container:
         networks=tuple(item.network for item in record.wanted),
         aliases={item.network: item.aliases for item in record.wanted},
         addresses={item.network: item.address for item in record.wanted},
+        addresses6={item.network: item.address6 for item in record.wanted if item.address6},
         sandbox=record.sandbox,
         task_id=record.task_id,
         exposed_ports=record.exposed_ports,
@@ -61,6 +62,7 @@ def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
             Wanted(
                 network=name,
                 address=ipam.get("IPv4Address") or "",
+                address6=ipam.get("IPv6Address") or "",
                 aliases=tuple(config.get("Aliases") or ()),
             )
         )
@@ -166,13 +168,23 @@ class Containers:
         return await self._new(task.name, body, "default", (), task_id=task.id)
 
     async def start(self, container: Container) -> bool:
-        """Attach it to its networks and start it; False if it was running already."""
+        """Attach it to its networks and start it; False if it was running already.
+
+        One that is to be removed when it ends (``--rm``) is, if it cannot even begin: its client
+        waits for that.
+        """
         if self._must(container.id).task_id:
             raise Clash(
                 f'cannot start container "/{container.name}": it belongs to a task of a service, '
                 "and tasks are not started twice; docker service update --force makes new ones"
             )
-        return await self.start_record(container.id, None)
+        try:
+            return await self.start_record(container.id, None)
+        except Refusal:
+            found = await self._engine.inspect(container.id)
+            if (found.get("HostConfig") or {}).get("AutoRemove"):
+                await self.remove(container, force=True, volumes=True)
+            raise
 
     async def start_record(self, container_id: str, task: Task | None) -> bool:
         """Start, with the addresses of ``task`` if it is one's container."""

@@ -26,7 +26,11 @@ def hosts_file(record: Record) -> str:
     host_name = record.hostname or record.id[:12]
     for endpoint in record.endpoints:
         if endpoint.id != record.gateway or len(record.endpoints) == 1:
-            lines.append(f"{endpoint.address.partition('/')[0]}\t{host_name}\n")
+            lines += [
+                f"{address.partition('/')[0]}\t{host_name}\n"
+                for address in (endpoint.address, endpoint.address6)
+                if address
+            ]
     return "".join(lines)
 
 

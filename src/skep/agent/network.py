@@ -206,6 +206,11 @@ class Network:
                 wanted[network.id] = item
             elif not self._is_local(item.network):
                 raise self._unknown(item.network)
+            elif item.address6:
+                raise Invalid(
+                    f"{SETUP_FAILED}: network {item.network} of this host has no IPv6: "
+                    f"{item.address6} cannot be an address"
+                )
         if not wanted:
             return "", ()
         if self.uplink is None:
@@ -260,7 +265,8 @@ class Network:
 
     def _own_vips(self, network: NetworkAssignment, task: Task | None) -> tuple[str, ...]:
         service = network.services.get(task.service_id) if task else None
-        return (service.vip.partition("/")[0],) if service and service.vip else ()
+        vips = (service.vip, service.vip6) if service else ()
+        return tuple(vip.partition("/")[0] for vip in vips if vip)
 
     def _way_out(self, record: Record, *, overlay: bool, internal: bool) -> Bridge | None:
         """The bridge with the default route: docker0 if asked for (a task on no network is), else
@@ -350,6 +356,7 @@ def attach_request(serial: int, record: Record, wanted: dict[str, Wanted]) -> At
         container_id=record.id,
         container_name=record.name,
         networks={network_id: item.address for network_id, item in wanted.items()},
+        networks6={id: item.address6 for id, item in wanted.items() if item.address6},
         names=(record.name, record.id[:12], *host_names),
         aliases={network_id: item.aliases for network_id, item in wanted.items()},
     )

@@ -20,11 +20,12 @@ from skep.model.spec import PortConfig
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A network as the user asked for it: a name or id, an address ("" for any), aliases."""
+    """A network as the user asked for it: a name or id, addresses ("" for any), aliases."""
 
     network: str
     address: str = ""
     aliases: tuple[str, ...] = ()
+    address6: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

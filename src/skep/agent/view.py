@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from skep.agent.addresses import next_address, next_name
 from skep.agent.locals import GATEWAY_BRIDGE
 from skep.agent.records import Record
+from skep.model import ula
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment
 from skep.model.host import INGRESS_SANDBOX, Bridge, Endpoint, HostView, Sandbox
@@ -18,10 +19,13 @@ from skep.model.ids import mac_of
 
 
 class Underlay(msgspec.Struct, frozen=True):
-    """Where this host's tunnels end, and the MTU of the link that carries them."""
+    """Where this host's tunnels end, and the MTU of the link that carries them; whether its kernel
+    has IPv6, and the links that take their IPv6 routes from routers."""
 
     vtep: str = ""
     mtu: int = 1500
+    ipv6: bool = True
+    advertised_to: tuple[str, ...] = ()
 
 
 def derived_id(*parts: str) -> str:
@@ -88,6 +92,8 @@ def host_view(
     underlay: Underlay,
 ) -> HostView:
     """All that decides what this host's kernel should contain."""
+    if underlay.ipv6 and assignment.cluster_id:
+        bridges = tuple(with_sixth(bridge, assignment.cluster_id) for bridge in bridges)
     sandboxes = [as_assigned(box, assignment) for record in records if (box := record.sandbox)]
     entry = ingress_sandbox(assignment, bridges)
     if entry:
@@ -98,6 +104,11 @@ def host_view(
         for network in assignment.networks.values()
         if network.id in here
     }
+    if underlay.ipv6:
+        sandboxes = [sixth_sandbox(box, networks, bridges) for box in sandboxes]
+    else:
+        sandboxes = [without_ipv6(box) for box in sandboxes]
+        networks = {id: network_without_ipv6(network) for id, network in networks.items()}
     ingress = ingress_network(assignment)
     return HostView(
         node_id=assignment.node_id,
@@ -109,6 +120,59 @@ def host_view(
         networks=networks,
         sandboxes=tuple(sandboxes),
         bridges=bridges,
+        advertised_to=underlay.advertised_to,
+    )
+
+
+def with_sixth(bridge: Bridge, cluster_id: str) -> Bridge:
+    """docker_gwbridge with the address that every host of the cluster has there; docker0 has none,
+    as in Docker."""
+    if bridge.name != GATEWAY_BRIDGE:
+        return bridge
+    subnet = ula.cluster_subnet(cluster_id, ula.GATEWAY)
+    return msgspec.structs.replace(bridge, address6=ula.mirrored(subnet, bridge.address))
+
+
+def sixth_sandbox(
+    box: Sandbox, networks: Mapping[str, NetworkAssignment], bridges: Iterable[Bridge]
+) -> Sandbox:
+    """A sandbox with the IPv6 addresses that follow from its IPv4 ones: on docker_gwbridge, and on
+    swarm networks whose users need not know of IPv6."""
+    gateways = {bridge.network_id: bridge.address6 for bridge in bridges if bridge.address6}
+    changed = []
+    for endpoint in box.endpoints:
+        address6 = endpoint.address6
+        if endpoint.network_id in gateways:
+            subnet = str(ipaddress.IPv6Interface(gateways[endpoint.network_id]).network)
+            address6 = ula.mirrored(subnet, endpoint.address)
+        elif endpoint.network_id in networks:
+            subnets = networks[endpoint.network_id].subnets
+            address6 = ula.sixth_address(subnets, endpoint.address, address6)
+        changed.append(msgspec.structs.replace(endpoint, address6=address6))
+    return msgspec.structs.replace(box, endpoints=tuple(changed))
+
+
+def without_ipv6(box: Sandbox) -> Sandbox:
+    """A sandbox on a host whose kernel has no IPv6."""
+    endpoints = tuple(
+        msgspec.structs.replace(e, address6="", vips=tuple(vip for vip in e.vips if ":" not in vip))
+        for e in box.endpoints
+    )
+    return msgspec.structs.replace(box, endpoints=endpoints)
+
+
+def network_without_ipv6(network: NetworkAssignment) -> NetworkAssignment:
+    """A network on a host whose kernel has no IPv6."""
+    return msgspec.structs.replace(
+        network,
+        subnets=tuple(msgspec.structs.replace(each, config6=None) for each in network.subnets),
+        endpoints={
+            key: msgspec.structs.replace(each, address6="")
+            for key, each in network.endpoints.items()
+        },
+        services={
+            key: msgspec.structs.replace(each, vip6="") for key, each in network.services.items()
+        },
     )
 
 
@@ -157,6 +221,7 @@ class Layout:
                 mac=mac_of(attachment.address),
                 vips=vips,
                 names=names,
+                address6=attachment.address6,
             )
         )
 

@@ -8,7 +8,7 @@ cursor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from msgspec.structs import replace
 
@@ -35,7 +35,7 @@ from skep.model.cluster import (
     TaskState,
     VirtualIp,
 )
-from skep.model.spec import PortConfig
+from skep.model.spec import IpamConfig, PortConfig
 
 FIRST_MARK = 256
 DYNAMIC_PORTS = range(30000, 32768)
@@ -58,41 +58,67 @@ def exhausted(network: Network) -> str:
     return f"network {network.spec.name}: {total} of {total} addresses in use"
 
 
-def free_address(view: View, network: Network) -> tuple[int, str] | None:
-    """The next free address, not yet taken: the position of its subnet and the bare address."""
+Addresses = tuple[str, str]
+"""An IPv4 address and the IPv6 one beside it, "" if none is given out."""
+
+
+def free_address(view: View, network: Network) -> tuple[int, Addresses] | None:
+    """The next free addresses, not yet taken: the position of their subnet and they, bare."""
     for position, subnet in enumerate(network.subnets):
-        address = _after_cursor(view, network, subnet)
-        if address:
-            return position, address
+        address = _after_cursor(view, network, subnet.config, subnet.cursor)
+        address6 = free_sixth(view, network, subnet) if address else None
+        if address6 is not None:
+            return position, (address, address6)
     return None
 
 
-def _after_cursor(view: View, network: Network, subnet: Subnet) -> str:
-    candidates, kept_back = endpoint_range(subnet.config), reserved(subnet.config)
-    start = number_of(subnet.cursor) + 1 if subnet.cursor else candidates.start
+def free_sixth(view: View, network: Network, subnet: Subnet) -> str | None:
+    """The next free IPv6 address of a subnet, bare; "" if the network gives out none (what its
+    members have follows from their IPv4 addresses), None if all are taken."""
+    if not network.spec.enable_i_pv6 or subnet.config6 is None:
+        return ""
+    return _after_cursor(view, network, subnet.config6, subnet.cursor6) or None
+
+
+def free_beside(view: View, network: Network, subnet: Subnet) -> str:
+    """The next free IPv4 address of one subnet, bare; "" if all are taken."""
+    return _after_cursor(view, network, subnet.config, subnet.cursor)
+
+
+def _after_cursor(view: View, network: Network, config: IpamConfig, cursor: str) -> str:
+    candidates, kept_back = endpoint_range(config), reserved(config)
+    start = number_of(cursor) + 1 if cursor else candidates.start
     taken = view.addresses(network)
     # After the cursor, then from the beginning.
     for span in (range(start, candidates.stop), range(candidates.start, start)):
         number = first_free(taken, span, kept_back)
         if number is not None:
-            return str(IPv4Address(number))
+            return str(ip_address(number))
     return ""
 
 
-def take_address(draft: Draft, network_id: str) -> str | None:
-    """The next free address of a network, with prefix length; None if there is none.
+def take_address(draft: Draft, network_id: str) -> Addresses | None:
+    """The next free addresses of a network, with prefix length; None if there are none.
 
-    The cursor moves past it; it counts as used once an object that holds it is put.
+    The cursors move past them; they count as used once an object that holds them is put.
     """
     network = draft.networks[network_id]
     found = free_address(draft, network)
     if found is None:
         return None
-    position, address = found
+    position, (address, address6) = found
     subnets = list(network.subnets)
-    subnets[position] = replace(subnets[position], cursor=address)
+    subnet = subnets[position]
+    subnets[position] = replace(subnet, cursor=address, cursor6=address6 or subnet.cursor6)
     draft.put(replace(network, subnets=tuple(subnets)))
-    return f"{address}/{parsed(subnets[position].config.subnet).prefixlen}"
+    return prefixed(address, subnet.config), prefixed(address6, subnet.config6)
+
+
+def prefixed(address: str, config: IpamConfig | None) -> str:
+    """An address with its subnet's prefix length; "" stays ""."""
+    if not address or config is None:
+        return ""
+    return f"{address}/{parsed(config.subnet).prefixlen}"
 
 
 def lowest_free_mark(view: View) -> int:
@@ -120,7 +146,7 @@ class Allocator:
         if problem or port_problem:
             return problem or port_problem
         for network_id in missing:
-            kept[network_id] = VirtualIp(network_id, self._take(network_id))
+            kept[network_id] = VirtualIp(network_id, *self._take(network_id))
         mark = (had.mark or lowest_free_mark(self._draft)) if kept else 0
         endpoint = ServiceEndpoint(
             spec=spec,
@@ -144,7 +170,7 @@ class Allocator:
                 status = replace(task.status, error=problem, timestamp=now)
                 self._draft.put(replace(task, status=status, updated_at=now))
             return
-        attachments = tuple(Attachment(network_id=id, address=self._take(id)) for id in wanted)
+        attachments = tuple(self._attachment(id) for id in wanted)
         status = replace(
             task.status,
             state=TaskState.PENDING,
@@ -176,7 +202,11 @@ class Allocator:
                 return f"{word} {gone} not found"
         return ""
 
-    def _take(self, network_id: str) -> str:
+    def _attachment(self, network_id: str) -> Attachment:
+        address, address6 = self._take(network_id)
+        return Attachment(network_id=network_id, address=address, address6=address6)
+
+    def _take(self, network_id: str) -> Addresses:
         address = take_address(self._draft, network_id)
         assert address is not None, "a free address was seen a moment ago"
         return address

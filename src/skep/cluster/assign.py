@@ -42,10 +42,12 @@ from skep.model.cluster import (
     Service,
     Task,
     TaskState,
+    VirtualIp,
 )
 from skep.model.host import SHORT
 from skep.model.ids import mac_of
 from skep.model.options import options_in
+from skep.model.ula import sixth_address
 
 Payloads = dict[str, Payload]
 
@@ -90,6 +92,7 @@ def peer(node: Node) -> PeerNode:
         ingress_address=node.ingress_address,
         manager_address=node.manager_address,
         labels=node.spec.labels,
+        ingress_address6=node.ingress_address6,
     )
 
 
@@ -158,7 +161,7 @@ def mention(network: Network) -> NetworkAssignment:
         spec=network.spec,
         created_at=network.created_at,
         # The cursor is the allocator's own business; hosts need not hear of every address.
-        subnets=tuple(replace(subnet, cursor="") for subnet in network.subnets),
+        subnets=tuple(replace(subnet, cursor="", cursor6="") for subnet in network.subnets),
     )
 
 
@@ -188,7 +191,7 @@ def endpoint(view: View, task: Task, network_id: str) -> NetworkEndpoint | None:
     attachment = next((a for a in task.attachments if a.network_id == network_id), None)
     if attachment is None:
         return None
-    service = view.services.get(task.service_id)
+    service, network = view.services.get(task.service_id), view.networks[network_id]
     running = task.status.state == TaskState.RUNNING
     return NetworkEndpoint(
         task_id=task.id,
@@ -199,6 +202,7 @@ def endpoint(view: View, task: Task, network_id: str) -> NetworkEndpoint | None:
         service_id=task.service_id,
         ready=running and task.wanted and node.state != "down",
         stack=stack_of(service.spec) if service else "",
+        address6=bare(sixth_address(network.subnets, attachment.address, attachment.address6)),
     )
 
 
@@ -215,8 +219,9 @@ def on_network(service: Service, network: Network) -> NetworkService | None:
     allocated = service.endpoint
     if allocated is None:
         return None
-    vips = {vip.network_id: bare(vip.address) for vip in allocated.virtual_ips}
-    vip = vips.get(network.id, "")
+    vips = {vip.network_id: vip for vip in allocated.virtual_ips}
+    found = vips.get(network.id, VirtualIp(network.id, ""))
+    vip = bare(found.address)
     configs = [config for config in networks_of(service.spec) if config.target == network.id]
     if not vip and not (configs and is_round_robin(service.spec)):
         # It is not here, or its VIP is yet to come: without one it would pass for round robin.
@@ -231,4 +236,5 @@ def on_network(service: Service, network: Network) -> NetworkService | None:
         stack=stack_of(service.spec),
         created_at=service.created_at,
         options=options_in(service.spec.labels),
+        vip6=bare(sixth_address(network.subnets, found.address, found.address6)),
     )

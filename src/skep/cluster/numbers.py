@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Container, Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from skep.cluster.needs import bare, endpoint_of
 from skep.model.cluster import Network, Node, Record, Service, Task, TaskState
@@ -71,6 +71,10 @@ class Numbers:
     def __len__(self) -> int:
         return len(self._sorted)
 
+    def below(self, limit: int) -> int:
+        """How many numbers below ``limit`` are taken."""
+        return bisect_left(self._sorted, limit)
+
     def next_free(self, start: int) -> int:
         """The lowest free number that is not below ``start``."""
         numbers = self._sorted
@@ -109,8 +113,9 @@ def first_free(
 
 
 def number_of(address: str) -> int:
-    """An address as a number; a prefix length is cut off."""
-    return int(IPv4Address(bare(address)))
+    """An address as a number; a prefix length is cut off. Those of the two families never meet:
+    no address of IPv6 that is given out is as low as one of IPv4."""
+    return int(ip_address(bare(address)))
 
 
 def held(record: Record) -> Iterator[tuple[Pool, int]]:
@@ -123,7 +128,8 @@ def held(record: Record) -> Iterator[tuple[Pool, int]]:
         case Task():
             if record.status.state <= TaskState.RUNNING:
                 for attachment in record.attachments:
-                    yield addresses_of(attachment.network_id), number_of(attachment.address)
+                    pool = addresses_of(attachment.network_id)
+                    yield from _numbers(pool, attachment.address, attachment.address6)
         case Service():
             yield from _held_by_service(record)
         case Network():
@@ -131,7 +137,8 @@ def held(record: Record) -> Iterator[tuple[Pool, int]]:
                 yield VNIS, subnet.vni
         case Node():
             if record.ingress_address:
-                yield addresses_of(INGRESS), number_of(record.ingress_address)
+                pool = addresses_of(INGRESS)
+                yield from _numbers(pool, record.ingress_address, record.ingress_address6)
 
 
 def holds_the_same(old: Record, new: Record) -> bool:
@@ -147,7 +154,8 @@ def holds_the_same(old: Record, new: Record) -> bool:
         case Network(), Network():
             return [subnet.vni for subnet in old.subnets] == [subnet.vni for subnet in new.subnets]
         case Node(), Node():
-            return old.ingress_address == new.ingress_address
+            mine, other = old.ingress_address, old.ingress_address6
+            return (mine, other) == (new.ingress_address, new.ingress_address6)
         case _:
             return True
 
@@ -167,4 +175,8 @@ def _held_by_service(service: Service) -> Iterator[tuple[Pool, int]]:
     if allocated.mark:
         yield MARKS, allocated.mark
     for vip in allocated.virtual_ips:
-        yield addresses_of(vip.network_id), number_of(vip.address)
+        yield from _numbers(addresses_of(vip.network_id), vip.address, vip.address6)
+
+
+def _numbers(pool: Pool, *addresses: str) -> Iterator[tuple[Pool, int]]:
+    return ((pool, number_of(address)) for address in addresses if address)

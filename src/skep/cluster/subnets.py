@@ -7,28 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 from skep.cluster.view import View
-from skep.model.errors import Clash, Forbidden, Invalid, Unavailable, Unsupported
+from skep.model import ula
+from skep.model.errors import Clash, Forbidden, Invalid, Unavailable
 from skep.model.spec import IpamConfig
+
+Address = IPv4Address | IPv6Address
+Subnetwork = IPv4Network | IPv6Network
 
 LONGEST_PREFIX = 30
 """A longer prefix leaves no room for a gateway and an endpoint."""
+LONGEST_PREFIX6 = 126
+
+MOST_ENDPOINTS = 1 << 32
+"""Addresses of a subnet that are given out at most: an IPv6 subnet has more than can be counted."""
 
 INGRESS_VNI = 4096
 LAST_VNI = 0xFFFFFF
 
 
-def parse_network(text: str, word: str) -> IPv4Network:
-    """An IPv4 subnet in CIDR notation. ``word`` says what it is: "subnet", "ip-range".
+def parse_network(text: str, word: str) -> Subnetwork:
+    """A subnet in CIDR notation. ``word`` says what it is: "subnet", "ip-range".
 
-    Raises `Invalid` in Docker's words, `Unsupported` for IPv6.
+    Raises `Invalid` in Docker's words.
     """
-    if ":" in text:
-        raise Unsupported(f"invalid {word} {text}: overlay networks are IPv4 only")
     try:
-        found = IPv4Network(text, strict=False)
+        found = ip_network(text, strict=False)
     except ValueError:
         raise config_error(f"invalid {word} {text}: invalid CIDR block notation") from None
     if "/" not in text:
@@ -38,10 +51,10 @@ def parse_network(text: str, word: str) -> IPv4Network:
     return found
 
 
-def parse_address(text: str, word: str, subnet: IPv4Network) -> IPv4Address:
+def parse_address(text: str, word: str, subnet: Subnetwork) -> Address:
     """An address within ``subnet``. Raises `Invalid` in Docker's words."""
     try:
-        found = IPv4Address(text)
+        found = ip_address(text)
     except ValueError:
         raise config_error(f"invalid {word}: invalid address") from None
     if found not in subnet:
@@ -60,9 +73,10 @@ def completed(config: IpamConfig) -> IpamConfig:
     Raises `Invalid` in Docker's words.
     """
     subnet = parse_network(config.subnet, "subnet")
-    if subnet.prefixlen > LONGEST_PREFIX:
+    longest = LONGEST_PREFIX if subnet.version == 4 else LONGEST_PREFIX6
+    if subnet.prefixlen > longest:
         raise config_error(
-            f"invalid subnet {subnet}: an overlay network needs a /{LONGEST_PREFIX} or larger"
+            f"invalid subnet {subnet}: an overlay network needs a /{longest} or larger"
         )
     if config.ip_range:
         _check_range(config.ip_range, subnet)
@@ -75,26 +89,28 @@ def completed(config: IpamConfig) -> IpamConfig:
     return config if config.gateway else _with_gateway(config, subnet)
 
 
-def _check_range(text: str, subnet: IPv4Network) -> None:
+def _check_range(text: str, subnet: Subnetwork) -> None:
     wanted = parse_network(text, "ip-range")
+    if wanted.version != subnet.version:
+        raise config_error(f"invalid ip-range {text}: it is not of the family of {subnet}")
     if wanted.prefixlen < subnet.prefixlen:
         raise config_error(
             f"invalid ip-range {text}: CIDR block is bigger than its parent subnet {subnet}"
         )
-    if not wanted.subnet_of(subnet):
+    if wanted.network_address not in subnet:
         raise config_error(
             f"invalid ip-range {text}: parent subnet {subnet} doesn't contain ip-range"
         )
 
 
-def _check_host(address: IPv4Address, subnet: IPv4Network) -> None:
+def _check_host(address: Address, subnet: Subnetwork) -> None:
     if address in (subnet.network_address, subnet.broadcast_address):
         raise config_error(f"invalid gateway {address}: it names no host of {subnet}")
 
 
-def _with_gateway(config: IpamConfig, subnet: IPv4Network) -> IpamConfig:
-    taken = set(config.auxiliary_addresses.values())
-    free = (str(host) for host in subnet.hosts() if str(host) not in taken)
+def _with_gateway(config: IpamConfig, subnet: Subnetwork) -> IpamConfig:
+    taken = {ip_address(each) for each in config.auxiliary_addresses.values()}
+    free = (str(host) for host in subnet.hosts() if host not in taken)
     gateway = next(free, None)
     if gateway is None:
         raise config_error(f"invalid subnet {subnet}: auxiliary addresses leave no gateway")
@@ -114,31 +130,39 @@ def endpoint_range(config: IpamConfig) -> range:
         inner = parsed(config.ip_range)
         first = max(first, int(inner.network_address))
         last = min(last, int(inner.broadcast_address))
-    return range(first, last + 1)
+    return range(first, min(last + 1, first + MOST_ENDPOINTS))
 
 
 @lru_cache(maxsize=4096)
-def parsed(subnet: str) -> IPv4Network:
+def parsed(subnet: str) -> Subnetwork:
     """A stored subnet. The same few are asked for with every address."""
-    return IPv4Network(subnet)
+    return ip_network(subnet)
 
 
 def reserved(config: IpamConfig) -> frozenset[int]:
     """The gateway and the auxiliary addresses, as integers."""
     texts = [config.gateway, *config.auxiliary_addresses.values()]
-    return frozenset(int(IPv4Address(text)) for text in texts if text)
+    return frozenset(int(ip_address(text)) for text in texts if text)
 
 
-def taken_subnets(view: View) -> list[tuple[IPv4Network, str]]:
-    """The subnets of all swarm networks, each with its network's name."""
+def taken_subnets(view: View) -> list[tuple[Subnetwork, str]]:
+    """The subnets of all swarm networks, each with its network's name, and the one that every host
+    has of the cluster's IPv6 prefix."""
+    cluster = view.cluster
+    own = ula.cluster_subnet(cluster.id if cluster else "", ula.GATEWAY)
     return [
-        (parsed(subnet.config.subnet), network.spec.name)
-        for network in view.networks.values()
-        for subnet in network.subnets
+        *(
+            (parsed(config.subnet), network.spec.name)
+            for network in view.networks.values()
+            for subnet in network.subnets
+            for config in (subnet.config, subnet.config6)
+            if config is not None
+        ),
+        (parsed(own), "docker_gwbridge"),
     ]
 
 
-def check_overlap(subnet: IPv4Network, taken: Iterable[tuple[IPv4Network, str]]) -> None:
+def check_overlap(subnet: Subnetwork, taken: Iterable[tuple[Subnetwork, str]]) -> None:
     """Raises `Forbidden` in Docker's words, naming the network in the way."""
     for other, name in taken:
         if subnet.overlaps(other):
@@ -148,14 +172,15 @@ def check_overlap(subnet: IPv4Network, taken: Iterable[tuple[IPv4Network, str]])
             )
 
 
-def free_subnet(view: View) -> IPv4Network:
-    """The lowest subnet of the cluster's pools that overlaps no network.
+def free_subnet(view: View, known: Iterable[tuple[Subnetwork, str]]) -> IPv4Network:
+    """The lowest subnet of the cluster's pools that overlaps none of those that are ``known`` to be
+    taken.
 
     Raises `Unavailable` when the pools are used up.
     """
     cluster = view.cluster
     assert cluster is not None, "networks are made in a swarm"
-    taken = sorted(subnet for subnet, _ in taken_subnets(view))
+    taken = sorted(subnet for subnet, _ in known if isinstance(subnet, IPv4Network))
     for pool in cluster.address_pools:
         found = _free_within(IPv4Network(pool), cluster.subnet_size, taken)
         if found is not None:

@@ -16,6 +16,9 @@ from skep.model.errors import Missing
 POLL = 0.05
 """Seconds between looks at whether the container is gone."""
 
+LONGEST_PAUSE = 1.0
+"""Seconds between such looks at most, while it was not started."""
+UNBEGUN = "created"
 ENDED = ("exited", "stopped", "dead", "removing")
 
 
@@ -41,13 +44,33 @@ async def wait_until_removed(transport: Transport, container: str) -> Reply:
 async def _after_removal(
     transport: Transport, container: str, answer: Reply | bytes
 ) -> AsyncIterator[bytes]:
-    body = answer if isinstance(answer, bytes) else await answer.read()
-    while not await _gone(transport, container):
+    body = answer if isinstance(answer, bytes) else await _end_of(transport, container, answer)
+    while await _status(transport, container):
         await asyncio.sleep(POLL)
     yield body
 
 
-async def _gone(transport: Transport, container: str) -> bool:
+async def _end_of(transport: Transport, container: str, answer: Reply) -> bytes:
+    """The answer of a wait for the container's end. Podman gives none for one that is removed
+    without ever having been started."""
+    reading = asyncio.ensure_future(answer.read())
+    pause = POLL
+    try:
+        while not reading.done() and await _status(transport, container) == UNBEGUN:
+            await asyncio.wait({reading}, timeout=pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        if reading.done() or await _status(transport, container):
+            return await reading
+        return json.dumps({"StatusCode": 0}).encode()
+    finally:
+        reading.cancel()
+
+
+async def _status(transport: Transport, container: str) -> str:
+    """How a container is; "" if it is gone."""
     reply = await transport.send("GET", f"{container}/json")
-    await reply.read()
-    return isinstance(reply, ErrorReply) and isinstance(reply.refusal, Missing)
+    if isinstance(reply, ErrorReply):
+        await reply.read()
+        return "" if isinstance(reply.refusal, Missing) else "unknown"
+    status: str = (await reply.json())["State"]["Status"]
+    return status

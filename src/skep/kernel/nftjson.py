@@ -41,6 +41,7 @@ from skep.model.nft import (
     Lookup,
     Match,
     Meta,
+    Payload,
     Rule,
     Set,
     Statement,
@@ -233,6 +234,8 @@ def _flags(said: Any) -> Any:
 def _mangle(body: Any) -> Statement:
     key, value = only(body, "key", "value")
     target = key_of(key)
+    if isinstance(target, Payload) and isinstance(value, str):
+        return nft.SetField(target, value)
     if not isinstance(target, Meta | Ct) or target.key != "mark":
         raise Unspeakable
     return nft.SetMark("meta" if isinstance(target, Meta) else "ct", _mark(value))

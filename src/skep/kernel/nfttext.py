@@ -228,6 +228,8 @@ def _keys_of(statement: Statement) -> tuple[Key, ...]:
     match statement:
         case Match(left=keys) | nft.Vmap(keys=keys):
             return keys
+        case nft.SetField(key=key):
+            return (key,)
         case nft.SetMark(value=nft.Lookup(keys=keys)):
             return keys
         case nft.Update(keys=keys) | nft.Forget(keys=keys):
@@ -302,6 +304,8 @@ def _statement(statement: Statement) -> str:
             return f"{_keys(left)} {'' if op == '==' else f'{op} '}{_right(statement)}"
         case nft.SetMark(target=target, value=value):
             return f"{_word(target)} mark set {_mark(value)}"
+        case nft.SetField(key=key, value=address):
+            return f"{_key(key)} set {_word(address)}"
         case nft.Dnat():
             return f"dnat {_word(statement.family)} to {_target(statement)}"
         case nft.Redirect(port=port):

@@ -56,8 +56,9 @@ def _on(
 
 
 def _routes(handle: Handle, names: Mapping[int, str]) -> frozenset[Route]:
-    found = _read(_dump(handle, inet.get_routes()), _on(names, inet.parse_route))
-    return frozenset(each for each in found if each.local or handle.name != HOST)
+    if handle.name == HOST:
+        return frozenset()
+    return _read(_dump(handle, inet.get_routes()), _on(names, inet.parse_route))
 
 
 def _rules(handle: Handle) -> frozenset[PolicyRule]:

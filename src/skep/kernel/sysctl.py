@@ -6,6 +6,8 @@ Source: sysctl(8) for the spelling (dots separate; a slash stands for a dot insi
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Collection
 
 ROOT = "/proc/sys/"
@@ -33,6 +35,22 @@ def read(keys: Collection[str]) -> dict[str, str]:
         except FileNotFoundError:
             continue
     return found
+
+
+def ipv6() -> tuple[bool, tuple[str, ...]]:
+    """Whether this kernel has IPv6, and the links that listen to routers unless they forward."""
+    conf = path_of("net.ipv6.conf")
+    try:
+        links = sorted(os.listdir(conf))
+    except FileNotFoundError:
+        return False, ()
+    heard = []
+    for link in links:
+        # A link may go while it is looked at.
+        with contextlib.suppress(FileNotFoundError), open(f"{conf}/{link}/accept_ra") as file:
+            if file.read().strip() == "1" and link not in ("all", "lo"):
+                heard.append(link)
+    return True, tuple(heard)
 
 
 def write(key: str, value: str) -> None:

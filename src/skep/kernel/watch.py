@@ -68,11 +68,11 @@ class Watched:
     def concerned(self, message: Message) -> bool:
         """Whether an rtnetlink event is about something that `Namespace` holds."""
         match message.kind:
-            case links.NEWLINK | links.DELLINK | inet.NEWADDR | inet.DELADDR:
+            case links.NEWLINK | links.DELLINK:
                 return True
-            case inet.NEWROUTE | inet.DELROUTE:
-                return self.name != HOST or inet.is_local(message)
-            case inet.NEWRULE | inet.DELRULE:
+            case inet.NEWADDR | inet.DELADDR:
+                return not inet.is_kernels_address(message)
+            case inet.NEWROUTE | inet.DELROUTE | inet.NEWRULE | inet.DELRULE:
                 return self.name != HOST
             case neighbours.NEWNEIGH | neighbours.DELNEIGH:
                 return self._neighbour(message)

@@ -72,6 +72,7 @@ http {
   access_log /dev/stdout;
   server {
     listen 80 default_server;
+    listen [::]:80 default_server;
     location = / {
       default_type text/html;
       return 200 "<h1>Welcome to nginx!</h1> $hostname\\n<p>client $remote_addr</p>\\n";

@@ -27,6 +27,7 @@ MADE_FOLDERS = STATE / "made-folders"
 """Lists those of `PRIVATE_FOLDERS` that did not exist before the first lab, one per line."""
 
 PREFIX_LENGTH = 24
+PREFIX_LENGTH6 = 64
 MTU = 1500
 MOST_HOSTS = 100
 _FIRST_ADDRESS = 11
@@ -49,6 +50,11 @@ class Host(msgspec.Struct, frozen=True):
     def address(self) -> str:
         """Its address on the underlay, without prefix length."""
         return f"192.168.90.{_FIRST_ADDRESS + self.number - 1}"
+
+    @property
+    def address6(self) -> str:
+        """Its IPv6 address on the underlay."""
+        return f"fd00:90::{_FIRST_ADDRESS + self.number - 1}"
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from skep.lab import system
-from skep.lab.layout import MTU, PREFIX_LENGTH, Host, Lab
+from skep.lab.layout import MTU, PREFIX_LENGTH, PREFIX_LENGTH6, Host, Lab
 from skep.lab.records import Process
 
 _TABLE = "bridge skep_lab"
@@ -52,6 +52,7 @@ def plug(lab: Lab, host: Host, init: Process) -> None:
         inside,
         "link set lo up",
         f"address add {host.address}/{PREFIX_LENGTH} broadcast + dev eth0",
+        f"address add {host.address6}/{PREFIX_LENGTH6} dev eth0 nodad",
         "link set eth0 up",
     )
 

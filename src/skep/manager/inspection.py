@@ -338,8 +338,8 @@ def task_fact(task: Task) -> TaskFact:
 
 
 def fills_of(state: State, network: Network) -> list[Fill]:
-    """How many addresses of each of a network's subnets are taken."""
-    taken = sum(len(numbers) for numbers in state.addresses(network))
+    """How many IPv4 addresses of each of a network's subnets are taken: IPv6 does not run out."""
+    taken = sum(numbers.below(1 << 32) for numbers in state.addresses(network))
     if not network.subnets:
         return []
     subnets = ", ".join(subnet.config.subnet for subnet in network.subnets)

@@ -177,6 +177,7 @@ class Sessions:
                     networks=request.networks,
                     names=request.names,
                     aliases=request.aliases,
+                    networks6=request.networks6,
                 )
             )  # fmt: skip
         except Refusal as refusal:

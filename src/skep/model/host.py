@@ -123,6 +123,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     aliases: dict[str, tuple[str, ...]] = {}
     addresses: dict[str, str] = {}
+    addresses6: dict[str, str] = {}
     sandbox: Sandbox | None = None
     task_id: str = ""
     exposed_ports: tuple[str, ...] = ()

@@ -41,8 +41,9 @@ class Beat(Message, frozen=True):
 class Attach(Message, frozen=True):
     """Agent: a user starts a container here on attachable swarm networks; give it addresses.
 
-    ``networks`` maps network id to wanted address ("" for any); ``names`` are the container's DNS
-    names (its own name first, then short id, host name), ``aliases`` those per network.
+    ``networks`` maps network id to wanted address ("" for any), ``networks6`` to a wanted IPv6
+    address; ``names`` are the container's DNS names (its own name first, then short id, host
+    name), ``aliases`` those per network.
     """
 
     serial: int
@@ -51,6 +52,7 @@ class Attach(Message, frozen=True):
     networks: dict[str, str]
     names: tuple[str, ...] = ()
     aliases: dict[str, tuple[str, ...]] = {}
+    networks6: dict[str, str] = {}
 
 
 class Attached(Message, frozen=True):

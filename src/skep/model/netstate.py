@@ -23,7 +23,6 @@ GROUP = 0x5BEE
 namespace that Skep made. It is how ours is told from foreign, without remembering anything."""
 
 MAIN_TABLE = 254
-LOCAL_TABLE = 255
 
 
 class Vxlan(msgspec.Struct, frozen=True):
@@ -67,18 +66,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 class Address(msgspec.Struct, frozen=True):
     """An address with its prefix length ("10.0.0.2/24", "fd00::2/64") on a link. IPv6 addresses
-    are written as inet_ntop(3) does; those that the kernel gives to links (fe80::/10) are neither
-    desired nor observed."""
+    are written as inet_ntop(3) does. Of link-local ones only those that mirror an IPv4 address
+    (fe80::10.0.0.2) are desired and observed; others are the kernel's."""
 
     link: str
     address: str
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A unicast route, or (``local``, in `LOCAL_TABLE`) one to the namespace itself.
+    """A unicast route. ``destination`` is "default" (of IPv4; "::/0" of IPv6) or a CIDR; ``via``
+    and ``source`` may be "".
 
-    ``destination`` is "default" (of IPv4; "::/0" of IPv6) or a CIDR; ``via`` and ``source`` may be
-    "". Routes that the kernel makes by itself (proto kernel) are neither desired nor observed.
+    Routes that the kernel makes by itself (proto kernel) are neither desired nor observed.
     """
 
     destination: str
@@ -87,7 +86,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     table: int = MAIN_TABLE
     onlink: bool = False
-    local: bool = False
 
 
 class PolicyRule(msgspec.Struct, frozen=True):
@@ -129,9 +127,8 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
 
     ``sysctls`` maps dotted names ("net.ipv4.ip_forward") to values; the observed one holds those
     that were asked for and exist. In the host's namespace only links of our group are listed, and
-    addresses, local routes, neighbours and FDB entries on them. In the others, all links are
-    listed; addresses, routes, neighbours and FDB entries on links of our group (and ``lo``) are
-    ours, all rules are.
+    addresses, neighbours and FDB entries on them. In the others, all links are listed; addresses,
+    routes, neighbours and FDB entries on links of our group (and ``lo``) are ours, all rules are.
     Only tables named ``skep…`` are listed. ``flows`` are never desired, and observed on request.
     """
 

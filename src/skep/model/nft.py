@@ -90,6 +90,13 @@ class SetMark(msgspec.Struct, frozen=True, tag=True):
     value: int | Lookup | Meta | Ct
 
 
+class SetField(msgspec.Struct, frozen=True, tag=True):
+    """``PROTOCOL FIELD set VALUE``: an address in the packet itself, whatever its connection."""
+
+    key: Payload
+    value: str
+
+
 class Dnat(msgspec.Struct, frozen=True, tag=True):
     """``dnat ip to …`` (``family`` ip6: ``dnat ip6 to …``): a literal address or a map look-up, and
     a port (0 for unchanged) or a look-up of its own.
@@ -167,6 +174,7 @@ class Foreign(msgspec.Struct, frozen=True, tag=True):
 Statement = (
     Match
     | SetMark
+    | SetField
     | Dnat
     | Redirect
     | Masquerade

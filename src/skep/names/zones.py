@@ -201,29 +201,32 @@ class _Zone:
         ports: tuple[PortConfig, ...],
     ) -> None:
         """A service without ready tasks keeps its names, so that nobody else is asked for them."""
-        vip = bare(service.vip)
+        virtual = tuple(bare(vip) for vip in (service.vip, service.vip6) if vip)
         self.services[service.id] = ServiceNames(
-            virtual=(vip,) if vip else (),
-            tasks=tuple(task_name(task) for task in tasks if task.ready),
-            waiting=tuple(bare(task.address) for task in tasks if not task.ready),
+            virtual=virtual,
+            tasks=tuple(each for task in tasks if task.ready for each in task_names(task)),
+            waiting=tuple(
+                address for task in tasks if not task.ready for address in addresses(task)
+            ),
             ports={f"_{p.name}._{p.protocol}".lower(): p.target_port for p in ports if p.name},
         )
-        if vip:
+        for vip in virtual:
             self._point(vip, service.name.lower())
 
     def _add_endpoint(self, endpoint: NetworkEndpoint, taken: frozenset[str]) -> None:
         """A container: every name of its own, except those that are its service's."""
         names = [name.lower() for name in endpoint.names]
-        address = bare(endpoint.address)
+        own = addresses(endpoint)
         stack = endpoint.stack.lower()
         for name in names:
             if name not in taken and encode_name(name):
-                self.addresses.setdefault(name, {})[address] = None
+                self.addresses.setdefault(name, {}).update(dict.fromkeys(own))
                 if stack and name != names[0]:
                     scope = self.scopes.setdefault(stack, {})
                     scope.setdefault(name, {})[names[0]] = None
         for name in names[:1]:
-            self._point(address, name)
+            for address in own:
+                self._point(address, name)
 
     def _share_out(self, services: Iterable[NetworkService]) -> None:
         """Settle what services' names mean: to everybody, and to each stack's members, to whom they
@@ -244,6 +247,12 @@ class _Zone:
             self.pointers.setdefault(address, full)
 
 
-def task_name(task: NetworkEndpoint) -> TaskName:
-    """A ready task's entry in its service."""
-    return TaskName(next(iter(task.names), "").lower(), bare(task.address))
+def addresses(task: NetworkEndpoint) -> tuple[str, ...]:
+    """An endpoint's addresses of both families."""
+    return tuple(bare(each) for each in (task.address, task.address6) if each)
+
+
+def task_names(task: NetworkEndpoint) -> tuple[TaskName, ...]:
+    """A ready task's entries in its service: one for each address."""
+    name = next(iter(task.names), "").lower()
+    return tuple(TaskName(name, address) for address in addresses(task))

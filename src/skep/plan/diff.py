@@ -138,8 +138,8 @@ def _inner_steps(pair: Pair) -> Iterator[Step]:
     removed, added = _address_changes(pair)
     yield from ((Phase.CLEAR, ops.DelAddress(ns=pair.ns, address=each)) for each in removed)
     yield from ((Phase.ADDRESS, ops.AddAddress(ns=pair.ns, address=each)) for each in added)
-    yield from _route_steps(pair, {each.link for each in removed})
     if pair.ns != HOST:
+        yield from _route_steps(pair, {each.link for each in removed})
         yield from _rule_steps(pair)
     yield from _neighbour_steps(pair)
     yield from _fdb_steps(pair)

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from skep.model.host import Bridge, HostView
 from skep.model.ids import mac_of
-from skep.model.netstate import HOST, LOCAL_TABLE, Address, Link, Namespace, Route
+from skep.model.netstate import HOST, Address, Link, Namespace
 from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Table
+from skep.plan import loopback
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import OUT, SNAT, TABLE, TRANSLATED, base, is_, is_not, rule
 from skep.plan.isolate import apart, forward_chain, guard_chain, tunnel_chain, vteps
-from skep.plan.layout import Plug, bridge_of, gateway_endpoint, ipv6_on, subnet_of
+from skep.plan.layout import Plug, bridge_of, gateway_endpoint, ipv6_on, link_local, subnet_of
 from skep.plan.publish import door_chains, door_sets, doors, inward_sandbox
 
 
@@ -24,7 +25,6 @@ def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None
         name=HOST,
         links={link.name: link for link in links},
         addresses=frozenset(_addresses(view)),
-        routes=frozenset(_loopback_routes(view)),
         tables=tuple(_tables(view, sixth, ports)),
         sysctls=_sysctls(view),
     )
@@ -48,14 +48,10 @@ def _addresses(view: HostView) -> Iterator[Address]:
         yield Address(each.name, each.address)
         if each.address6:
             yield Address(each.name, each.address6)
-
-
-def _loopback_routes(view: HostView) -> Iterator[Route]:
-    """So that a published port answers on ::1 too: an answer to the host's own request from there
-    is taken, once translated back, on no link but one that ::1 is a local route of."""
+            yield link_local(each.name, each.address)
     inward = inward_bridge(view)
     if inward is not None and inward.address6:
-        yield Route(destination="::1/128", link=inward.name, table=LOCAL_TABLE, local=True)
+        yield Address(inward.name, f"{loopback.stand_in(inward)}/{IP6.bits}")
 
 
 def _sysctls(view: HostView) -> dict[str, str]:
@@ -97,6 +93,9 @@ def _table(view: HostView, family: Family) -> Iterator[Table]:
         chains += door_chains(family)
     if inward is not None and family is IP:
         chains.append(guard_chain(inward))
+    if inward is not None and family is IP6:
+        sets.append(loopback.ports(doors(view)))
+        chains += loopback.chains(inward)
     if view.bridges:
         chains += [_postrouting(view, inward, family), forward_chain(view)]
     if chains:

@@ -28,6 +28,7 @@ from skep.model.nft import (
     Redirect,
     Reject,
     Rule,
+    SetField,
     SetMark,
     Statement,
     Table,
@@ -141,6 +142,8 @@ def _perform(
                 raise _Miss
         case SetMark():
             _mark(table, chain, statement, moment)
+        case SetField():
+            moment.readdress(chain.name, _rewritten(statement, moment))
         case Counter() | Update() | Forget():
             # What packets write down is not known: the walker's packet is nobody's second.
             pass
@@ -186,6 +189,13 @@ def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) 
         assert isinstance(how.port, int), "a look-up of the port alone is never written"
         target, port = how.to, how.port
     return msgspec.structs.replace(flow, target=target, target_port=port or flow.target_port)
+
+
+def _rewritten(how: SetField, moment: Moment) -> Flow:
+    assert how.key.protocol in ("ip", "ip6"), "nothing but addresses is ever rewritten"
+    if how.key.field == "saddr":
+        return msgspec.structs.replace(moment.flow, source=how.value)
+    return msgspec.structs.replace(moment.flow, target=how.value)
 
 
 def _mark(table: Table, chain: Chain, how: SetMark, moment: Moment) -> None:

@@ -14,7 +14,8 @@ import msgspec
 
 from skep.model.assignment import NetworkAssignment
 from skep.model.host import Bridge, Endpoint, HostView, Sandbox
-from skep.model.netstate import HOST, Link, Peer
+from skep.model.netstate import HOST, Address, Link, Peer
+from skep.model.ula import mirrored
 
 VXLAN_OVERHEAD = 50
 """Bytes that the tunnel's outer IPv4, UDP and VXLAN headers and the inner Ethernet header take from
@@ -59,6 +60,12 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
 def ipv6_on(link: str) -> dict[str, str]:
     """The sysctl that lets a link speak IPv6, in namespaces where none does by default."""
     return {f"net.ipv6.conf.{link}.disable_ipv6": "0"}
+
+
+def link_local(link: str, address: str) -> Address:
+    """The link-local address of a link that speaks IPv6: who forwards asks from it for neighbours.
+    It mirrors an IPv4 address, and is there at once where the kernel's own would be waited for."""
+    return Address(link, mirrored("fe80::/64", address))
 
 
 def bare(address: str) -> str:

@@ -14,6 +14,7 @@ from skep.plan.layout import (
     Plug,
     bare,
     ipv6_on,
+    link_local,
     overlay_mtu,
     overlay_namespace,
     subnet_index,
@@ -94,6 +95,7 @@ def _gateways(network: NetworkAssignment) -> Iterator[Address]:
         if subnet.config6:
             prefix = subnet.config6.subnet.partition("/")[2]
             yield Address(f"br{index}", f"{bare(subnet.config6.gateway)}/{prefix}")
+            yield link_local(f"br{index}", subnet.config.gateway)
 
 
 def _remotes(view: HostView, network: NetworkAssignment) -> Iterator[Remote]:

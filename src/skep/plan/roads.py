@@ -54,6 +54,7 @@ def source_address(namespace: Namespace, link: str, towards: str) -> str:
         for each in _ordered(namespace.addresses)
         if each.link == link
         and not is_single(each.address)
+        and not each.address.startswith("fe80:")
         and family_of(each.address) is family_of(towards)
     ]
     near = [each for each in own if holds(each, towards)]

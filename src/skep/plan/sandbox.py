@@ -28,6 +28,7 @@ from skep.plan.layout import (
     endpoint_on,
     gateway_endpoint,
     ipv6_on,
+    link_local,
     sandbox_plugs,
     subnet_index,
 )
@@ -121,6 +122,7 @@ def _addresses(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[
         yield Address(each.endpoint.link, each.endpoint.address)
         if each.endpoint.address6:
             yield Address(each.endpoint.link, each.endpoint.address6)
+            yield link_local(each.endpoint.link, each.endpoint.address)
     for link, vip in own_vips(view, sandbox):
         if link in present and IP.has(vip):
             yield Address(link, f"{vip}/{IP.bits}")

@@ -34,6 +34,9 @@ LIMIT = 32
 TARGETS, SOURCES = -100, 100
 """The priorities at which connection tracking translates packets as it did their first."""
 
+EARLIEST, TRACKING, LATEST = -(1 << 31), -200, 1 << 31
+"""The priority at which connection tracking looks at a packet, and all others around it."""
+
 ENTRIES, EXITS = ("prerouting", "output"), ("postrouting", "input")
 
 
@@ -119,8 +122,10 @@ class _Visit:
         """To an end here, or to the next place."""
         if self.made_here:
             self._choose_source()
+        hook = "output" if self.made_here else "prerouting"
+        self._run(self._chains(hook, range(EARLIEST, TRACKING)))
         self._track()
-        self._hook("output" if self.made_here else "prerouting")
+        self._hook(hook)
         self._check_reverse_path()
         if self._is_local(self.moment.flow.target):
             return self._deliver()
@@ -180,7 +185,7 @@ class _Visit:
     def _hook(self, hook: str) -> None:
         """Run the base chains of a hook. For all but a connection's first packet, its translation
         stands where the nat chains would."""
-        chains = base_chains(self.namespace, hook)
+        chains = self._chains(hook, range(TRACKING, LATEST))
         if self.connection is None:
             self._run(chains)
             return
@@ -191,11 +196,14 @@ class _Visit:
         self._translate_again(self.connection, hook)
         self._run(others[len(early) :])
 
+    def _chains(self, hook: str, priorities: range) -> list[BaseChain]:
+        seen_by = families(self.moment.flow)
+        found = base_chains(self.namespace, hook, seen_by)
+        return [each for each in found if each[2].priority in priorities]
+
     def _run(self, chains: list[BaseChain]) -> None:
         moment = self.moment
         for table, chain, _ in chains:
-            if table.family not in families(moment.flow):
-                continue
             why = judge(table, chain, moment)
             if why:
                 raise Lost(why, rule=moment.rule)
@@ -292,14 +300,7 @@ class _Visit:
         It looks before masquerading, so at the source that the packet was made with.
         """
         if self.original.source == "::1" and self.made_here:
-            self._check_way_back()
+            raise Lost(f"no answer to ::1 is taken on {self.way.link}")
         allowed = self.namespace.sysctls.get(f"net.ipv4.conf.{self.way.link}.route_localnet")
         if self.original.source.startswith("127.") and self.made_here and allowed != "1":
             raise Lost(f"{self.way.link} takes no packets from 127.0.0.0/8")
-
-    def _check_way_back(self) -> None:
-        """What ::1 asks of another namespace is answered to ::1, once translated back; the kernel
-        takes that on a link only if ::1 is a local route of that link."""
-        back = (each for each in self.namespace.routes if each.local)
-        if not any((each.destination, each.link) == ("::1/128", self.way.link) for each in back):
-            raise Lost(f"{self.way.link} takes no answers to ::1")

@@ -113,9 +113,12 @@ def ports(container: Container) -> list[Json]:
 
 
 def _blank(container: Container, reference: str, network_id: str) -> Json:
-    address = container.addresses.get(reference, "")
+    wanted = {
+        "IPv4Address": container.addresses.get(reference, ""),
+        "IPv6Address": container.addresses6.get(reference, ""),
+    }
     return {
-        "IPAMConfig": {"IPv4Address": address} if address else None,
+        "IPAMConfig": {key: value for key, value in wanted.items() if value} or None,
         "Links": None,
         "Aliases": list(container.aliases.get(reference, ())) or None,
         "MacAddress": "",
@@ -135,6 +138,7 @@ def _blank(container: Container, reference: str, network_id: str) -> Json:
 
 def _filled(endpoint: Endpoint, networks: Networks) -> Json:
     address, _, prefix = endpoint.address.partition("/")
+    address6, _, prefix6 = endpoint.address6.partition("/")
     return {
         "MacAddress": endpoint.mac,
         "NetworkID": endpoint.network_id,
@@ -142,4 +146,6 @@ def _filled(endpoint: Endpoint, networks: Networks) -> Json:
         "Gateway": networks.gateway(endpoint.network_id),
         "IPAddress": address,
         "IPPrefixLen": int(prefix or 0),
+        "GlobalIPv6Address": address6,
+        "GlobalIPv6PrefixLen": int(prefix6 or 0),
     }

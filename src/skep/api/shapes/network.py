@@ -27,6 +27,9 @@ def swarm_network(network: SwarmNetwork) -> Json:
     if network.subnets:
         options[VXLAN_IDS] = ",".join(str(subnet.vni) for subnet in network.subnets)
     configs = [subnet.config for subnet in network.subnets] or list(spec.ipam.config)
+    if spec.enable_i_pv6:
+        # The routing mesh has IPv6 in any case, which is its own business.
+        configs += [subnet.config6 for subnet in network.subnets if subnet.config6]
     return {
         "Name": spec.name,
         "Id": network.id,
@@ -92,9 +95,17 @@ def _ipam_config(config: IpamConfig) -> Json:
 
 
 def attached(view: HostView, network_id: str) -> Json:
-    """``Containers``: this host's endpoints on a network, by container id."""
+    """``Containers``: this host's endpoints on a network, by container id.
+
+    IPv6 addresses are shown where the network says that it has IPv6.
+    """
+    network = view.networks.get(network_id)
+    sixth = network is not None and bool(network.spec.enable_i_pv6)
     return {
-        INGRESS_KEY if box.id == INGRESS_SANDBOX else box.container_id: _attached(box, endpoint)
+        INGRESS_KEY if box.id == INGRESS_SANDBOX else box.container_id: {
+            **_attached(box, endpoint),
+            "IPv6Address": endpoint.address6 if sixth else "",
+        }
         for box in view.sandboxes
         for endpoint in box.endpoints
         if endpoint.network_id == network_id
@@ -107,7 +118,6 @@ def _attached(box: Sandbox, endpoint: Endpoint) -> Json:
         "EndpointID": endpoint.id,
         "MacAddress": endpoint.mac,
         "IPv4Address": endpoint.address,
-        "IPv6Address": "",
     }
 
 
@@ -158,6 +168,7 @@ def _service(
     tasks = [e for e in network.endpoints.values() if e.service_id == service.id]
     return {
         "VIP": service.vip.partition("/")[0],
+        **({"VIP6": service.vip6} if service.vip6 and network.spec.enable_i_pv6 else {}),
         "Ports": [
             f"Target: {port.target_port}, Publish: {port.published_port}" for port in service.ports
         ],

@@ -108,7 +108,10 @@ def _endpoint(endpoint: ServiceEndpoint | None) -> Json:
         shown["Ports"] = wire(endpoint.ports)
     if endpoint.virtual_ips:
         shown["VirtualIPs"] = [
-            {"NetworkID": vip.network_id, "Addr": vip.address} for vip in endpoint.virtual_ips
+            {"NetworkID": vip.network_id, "Addr": address}
+            for vip in endpoint.virtual_ips
+            for address in (vip.address, vip.address6)
+            if address
         ]
     return shown
 

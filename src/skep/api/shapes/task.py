@@ -58,7 +58,7 @@ class Tasks:
         if id not in self._networks:
             network = self._view.networks.get(id)
             self._networks[id] = {"ID": id, **(_network(network) if network else {})}
-        addresses = [attachment.address] if attachment.address else []
+        addresses = [each for each in (attachment.address, attachment.address6) if each]
         return {"Network": self._networks[id], "Addresses": addresses}
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
-
 from msgspec.structs import replace
 
 from skep.cluster import rpc
 from skep.cluster.context import Context
 from skep.cluster.control.names import check_name
+from skep.cluster.entries import give_ingress_addresses, take_ingress_addresses
 from skep.cluster.lives import is_live
 from skep.cluster.needs import publishes_ingress
+from skep.cluster.segments import segments
 from skep.cluster.state import Draft
-from skep.cluster.subnets import (
-    INGRESS_VNI,
-    check_overlap,
-    choose_vnis,
-    completed,
-    free_subnet,
-    parse_vnis,
-    taken_subnets,
-    used_vnis,
-)
+from skep.cluster.subnets import INGRESS_VNI, choose_vnis, parse_vnis, used_vnis
 from skep.model.cluster import Network, Subnet
 from skep.model.errors import Clash, Invalid, Unsupported
-from skep.model.spec import Ipam, IpamConfig, NetworkSpec
+from skep.model.spec import NetworkSpec
 
 DRIVER = "overlay"
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
@@ -32,6 +23,10 @@ MTU = "com.docker.network.driver.mtu"
 ENCRYPTED = "encrypted"
 LEAST_MTU = 576
 MOST_MTU = 65535
+LEAST_MTU6 = 1280
+"""What every link of IPv6 carries (RFC 8200)."""
+MOST_OVERHEAD = 70
+"""Bytes that a tunnel takes at most of a packet on the underlay."""
 
 LATER = {
     ENCRYPTED: "encrypted overlay networks are not supported yet",
@@ -43,21 +38,26 @@ LATER = {
 def create_network(draft: Draft, context: Context, spec: NetworkSpec) -> str:
     """Make an overlay network; answers its id.
 
-    Without subnets it gets the lowest free one of the swarm's pools. Raises `Invalid`, `Clash`
+    Its subnets are as `skep.cluster.segments` says; an ingress network gives every node an address
+    at once. Raises `Invalid`, `Clash`
     (name or VXLAN id taken), `Forbidden` (subnet overlaps), `Unsupported`, `Unavailable` (pools
     used up).
     """
     _check(draft, spec)
-    configs = _subnets(draft, spec.ipam)
-    vnis = _vnis(draft, spec, len(configs))
+    pairs = segments(draft, spec)
+    vnis = _vnis(draft, spec, len(pairs))
     network = Network(
         id=context.new_id(),
         created_at=context.now,
         updated_at=context.now,
         spec=replace(spec, driver=DRIVER, scope="swarm"),
-        subnets=tuple(Subnet(config, vni) for config, vni in zip(configs, vnis, strict=True)),
+        subnets=tuple(
+            Subnet(four, vni, config6=six) for (four, six), vni in zip(pairs, vnis, strict=True)
+        ),
     )
     draft.put(network)
+    if spec.ingress:
+        give_ingress_addresses(draft)
     return network.id
 
 
@@ -71,8 +71,11 @@ def _check(draft: Draft, spec: NetworkSpec) -> None:
     if spec.attachable and spec.ingress:
         raise rpc.invalid("ingress network cannot be attachable")
     check_name(spec.name)
-    if spec.enable_i_pv6 or spec.enable_i_pv4 is False:
-        raise Unsupported("overlay networks are IPv4 only: IPv6 is not supported yet")
+    if spec.enable_i_pv4 is False:
+        raise Unsupported(
+            "an overlay network of IPv6 alone (--ipv4=false) is not supported: leave IPv4 on, it "
+            "does not show where nobody uses it"
+        )
     _check_options(spec)
     if draft.network_named(spec.name) is not None:
         raise Clash(f"network with name {spec.name} already exists")
@@ -88,29 +91,15 @@ def _check_options(spec: NetworkSpec) -> None:
     mtu = spec.options.get(MTU)
     if mtu is not None and not (mtu.isdecimal() and LEAST_MTU <= int(mtu) <= MOST_MTU):
         raise Invalid(f"invalid value for {MTU}: {mtu!r} is not between {LEAST_MTU} and {MOST_MTU}")
+    if mtu is not None and spec.enable_i_pv6 and int(mtu) - MOST_OVERHEAD < LEAST_MTU6:
+        raise Invalid(
+            f"invalid value for {MTU}: IPv6 needs packets of {LEAST_MTU6} bytes inside the network,"
+            f" which take an MTU of {LEAST_MTU6 + MOST_OVERHEAD}"
+        )
     if spec.ipam.driver not in ("", "default"):
         raise Unsupported(f"IPAM driver {spec.ipam.driver} is not supported yet")
     if spec.ipam.options:
         raise Unsupported("IPAM options are not supported yet")
-
-
-def _subnets(draft: Draft, ipam: Ipam) -> list[IpamConfig]:
-    """The network's subnets, completed: the user's, or one from the pools."""
-    if not ipam.config:
-        return [completed(IpamConfig(subnet=str(free_subnet(draft))))]
-    taken = taken_subnets(draft)
-    found = []
-    for config in ipam.config:
-        if not config.subnet:
-            if len(ipam.config) > 1 or config.ip_range or config.gateway:
-                raise Invalid("invalid network config:\neach subnet of a network must be given")
-            config = replace(config, subnet=str(free_subnet(draft)))  # noqa: PLW2901
-        config = completed(config)  # noqa: PLW2901
-        subnet = IPv4Network(config.subnet)
-        check_overlap(subnet, taken)
-        taken.append((subnet, "that is being created"))
-        found.append(config)
-    return found
 
 
 def _vnis(draft: Draft, spec: NetworkSpec, count: int) -> list[int]:
@@ -123,9 +112,10 @@ def _vnis(draft: Draft, spec: NetworkSpec, count: int) -> list[int]:
 
 
 def remove_network(draft: Draft, _context: Context, reference: str) -> None:
-    """Remove a network that nothing uses.
+    """Remove a network that nothing uses. Without the ingress network there is no routing mesh,
+    until another one is made.
 
-    Raises `Missing`, `Invalid` (in use), `Unsupported` (the ingress network).
+    Raises `Missing`, `Invalid` (in use).
     """
     network = draft.find_network(reference)
     if network.spec.ingress:
@@ -134,10 +124,11 @@ def remove_network(draft: Draft, _context: Context, reference: str) -> None:
                 raise rpc.precondition(
                     f"ingress network cannot be removed because service {service.id} depends on it"
                 )
-        raise Unsupported("removing the ingress network is not supported yet")
     for service in draft.services_of_network(network.id):
         raise rpc.precondition(f"network {network.id} is in use by service {service.id}")
     for task in draft.tasks_of_network(network.id):
         if is_live(task):
             raise rpc.precondition(f"network {network.id} is in use by task {task.id}")
+    if network.spec.ingress:
+        take_ingress_addresses(draft)
     draft.delete(network)

@@ -7,13 +7,13 @@ from typing import Required, TypedDict, Unpack
 from msgspec.structs import replace
 
 from skep.cluster import rpc
-from skep.cluster.allocate import exhausted, take_address
 from skep.cluster.context import Context
+from skep.cluster.entries import with_ingress_address
 from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.options import check_node_options
 from skep.cluster.state import Draft
 from skep.model.cluster import Node, NodeDescription, Task, TaskState, TaskStatus
-from skep.model.errors import Clash, Invalid, OutOfSequence, Unavailable, Unsupported
+from skep.model.errors import Clash, Invalid, OutOfSequence, Unsupported
 from skep.model.spec import NodeSpec
 
 AVAILABILITIES = ("active", "pause", "drain")
@@ -37,19 +37,8 @@ def add_node(draft: Draft, context: Context, node: Node) -> Node:
     """
     if node.id in draft.nodes:
         raise Clash(f"node {node.id} is part of the swarm already")
-    address: str | None = ""
-    ingress = draft.ingress
-    if ingress is not None:
-        address = take_address(draft, ingress.id)
-        if address is None:
-            raise Unavailable(exhausted(ingress))
-    node = replace(
-        node,
-        created_at=context.now,
-        updated_at=context.now,
-        seen_at=context.now,
-        ingress_address=address,
-    )
+    times = {"created_at": context.now, "updated_at": context.now, "seen_at": context.now}
+    node = replace(with_ingress_address(draft, node), **times)
     draft.put(node)
     return node
 

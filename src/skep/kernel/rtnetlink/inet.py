@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
-from skep.model.netstate import LOCAL_TABLE, MAIN_TABLE, Address, PolicyRule, Route
+from skep.model.netstate import MAIN_TABLE, Address, PolicyRule, Route
 
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
@@ -31,6 +31,8 @@ CACHE_INFO = struct.Struct("=IIII")
 """ifa_cacheinfo: seconds preferred and valid, created and updated."""
 FOREVER = 0xFFFFFFFF
 LINK_LOCAL = bytes([0xFE, 0x80])
+MIRRORED = LINK_LOCAL + bytes(10)
+"""What a link-local address begins with if Skep gave it; those of the kernel never do."""
 
 LONGEST_WITH_BROADCAST = 30
 
@@ -48,7 +50,6 @@ SCOPE_UNIVERSE = 0
 SCOPE_LINK = 253
 SCOPE_NOWHERE = 255
 TYPE_UNICAST = 1
-TYPE_LOCAL = 2
 IPV6_METRIC = 1024
 """The metric of an IPv6 route for which none was asked."""
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -115,16 +116,27 @@ def get_addresses() -> Request:
 
 
 def parse_address(message: Message, names: Mapping[int, str]) -> Address | None:
-    """The address a message describes; None if its link is not in ``names``, or it is one of the
-    IPv6 addresses that the kernel itself gives to links."""
+    """The address a message describes; None if its link is not in ``names``, or it is a link-local
+    one that the kernel itself gave to its link."""
     family, length, _, _, link = ADDRESS_HEADER.unpack_from(message.body)
     found = nl.attributes(message.body, ADDRESS_HEADER.size)
     host = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
     if link not in names or host is None or family not in FAMILIES:
         return None
-    if family == socket.AF_INET6 and host.startswith(LINK_LOCAL):
+    if _is_kernels(host):
         return None
     return Address(names[link], f"{nl.as_ip(host)}/{length}")
+
+
+def _is_kernels(host: bytes) -> bool:
+    ipv6 = len(host) == 16 and host.startswith(LINK_LOCAL)
+    return ipv6 and not host.startswith(MIRRORED)
+
+
+def is_kernels_address(message: Message) -> bool:
+    """Whether a message is about an address that the kernel itself gives to its link, and looks
+    after for a while."""
+    return _is_kernels(nl.attributes(message.body, ADDRESS_HEADER.size).get(IFA_ADDRESS, b""))
 
 
 def _route(kind: int, flags: int, route: Route, link: int, scope: int) -> Request:
@@ -139,7 +151,7 @@ def _route(kind: int, flags: int, route: Route, link: int, scope: int) -> Reques
         table,
         PROTOCOL_STATIC if kind == NEWROUTE else 0,
         scope,
-        TYPE_LOCAL if route.local else TYPE_UNICAST,
+        TYPE_UNICAST,
         ONLINK if route.onlink else 0,
     )
     body += nl.attribute(RTA_DST, network) if length else b""
@@ -168,7 +180,7 @@ def get_routes() -> Request:
 def parse_route(message: Message, names: Mapping[int, str]) -> Route | None:
     """The route a message describes, None if it is none of ours: of the kernel's own making, in
     another table, on a link that is not in ``names``, or of a sort that `Route` cannot say (not
-    unicast or local, several hops, with a metric or for a tos: Skep never writes those)."""
+    unicast, several hops, with a metric or for a tos: Skep never writes those)."""
     header = ROUTE_HEADER.unpack_from(message.body)
     family, length, _, tos, low_table, protocol, _, kind, flags = header
     if family not in FAMILIES or protocol == PROTOCOL_KERNEL or tos or flags & CLONED:
@@ -179,7 +191,7 @@ def parse_route(message: Message, names: Mapping[int, str]) -> Route | None:
     usual = IPV6_METRIC if family == socket.AF_INET6 else 0
     if link is None or nl.as_number(found.get(RTA_PRIORITY, b"")) != usual:
         return None
-    if not _is_ours(kind, table):
+    if kind != TYPE_UNICAST or (table != MAIN_TABLE and table < FIRST_OWN_TABLE):
         return None
     all_ = "default" if family == socket.AF_INET else "::/0"
     return Route(
@@ -189,22 +201,7 @@ def parse_route(message: Message, names: Mapping[int, str]) -> Route | None:
         source=nl.as_ip(found[RTA_PREFSRC]) if RTA_PREFSRC in found else "",
         table=table,
         onlink=bool(flags & ONLINK),
-        local=kind == TYPE_LOCAL,
     )
-
-
-def is_local(message: Message) -> bool:
-    """Whether a message is about a route to the host itself that the kernel did not make."""
-    header = ROUTE_HEADER.unpack_from(message.body)
-    protocol, kind = header[5], header[7]
-    return bool(kind == TYPE_LOCAL and protocol != PROTOCOL_KERNEL)
-
-
-def _is_ours(kind: int, table: int) -> bool:
-    """Whether Skep writes routes of this kind into this table."""
-    if kind == TYPE_LOCAL:
-        return table == LOCAL_TABLE
-    return kind == TYPE_UNICAST and (table == MAIN_TABLE or table >= FIRST_OWN_TABLE)
 
 
 def _rule(kind: int, flags: int, rule: PolicyRule) -> Request:

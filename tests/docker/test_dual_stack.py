@@ -1,0 +1,204 @@
+"""IPv6 beside IPv4, on a lab of three hosts whose underlay has both: the mesh, with the client's
+address, and networks of users. h3 stands for a client outside: it asks by other hosts' addresses.
+"""
+
+import ipaddress
+import json
+import os
+import subprocess
+
+import pytest
+from swarm_lab import SwarmLab, until
+from test_mesh import ask, running, tasks
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"dual{os.getpid()}", 3)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        if not os.environ.get("SKEP_KEEP_LAB"):
+            lab.down()
+
+
+@pytest.fixture(scope="module")
+def create(lab):
+    """Makes services that stay as long as the lab."""
+
+    def make(name, replicas, *options, runs=("nginx",)):
+        lab.docker("h1", "service", "create", "--detach", "--name", name,
+                   "--replicas", str(replicas), *options, *runs)  # fmt: skip
+        until(lambda: lab.running(name, replicas), 60)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def web(create):
+    create("web", 2, "--publish", "8080:80", "--constraint", "node.hostname!=h3")
+
+
+@pytest.fixture(scope="module")
+def six(lab):
+    lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
+               "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64", "six")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def back(create, six):
+    create("back", 3, "--network", "six")
+
+
+def counts(found):
+    assert found["failed"] == {}
+    return sorted(found["answered"].values())
+
+
+class TestMesh:
+    @pytest.mark.parametrize("entry", ["h1", "h2"])
+    def test_every_host_answers_and_tasks_see_their_client(self, lab, web, entry):
+        found = ask(lab, "h3", "load", lab.address6(entry), "8080", "20", "2")
+        assert counts(found) == [10, 10]
+        assert found["seen"] == {lab.address6("h3"): 20}
+
+    def test_a_host_without_a_task_answers(self, lab, web):
+        found = ask(lab, "h1", "load", lab.address6("h3"), "8080", "20", "2")
+        assert counts(found) == [10, 10]
+        assert found["seen"] == {lab.address6("h1"): 20}
+
+    @pytest.mark.parametrize("address", ["::1", "localhost", "own"])
+    @pytest.mark.parametrize("host", ["h1", "h3"])
+    def test_from_the_host_itself(self, lab, web, host, address):
+        target = lab.address6(host) if address == "own" else address
+        assert counts(ask(lab, host, "load", target, "8080", "20", "2")) == [10, 10]
+
+    def test_ipv4_is_as_it_was(self, lab, web):
+        found = ask(lab, "h3", "load", lab.address("h1"), "8080", "20", "2")
+        assert found["seen"] == {lab.address("h3"): 20}
+        shown = json.loads(lab.docker("h1", "network", "inspect", "ingress"))[0]
+        assert shown["EnableIPv6"] is False
+        assert [each["Subnet"] for each in shown["IPAM"]["Config"]] == ["10.0.0.0/24"]
+
+    def test_datagrams_through_any_host(self, lab, create):
+        create("names", 1, "--publish", "5353:53/udp", "--publish", "5354:54",
+               "--constraint", "node.hostname==h2",
+               runs=("busybox", "sleep", "infinity"))  # fmt: skip
+        ((_, host, key),) = tasks(lab, "names")
+        box = lab.sandbox(host, key)
+        with running(lab, host, "serve-udp", "53", "one", "::", box=box) as server:
+            assert server.stdout.readline() == "ready\n"
+            for entry in lab.hosts:
+                answers = set(ask(lab, "h3", "udp", lab.address6(entry), "5353", "0.2"))
+                client = lab.address6("h3") if entry != "h3" else ""
+                assert {each.startswith(f"one {client}") for each in answers} == {True}, answers
+            answers = set(ask(lab, "h1", "udp", "::1", "5353", "0.2"))
+            assert {each[:4] for each in answers} == {"one "}
+        with running(lab, host, "pour", "54", "3000000", "::", box=box) as server:
+            assert server.stdout.readline() == "ready\n"
+            # Answers that fill packets fit the way back through the tunnel.
+            for entry in ("h1", "h2"):
+                assert ask(lab, "h3", "drink", lab.address6(entry), "5354") == 3000000
+
+    def test_who_has_no_task_refuses(self, lab, create):
+        create("idle", 0, "--publish", "8082:80")
+        for entry in ("h1", "h2"):
+            found = ask(lab, "h3", "load", lab.address6(entry), "8082", "1", "1")
+            assert any("ConnectionRefused" in each for each in found["failed"])
+
+    def test_in_mode_host_and_for_some_clients(self, lab, create):
+        create("own", 1, "--publish", "mode=host,published=8083,target=80",
+               "--constraint", "node.hostname==h2",
+               "--label", f"skep.allow={lab.address6('h3')}")  # fmt: skip
+        found = ask(lab, "h3", "load", lab.address6("h2"), "8083", "4", "1")
+        assert (counts(found), found["seen"]) == ([4], {lab.address6("h3"): 4})
+        assert ask(lab, "h1", "load", lab.address6("h2"), "8083", "1", "1")["answered"] == {}
+        assert counts(ask(lab, "h2", "load", "::1", "8083", "2", "1")) == [2]
+
+
+def run(lab, host, *words):
+    return lab.docker(host, "run", "--rm", "--network", "six", "busybox", *words)
+
+
+class TestNetworks:
+    def test_what_is_shown(self, lab, back):
+        shown = json.loads(lab.docker("h1", "network", "inspect", "six"))[0]
+        assert shown["EnableIPv6"] is True
+        assert {"Subnet": "fd66::/64", "Gateway": "fd66::1"} in shown["IPAM"]["Config"]
+        service = json.loads(lab.docker("h1", "service", "inspect", "back"))[0]
+        vips = [each["Addr"] for each in service["Endpoint"]["VirtualIPs"]]
+        assert vips == ["10.66.0.2/24", "fd66::2/64"]
+        _, host, key = tasks(lab, "back")[0]
+        box = json.loads(lab.docker(host, "inspect", key))[0]["NetworkSettings"]["Networks"]["six"]
+        address = ipaddress.ip_address(box["GlobalIPv6Address"])
+        assert address in ipaddress.ip_network("fd66::/64")
+        assert box["GlobalIPv6PrefixLen"] == 64
+
+    def test_a_vip_of_ipv6_balances_and_shows_the_client(self, lab, back):
+        asked = "for n in 1 2 3 4 5 6; do wget -T 3 -qO- 'http://[fd66::2]/'; done"
+        lines = run(lab, "h1", "sh", "-c", asked).splitlines()
+        servers = [line for line in lines if "Welcome" in line]
+        assert [servers.count(each) for each in set(servers)] == [2, 2, 2]
+        clients = {line for line in lines if "client" in line}
+        assert len(clients) == 1
+        assert "<p>client fd66::" in clients.pop()
+
+    def test_names(self, lab, back):
+        said = run(lab, "h2", "nslookup", "-type=AAAA", "back")
+        assert "fd66::2" in said
+        said = run(lab, "h2", "nslookup", "-type=AAAA", "tasks.back")
+        assert said.count("Address: fd66::") == 3
+        assert "back.six" in run(lab, "h2", "nslookup", "-type=ptr", REVERSE)
+
+    def test_a_wanted_address_and_a_ping_across_hosts(self, lab, six):
+        lab.docker("h3", "run", "-d", "--name", "fixed", "--network", "six", "--ip6", "fd66::77",
+                   "busybox", "sleep", "infinity")  # fmt: skip
+        try:
+            assert "0% packet loss" in run(lab, "h1", "ping", "-6", "-c", "2", "fixed")
+            assert "0% packet loss" in run(lab, "h2", "ping", "-c", "2", "fd66::77")
+            code, _, why = lab.tried("h2", "run", "--rm", "--network", "six", "--ip6", "fd66::77",
+                                     "busybox", "true")  # fmt: skip
+            assert code == 125
+            assert "Address already in use: fd66::77" in why
+        finally:
+            lab.docker("h3", "rm", "-f", "fixed")
+
+    def test_round_robin(self, lab, create, six):
+        create("robin", 2, "--network", "six", "--endpoint-mode", "dnsrr")
+        assert run(lab, "h1", "nslookup", "-type=AAAA", "robin").count("Address: fd66::") == 2
+
+    def test_packets_fill_the_tunnel_and_no_more(self, lab, six):
+        lab.docker("h3", "run", "-d", "--name", "large", "--network", "six", "busybox",
+                   "sleep", "infinity")  # fmt: skip
+        try:
+            fits = run(lab, "h1", "ping", "-6", "-c", "2", "-s", "1402", "large")
+            assert "0% packet loss" in fits
+        finally:
+            lab.docker("h3", "rm", "-f", "large")
+
+    def test_several_subnets_have_routes_between_them(self, lab, create):
+        lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
+                   "--subnet", "10.67.0.0/29", "--subnet", "10.67.1.0/24",
+                   "--subnet", "fd67::/64", "--subnet", "fd67:0:0:1::/64", "two")  # fmt: skip
+        create("many", 5, "--network", "two")
+        for address in ("10.67.1.200", "fd67:0:0:1::200"):
+            option = "--ip6" if ":" in address else "--ip"
+            lab.docker("h3", "run", "-d", "--name", "far", "--network", "two", option, address,
+                       "busybox", "sleep", "infinity")  # fmt: skip
+            try:
+                for slot, host, key in tasks(lab, "many")[:2]:
+                    box = lab.sandbox(host, key)
+                    done = subprocess.run(
+                        lab.inside(host, "nsenter", f"--net=/run/netns/{box}", "busybox", "ping",
+                                   "-c", "2", address),
+                        capture_output=True, text=True, check=False, timeout=30,
+                    )  # fmt: skip
+                    assert " 0% packet loss" in done.stdout, (slot, address, done.stdout)
+            finally:
+                lab.docker("h3", "rm", "-f", "far")
+
+
+REVERSE = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.6.d.f.ip6.arpa"
