@@ -22,3 +22,8 @@ def test_generic_resources_are_counted_or_named():
 def test_what_is_none_is_refused(text):
     with pytest.raises(Invalid, match="KIND=NUMBER or KIND=NAME"):
         generic_resource(text)
+
+
+def test_what_the_daemon_says_of_itself_is_a_label():
+    assert describe_host().engine_labels == {}
+    assert describe_host((), {"skep.balancer": "nft"}).engine_labels == {"skep.balancer": "nft"}

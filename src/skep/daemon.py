@@ -25,6 +25,7 @@ from aiohttp import web
 
 from skep import __version__
 from skep.agent.agent import Agent
+from skep.agent.balancer import BALANCERS, LABEL, choose
 from skep.agent.containers import container_of
 from skep.agent.records import write_atomically
 from skep.api.facts import Facts
@@ -42,6 +43,7 @@ from skep.kernel.kernel import Kernel
 from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
 from skep.metering import Meter
+from skep.model.cluster import NodeDescription
 from skep.model.errors import Broken, Invalid, Refusal
 from skep.model.spec import GenericResource
 from skep.swarm import Swarm
@@ -59,6 +61,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     generic: tuple[GenericResource, ...] = ()
     metrics: tuple[str, int] | None = None
+    balancer: str = "auto"
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -84,6 +87,9 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--metrics", default="127.0.0.1:9323", metavar="ADDRESS:PORT",
                         help='where Prometheus reads GET /metrics, "off" for nowhere'
                         " (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--balancer", choices=BALANCERS, default="auto",
+                        help="what shares connections out: nftables or the kernel's IPVS"
+                        " (default: %(default)s, which is nft if the kernel can)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
     found = parser.parse_args(arguments)
     if found.engine and not found.engine.startswith("unix:///"):
@@ -101,6 +107,7 @@ def parse(arguments: Sequence[str]) -> Options:
         engine=found.engine.removeprefix("unix://"),
         generic=generic,
         metrics=metrics,
+        balancer=found.balancer,
     )
 
 
@@ -124,9 +131,7 @@ class Daemon:
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
-        self._swarm = Swarm(
-            self._agent, self._kernel, options.state, lambda: describe_host(options.generic)
-        )
+        self._swarm = Swarm(self._agent, self._kernel, options.state, self._describe)
         self._swarm.on_manager = self._follow
         self._meter = Meter(
             describe_host().hostname, self._agent.inspector.readings, self._swarm.readings
@@ -141,6 +146,7 @@ class Daemon:
         api = make_runner(make_app(self._ports(), facts=self._facts()))
         metrics = web.AppRunner(make_metrics_app(self._meter), access_log=None)
         try:
+            self._agent.network.balancer = await choose(self._kernel, self._options.balancer)
             await self._agent.load()
             await self._swarm.resume()
             await self._agent.adopt()
@@ -163,6 +169,10 @@ class Daemon:
             if self._podman is not None:
                 await self._podman.stop()
             await self._kernel.close()
+
+    def _describe(self) -> NodeDescription:
+        labels = {LABEL: self._agent.network.balancer}
+        return describe_host(self._options.generic, labels)
 
     def _ports(self) -> Ports:
         return Ports(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from skep import __version__
 from skep.model.cluster import NodeDescription, Platform
@@ -15,9 +17,14 @@ CPU = 1_000_000_000
 """One processor, in the API's billionths."""
 
 
-def describe_host(generic: tuple[GenericResource, ...] = ()) -> NodeDescription:
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+def describe_host(
+    generic: tuple[GenericResource, ...] = (), labels: Mapping[str, str] = NO_LABELS
+) -> NodeDescription:
     """This host, in the words of ``docker node inspect``; ``generic`` is what its administrator
-    says that it has besides."""
+    says that it has besides, ``labels`` what skepd says of itself."""
     return NodeDescription(
         hostname=socket.gethostname(),
         platform=Platform(architecture=platform.machine(), os="linux"),
@@ -25,6 +32,7 @@ def describe_host(generic: tuple[GenericResource, ...] = ()) -> NodeDescription:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         engine_version=__version__,
         generic_resources=generic,
+        engine_labels=dict(labels),
     )
 
 

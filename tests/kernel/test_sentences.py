@@ -4,13 +4,25 @@ import pytest
 
 from skep.kernel import sentences
 from skep.model import ops
-from skep.model.netstate import HOST, Address, Fdb, Link, Neighbour, PolicyRule, Route
+from skep.model.netstate import (
+    HOST,
+    Address,
+    Destination,
+    Fdb,
+    Link,
+    Neighbour,
+    PolicyRule,
+    Route,
+    Timeouts,
+    VirtualService,
+)
 from skep.model.nft import Chain, Table
 
 LINK = Link(name="br0", kind="bridge")
 ROUTE = Route(destination="default", link="eth0")
 RULE = PolicyRule(1, 0x1000001, 5)
 NEIGHBOUR = Neighbour("vxlan0", "10.0.0.5", "02:42:0a:00:00:05")
+WEB, TASK = VirtualService(mark=256), Destination("10.0.0.5", 1)
 FDB = Fdb("vxlan0", "02:42:0a:00:00:05", "192.0.2.1")
 
 
@@ -73,6 +85,17 @@ FDB = Fdb("vxlan0", "02:42:0a:00:00:05", "192.0.2.1")
             "remove the chain turn_2_0 from the nftables table ip skep",
         ),
         (ops.CutFlows(ns="a", address="10.0.0.5", port=53), "cut the flows to 10.0.0.5"),
+        (ops.SetTimeouts(ns="a", timeouts=Timeouts(1, 2, 3)), "set the time outs of IPVS"),
+        (ops.SetVirtual(ns="a", service=WEB), "set the service of mark 0x100 of IPVS"),
+        (ops.DelVirtual(ns="a", service=WEB), "remove the service of mark 0x100 from IPVS"),
+        (
+            ops.SetDestination(ns="a", service=WEB, destination=TASK),
+            "send mark 0x100 to 10.0.0.5 by IPVS",
+        ),
+        (
+            ops.DelDestination(ns="a", service=WEB, destination=TASK),
+            "stop sending mark 0x100 to 10.0.0.5 by IPVS",
+        ),
     ],
 )
 def test_every_operation_has_words(op, words):

@@ -10,7 +10,16 @@ from itertools import count
 
 import msgspec
 
-from skep.model.netstate import GROUP, HOST, Address, HostState, Link, Namespace
+from skep.model.netstate import (
+    GROUP,
+    HOST,
+    Address,
+    HostState,
+    Link,
+    Namespace,
+    Timeouts,
+    VirtualService,
+)
 from skep.model.ops import Op
 
 FACTORY = "factory setting"
@@ -28,6 +37,8 @@ class Box:
         self.fdb: set = set()
         self.tables: dict = {}
         self.sysctls: dict[str, str] = {}
+        self.virtual: dict[tuple[str, int], VirtualService] = {}
+        self.timeouts: Timeouts | None = None
 
 
 class FakeKernel:
@@ -71,6 +82,8 @@ class FakeKernel:
                 for key in wanted.sysctls
                 if self._has_sysctl(box, key)
             },
+            virtual=frozenset(box.virtual.values()),
+            timeouts=box.timeouts,
         )
 
     def _has_sysctl(self, box: Box, key: str) -> bool:
@@ -206,6 +219,33 @@ class FakeKernel:
     def _SetSysctl(self, box, op) -> None:
         assert self._has_sysctl(box, op.key), f"no sysctl {op.key}"
         box.sysctls[op.key] = op.value
+
+    def _SetTimeouts(self, box, op) -> None:
+        box.timeouts = op.timeouts
+
+    def _SetVirtual(self, box, op) -> None:
+        key = op.service.family, op.service.mark
+        there = box.virtual[key].destinations if key in box.virtual else frozenset()
+        assert not op.service.destinations
+        box.virtual[key] = msgspec.structs.replace(op.service, destinations=there)
+
+    def _DelVirtual(self, box, op) -> None:
+        del box.virtual[op.service.family, op.service.mark]
+
+    def _SetDestination(self, box, op) -> None:
+        self._place(box, op, {op.destination})
+
+    def _DelDestination(self, box, op) -> None:
+        self._place(box, op, set())
+
+    def _place(self, box, op, destinations) -> None:
+        key = op.service.family, op.service.mark
+        service = box.virtual[key]
+        others = {e for e in service.destinations if e.address != op.destination.address}
+        assert destinations or others != service.destinations, "there is no such destination"
+        box.virtual[key] = msgspec.structs.replace(
+            service, destinations=frozenset(others | destinations)
+        )
 
     def _ReplaceTable(self, box, op) -> None:
         box.tables[op.table.family, op.table.name] = op.table

@@ -60,6 +60,7 @@ class Scene:
         }
         self.add_network(MONGO, ("10.0.1.0/24", 4097))
         self.sandboxes: dict[str, list[Sandbox]] = {host: [] for host in self.hosts}
+        self.balancer = "nft"
 
     def add_network(self, network_id, *subnets, **spec) -> None:
         self.networks[network_id] = NetworkAssignment(
@@ -137,6 +138,7 @@ class Scene:
             networks=self.networks,
             sandboxes=(*self.sandboxes[host], ingress_sandbox(host)),
             bridges=BRIDGES,
+            balancer=self.balancer,
         )
 
     def world(self) -> dict[str, HostState]:

@@ -68,6 +68,7 @@ class Network:
         self.locals = locals_
         self.assignment = Assignment()
         self.underlay = Underlay()
+        self.balancer = "nft"
         self.uplink: Uplink | None = None
         self.ports: HostPorts | None = None
         self.converger = converger_of(self.view)
@@ -83,9 +84,8 @@ class Network:
     def view(self) -> HostView:
         """What this host's kernel is made from, now."""
         if self._view is None:
-            self._view = host_view(
-                self.assignment, self.records, self.locals.bridges(), self.underlay
-            )
+            view = host_view(self.assignment, self.records, self.locals.bridges(), self.underlay)
+            self._view = msgspec.structs.replace(view, balancer=self.balancer)
         return self._view
 
     def changed(self) -> None:

@@ -77,6 +77,8 @@ def _add_up(verbs: argparse._SubParsersAction[Parser]) -> None:
     verb.add_argument("--daemon-option", action="append", default=[], metavar="OPTION",
                       help="an option more for each host's skepd, as in"
                       " --daemon-option=--node-generic-resource=gpu=2")  # fmt: skip
+    verb.add_argument("--balancer", choices=("auto", "nft", "ipvs"), default="auto",
+                      help="what shares connections out on the hosts (default auto)")  # fmt: skip
     verb.add_argument("--no-images", action="store_true", help="do not build and load images")
 
 
@@ -91,7 +93,7 @@ def _up(options: argparse.Namespace) -> int:
 
     lab = _lab(options)
     wish = Wish(
-        command=(*default_command(), *options.daemon_option),
+        command=(*default_command(), "--balancer", options.balancer, *options.daemon_option),
         image_folder=_image_folder(),
         hosts=options.hosts,
         images=() if options.no_images else IMAGES,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from skep.kernel import conntrack, features, inside, sockets
+from skep.kernel import conntrack, features, inside, ipvs, sockets
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
@@ -52,6 +53,7 @@ class Kernel:
             raise Broken(f"cannot watch the network namespaces: {error.strerror}") from None
         self._handles = Handles(netns_dir, self._watcher.watch, self._watcher.forget)
         self._performer = Performer(self._handles, self._library)
+        self._performer.ipvs = self._thread.call(None, _ipvs_there)
 
     async def close(self) -> None:
         """Let go of everything; the kernel's contents stay as they are."""
@@ -109,7 +111,7 @@ class Kernel:
             handle = self._handles.find(name)
             if handle is None:
                 return None
-            seen = observe(handle, self._library, sysctls)
+            seen = observe(handle, self._library, sysctls, self._performer.ipvs)
         except FileNotFoundError:
             return None
         except (OSError, Rejected) as error:
@@ -187,6 +189,16 @@ class Kernel:
             reason = error.strerror if isinstance(error, OSError) else error
             raise Broken(f"cannot read {place(name)}: {reason}") from error
 
+    async def load_ipvs(self) -> str:
+        """Have IPVS, loading its module if need be: "" or why there is none. What there is of it
+        in namespaces of ours is part of what is observed from then on."""
+        if self._performer.ipvs is None:
+            said = await asyncio.to_thread(_modprobe, "ip_vs")
+            self._performer.ipvs = await self._thread.run(None, _ipvs_there)
+            if self._performer.ipvs is None:
+                return said or "its module is loaded, but nobody answers for it"
+        return ""
+
     async def features(self) -> dict[str, str]:
         """What Skep needs of the kernel: each feature's name, and "" or why it does not work."""
         return await asyncio.to_thread(features.probe, self._library)
@@ -258,3 +270,23 @@ class Kernel:
         found = handle.socket.dump(inet.get_addresses())
         parsed = [inet.parse_address(message, names) for message in found]
         return [(links[each.link], each) for each in parsed if each is not None]
+
+
+def _ipvs_there() -> ipvs.Ipvs | None:
+    try:
+        return ipvs.find()
+    except OSError:
+        # No generic netlink at all.
+        return None
+
+
+def _modprobe(module: str) -> str:
+    """Load a module of the kernel: "" or why it could not be."""
+    try:
+        done = subprocess.run(
+            ["modprobe", "--", module], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the module {module} cannot be loaded: {error}"
+    said = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else said[-1] if said else f"modprobe {module} failed"

@@ -258,6 +258,8 @@ def _dnat(body: Any) -> Statement:
     if not fields.keys() <= {"family", "addr", "port"} or family not in ("", "ip", "ip6"):
         raise Unspeakable
     address, port = fields.get("addr"), fields.get("port", 0)
+    if address is None and isinstance(port, dict):
+        return nft.Dnat("", lookup_of(port), family)
     if isinstance(address, dict):
         if isinstance(port, dict):
             return nft.Dnat(lookup_of(address), lookup_of(port), family)

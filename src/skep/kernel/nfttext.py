@@ -306,6 +306,8 @@ def _statement(statement: Statement) -> str:
             return f"{_word(target)} mark set {_mark(value)}"
         case nft.SetField(key=key, value=address):
             return f"{_key(key)} set {_word(address)}"
+        case nft.Dnat(to="", port=nft.Lookup() as port):
+            return f"dnat to :{_lookup(port)}"
         case nft.Dnat():
             return f"dnat {_word(statement.family)} to {_target(statement)}"
         case nft.Redirect(port=port):

@@ -8,21 +8,35 @@ from typing import TypeVar
 from skep.kernel import sysctl
 from skep.kernel.generation import generation
 from skep.kernel.handles import Handle
+from skep.kernel.ipvs import Ipvs
 from skep.kernel.nftables import Library
 from skep.kernel.rtnetlink import inet, links, neighbours
 from skep.kernel.rtnetlink.message import Message, Request
-from skep.model.netstate import GROUP, HOST, Fdb, Link, Namespace, PolicyRule, Route
+from skep.model.netstate import (
+    GROUP,
+    HOST,
+    Fdb,
+    Link,
+    Namespace,
+    PolicyRule,
+    Route,
+    Timeouts,
+    VirtualService,
+)
 from skep.model.nft import Table
 
 T = TypeVar("T")
 
 
-def observe(handle: Handle, library: Library, sysctls: Collection[str]) -> Namespace:
+def observe(
+    handle: Handle, library: Library, sysctls: Collection[str], ipvs: Ipvs | None = None
+) -> Namespace:
     """All of ours in a namespace. Raises OSError, or `nftables.Rejected`."""
     everything = all_links(handle)
     ours = {name: link for name, link in everything.items() if link.group == GROUP}
     names = {link.index: name for name, link in ours.items()}
     tables, values = _inside(handle, library, sysctls)
+    virtual, timeouts = _balanced(handle, ipvs)
     socket = handle.socket
     return Namespace(
         name=handle.name,
@@ -36,6 +50,8 @@ def observe(handle: Handle, library: Library, sysctls: Collection[str]) -> Names
         fdb=_fdb(handle, ours.values(), names),
         tables=tables,
         sysctls=values,
+        virtual=virtual,
+        timeouts=timeouts,
     )
 
 
@@ -75,6 +91,16 @@ def _fdb(handle: Handle, ours: Collection[Link], names: Mapping[int, str]) -> fr
 
 def _dump(handle: Handle, request: Request) -> list[Message]:
     return handle.socket.dump(request)
+
+
+def _balanced(
+    handle: Handle, ipvs: Ipvs | None
+) -> tuple[frozenset[VirtualService], Timeouts | None]:
+    """What IPVS has in a namespace of ours; the host's own is others' business."""
+    if ipvs is None or handle.name == HOST:
+        return frozenset(), None
+    with handle.entered():
+        return ipvs.services(), ipvs.timeouts()
 
 
 def _inside(

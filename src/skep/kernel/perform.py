@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from skep.kernel import conntrack, netns, sysctl
 from skep.kernel.batch import BATCHED, Batch, excused
 from skep.kernel.handles import Handle, Handles
+from skep.kernel.ipvs import Ipvs
 from skep.kernel.nftables import Library, Nftables, Rejected
 from skep.kernel.nfttext import TableChange
 from skep.kernel.rtnetlink import links
@@ -19,12 +20,17 @@ from skep.model.netstate import GROUP
 from skep.model.ops import (
     AddNamespace,
     CutFlows,
+    DelDestination,
     DelNamespace,
     DelTable,
+    DelVirtual,
     Failure,
     Op,
     ReplaceTable,
+    SetDestination,
     SetSysctl,
+    SetTimeouts,
+    SetVirtual,
 )
 
 
@@ -34,6 +40,7 @@ class Performer:
     def __init__(self, handles: Handles, library: Library) -> None:
         self._handles = handles
         self._library = library
+        self.ipvs: Ipvs | None = None
 
     def perform(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         """Do all of ``ops`` in order; consecutive rtnetlink messages of one namespace travel
@@ -82,7 +89,25 @@ class Performer:
                 return lambda: self._nft(name, lambda nft: nft.delete(family, table_name))
             case CutFlows(ns=name, address=address, port=port):
                 return lambda: self._cut_flows(name, address, port)
+            case SetTimeouts(timeouts=timeouts):
+                return lambda: self._with_ipvs(op, lambda ipvs: ipvs.set_timeouts(timeouts))
+            case SetVirtual(service=service):
+                return lambda: self._with_ipvs(op, lambda ipvs: ipvs.set_service(service))
+            case DelVirtual(service=service):
+                return lambda: self._with_ipvs(op, lambda ipvs: ipvs.delete_service(service))
+            case SetDestination(service=service, destination=to):
+                return lambda: self._with_ipvs(op, lambda ipvs: ipvs.set_destination(service, to))
+            case DelDestination(service=service, destination=to):
+                return lambda: self._with_ipvs(
+                    op, lambda ipvs: ipvs.delete_destination(service, to)
+                )
         raise AssertionError(f"no such operation: {op!r}")
+
+    def _with_ipvs(self, op: Op, work: Callable[[Ipvs], None]) -> None:
+        if self.ipvs is None:
+            raise OSError(errno.ENOENT, "the kernel has no IPVS (module ip_vs)")
+        with self._handles.get(op.ns).entered():
+            work(self.ipvs)
 
     def _nft(self, namespace: str, work: Callable[[Nftables], None]) -> None:
         with self._handles.get(namespace).entered(), self._library.opened() as nft:

@@ -92,4 +92,19 @@ def _other(op: Op) -> str:
             return f"remove the chain {name} from the nftables table {family} {table}"
         case ops.CutFlows(address=address):
             return f"cut the flows to {address}"
+    return _virtual(op)
+
+
+def _virtual(op: Op) -> str:
+    match op:
+        case ops.SetTimeouts():
+            return "set the time outs of IPVS"
+        case ops.SetVirtual(service=service):
+            return f"set the service of mark {service.mark:#x} of IPVS"
+        case ops.DelVirtual(service=service):
+            return f"remove the service of mark {service.mark:#x} from IPVS"
+        case ops.SetDestination(service=service, destination=to):
+            return f"send mark {service.mark:#x} to {to.address} by IPVS"
+        case ops.DelDestination(service=service, destination=to):
+            return f"stop sending mark {service.mark:#x} to {to.address} by IPVS"
     return ""

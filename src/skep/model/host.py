@@ -77,6 +77,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     ``underlay_mtu`` is the MTU of the link that carries ``vtep``. ``networks`` are those present
     here; ``sandboxes`` includes the ingress sandbox when this host has one. ``advertised_to`` are
     the links of the host's own that take their IPv6 routes from routers' advertisements.
+    ``balancer`` is what shares connections out here: nft or ipvs.
     """
 
     node_id: str = ""
@@ -89,6 +90,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     sandboxes: tuple[Sandbox, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     advertised_to: tuple[str, ...] = ()
+    balancer: str = "nft"
 
 
 class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,6 +114,37 @@ class Fdb(msgspec.Struct, frozen=True):
     vtep: str
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """Where IPVS sends connections of a service: new ones as often as ``weight`` says, none if 0;
+    those that there are stay. ``port`` 0 is the one that was asked for; ``method`` is always masq
+    (translation) in what is desired."""
+
+    address: str
+    weight: int
+    port: int = 0
+    method: str = "masq"
+
+
+class VirtualService(msgspec.Struct, frozen=True, kw_only=True):
+    """A service of IPVS: packets of a ``family`` (ip, ip6) with a firewall mark. A client stays
+    with its destination for ``affinity`` seconds after its last connection, unless that is 0."""
+
+    mark: int
+    family: str = "ip"
+    scheduler: str = "rr"
+    affinity: int = 0
+    destinations: frozenset[Destination] = frozenset()
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """After how many idle seconds IPVS forgets a connection of TCP, one of TCP that one side has
+    closed, and a flow of datagrams."""
+
+    tcp: int
+    tcp_fin: int
+    udp: int
+
+
 class SentFlow(msgspec.Struct, frozen=True):
     """A tracked flow, not of TCP, that was asked of one address and is sent on to ``address`` and
     ``port`` (0 if its protocol has none)."""
@@ -129,7 +160,8 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     that were asked for and exist. In the host's namespace only links of our group are listed, and
     addresses, neighbours and FDB entries on them. In the others, all links are listed; addresses,
     routes, neighbours and FDB entries on links of our group (and ``lo``) are ours, all rules are.
-    Only tables named ``skep…`` are listed. ``flows`` are never desired, and observed on request.
+    Only tables named ``skep…`` are listed. ``virtual`` and ``timeouts`` are those of IPVS, None
+    where it is not used, or not there. ``flows`` are never desired, and observed on request.
     """
 
     name: str
@@ -141,6 +173,8 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     fdb: frozenset[Fdb] = frozenset()
     tables: tuple[Table, ...] = ()
     sysctls: dict[str, str] = {}
+    virtual: frozenset[VirtualService] = frozenset()
+    timeouts: Timeouts | None = None
     flows: frozenset[SentFlow] = frozenset()
 
 

@@ -101,7 +101,8 @@ class Dnat(msgspec.Struct, frozen=True, tag=True):
     """``dnat ip to …`` (``family`` ip6: ``dnat ip6 to …``): a literal address or a map look-up, and
     a port (0 for unchanged) or a look-up of its own.
 
-    A look-up in a map whose data has two parts (address . port) sets both.
+    A look-up in a map whose data has two parts (address . port) sets both. An address of "" stays
+    what it is, and only a port that is looked up is set.
     """
 
     to: str | Lookup

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from skep.model.netstate import Address, Fdb, Link, Neighbour, PolicyRule, Route
+from skep.model.netstate import (
+    Address,
+    Destination,
+    Fdb,
+    Link,
+    Neighbour,
+    PolicyRule,
+    Route,
+    Timeouts,
+    VirtualService,
+)
 from skep.model.nft import Atom, Chain, Table
 
 
@@ -153,6 +163,38 @@ class DelChain(Op, frozen=True):
     family: str
     table: str
     name: str
+
+
+class SetTimeouts(Op, frozen=True):
+    """Set after how long IPVS forgets connections."""
+
+    timeouts: Timeouts
+
+
+class SetVirtual(Op, frozen=True):
+    """Make a service of IPVS, or change it; its destinations are set by `SetDestination`."""
+
+    service: VirtualService
+
+
+class DelVirtual(Op, frozen=True):
+    """Remove a service of IPVS with its destinations."""
+
+    service: VirtualService
+
+
+class SetDestination(Op, frozen=True):
+    """Add a destination to a service of IPVS, or change its weight."""
+
+    service: VirtualService
+    destination: Destination
+
+
+class DelDestination(Op, frozen=True):
+    """Take a destination of a service of IPVS away, and its connections with it."""
+
+    service: VirtualService
+    destination: Destination
 
 
 class CutFlows(Op, frozen=True):

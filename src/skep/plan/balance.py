@@ -17,11 +17,11 @@ import msgspec
 from skep.model.assignment import NetworkAssignment
 from skep.model.host import HostView
 from skep.model.naming import RESOLVER, RESOLVER_PORT
+from skep.model.netstate import VirtualService
 from skep.model.nft import Atom, Chain, Dnat, Masquerade, Payload, Reject, Rule, Set, SetMark, Vmap
 from skep.plan.backends import Balanced, balanced, members
 from skep.plan.family import IP, Family
 from skep.plan.grammar import (
-    NEW,
     OUT,
     is_,
     is_not,
@@ -33,15 +33,17 @@ from skep.plan.grammar import (
 from skep.plan.keeping import keeping
 from skep.plan.layout import bare
 from skep.plan.turns import share, turn_chains, turn_map
+from skep.plan.virtual import by_ipvs, virtual_services, which_packets
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """The maps, sets and chains by which a client's sandbox balances, and the rules that send a
-    connection's first packet to its backend."""
+    connection's first packet to its backend; and the services that IPVS balances instead."""
 
     sets: tuple[Set, ...]
     chains: tuple[Chain, ...]
     rules: tuple[Rule, ...]
+    virtual: frozenset[VirtualService]
 
 
 class Balancer:
@@ -88,10 +90,10 @@ def turn_rule(family: Family) -> Rule:
     return rule(Vmap((family.target,), "turns"))
 
 
-def mark_rule(family: Family) -> Rule:
+def mark_rule(view: HostView, family: Family) -> Rule:
     """Marks a connection's first packet with its service's mark; a VIP that is not in the map, or
     any other address, leaves the packet as it is."""
-    return rule(NEW, SetMark("meta", lookup("vips", family.target)))
+    return rule(*which_packets(view), SetMark("meta", lookup("vips", family.target)))
 
 
 def hairpin_rule(family: Family) -> Rule:
@@ -133,12 +135,14 @@ def _balance(view: HostView, networks: Iterable[NetworkAssignment], family: Fami
         for service in network.services.values():
             if service.vip:
                 found[bare(service.vip)] = balanced(service, behind.get(service.id, ()))
-    shares = {vip: share(each) for vip, each in found.items()}
-    kept = keeping(found.values(), family)
+    drawn = {vip: each for vip, each in found.items() if not by_ipvs(view, each)}
+    shares = {vip: share(each) for vip, each in drawn.items()}
+    kept = keeping(drawn.values(), family)
+    idle = [vip for vip, each in found.items() if not each.backends]
     sets = (
         vip_map({str(vip): each.mark for vip, each in found.items()}, family),
-        backend_map(family.kind, found, family),
-        named_set("no_backend", family.kind, [vip for vip in found if not shares[vip].count]),
+        backend_map(family.kind, drawn, family),
+        named_set("no_backend", family.kind, idle),
         turn_map(shares, family.kind),
         *kept.sets,
     )
@@ -146,4 +150,5 @@ def _balance(view: HostView, networks: Iterable[NetworkAssignment], family: Fami
         sets=sets,
         chains=(*turn_chains(shares, family.target, family=family), *kept.chains),
         rules=(*kept.rules, turn_rule(family)),
+        virtual=virtual_services(view, found.values(), family),
     )

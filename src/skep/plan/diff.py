@@ -15,6 +15,7 @@ from skep.model.nft import Chain, Foreign, Table
 from skep.model.ops import CutFlows, Op
 from skep.plan.family import family_of, is_single
 from skep.plan.flows import cuts, stale
+from skep.plan.virtualdiff import virtual_changes
 from skep.plan.wiring import LOOPBACK, Rewiring, dying, rewire
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -45,7 +46,9 @@ class Phase(IntEnum):
     ROUTE = auto()
     RULE = auto()
     ENTRY = auto()
+    VIRTUAL = auto()
     TABLE = auto()
+    RETIRE = auto()
     CUT = auto()
 
 
@@ -144,7 +147,10 @@ def _inner_steps(pair: Pair) -> Iterator[Step]:
     yield from _neighbour_steps(pair)
     yield from _fdb_steps(pair)
     yield from _sysctl_steps(pair)
+    early, late = virtual_changes(pair.want, pair.have)
+    yield from ((Phase.VIRTUAL, op) for op in early)
     yield from _table_steps(pair)
+    yield from ((Phase.RETIRE, op) for op in late)
     yield from ((Phase.CUT, op) for op in _cuts(pair))
 
 

@@ -52,7 +52,7 @@ def _targets(table: Table) -> Iterator[tuple[str, int]]:
     for chain in table.chains:
         for rule in chain.rules:
             for part in rule.statements:
-                if isinstance(part, Dnat) and isinstance(part.to, str):
+                if isinstance(part, Dnat) and isinstance(part.to, str) and part.to:
                     yield part.to, part.port if isinstance(part.port, int) else 0
 
 

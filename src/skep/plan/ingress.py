@@ -12,6 +12,7 @@ import msgspec
 
 from skep.model.assignment import NetworkAssignment, NetworkService
 from skep.model.host import Endpoint, HostView, Sandbox
+from skep.model.netstate import VirtualService
 from skep.model.nft import Atom, Chain, Hook, Masquerade, Rule, Set, SetMark, Table, Verdict, Vmap
 from skep.model.options import ServiceOptions, read_options
 from skep.plan.backends import Balanced, Member, balanced, members
@@ -29,7 +30,6 @@ from skep.plan.grammar import (
     IN,
     MANGLE,
     MARK,
-    NEW,
     OUT,
     PORT,
     PROTOCOL,
@@ -45,6 +45,13 @@ from skep.plan.grammar import (
 from skep.plan.keeping import keeping
 from skep.plan.layout import bare, endpoint_on, gateway_endpoint, subnet_of
 from skep.plan.turns import share, turn_chains, turn_map
+from skep.plan.virtual import (
+    answer_rules,
+    by_ipvs,
+    port_rules,
+    virtual_services,
+    which_packets,
+)
 
 PortKey = tuple[str, int]
 """Protocol and published port."""
@@ -117,11 +124,11 @@ def ingress_table(view: HostView, sandbox: Sandbox, family: Family) -> Table:
     if outward is not None and mesh is not None:
         leaving.append(_private_rule(outward, mesh, family))
     ports = published_ports(view)
-    services: dict[Atom, Balanced] = {each.service.mark: each.balanced for each in ports.values()}
+    services = {mark: each for mark, each in _services(ports).items() if not by_ipvs(view, each)}
     shares = {mark: share(each) for mark, each in services.items()}
     target = lookup("targets", MARK, PROTOCOL, PORT)
     kept = keeping(services.values(), family, target)
-    turns = [*kept.rules, rule(Vmap((MARK,), "turns"))]
+    turns = [*kept.rules, rule(Vmap((MARK,), "turns")), *port_rules(view, family)]
     sets = (
         _marks(ports),
         _targets(ports),
@@ -132,13 +139,22 @@ def ingress_table(view: HostView, sandbox: Sandbox, family: Family) -> Table:
         *kept.sets,
     )
     chains = (
-        *_inward_chains(outward, turns),
-        *_local_chains(turns, family),
+        *_inward_chains(view, outward, turns),
+        *_local_chains(view, turns, family),
         base("postrouting-nat", Hook("nat", "postrouting", SNAT), leaving),
         *turn_chains(shares, MARK, target, family),
         *kept.chains,
     )
     return Table(TABLE, chains, sets, family.name)
+
+
+def ingress_virtual(view: HostView, family: Family) -> frozenset[VirtualService]:
+    """The services that this host's IPVS balances there."""
+    return virtual_services(view, _services(published_ports(view)).values(), family)
+
+
+def _services(ports: dict[PortKey, Published]) -> dict[Atom, Balanced]:
+    return {each.service.mark: each.balanced for each in ports.values()}
 
 
 def _private_rule(outward: Endpoint, mesh: Endpoint, family: Family) -> Rule:
@@ -162,27 +178,24 @@ def _targets(ports: dict[PortKey, Published]) -> Set:
     return named_map("targets", ("mark", "inet_proto", "inet_service"), ("inet_service",), elements)
 
 
-def _inward_chains(outward: Endpoint | None, turns: Iterable[Rule]) -> list[Chain]:
+def _inward_chains(view: HostView, outward: Endpoint | None, turns: Iterable[Rule]) -> list[Chain]:
     """Requests from the host. A port that has no backend ends here, where nothing listens: its
     client is refused at once. Nothing but the mesh's connections is forwarded."""
-    marking = (
-        []
-        if outward is None
-        else [
-            rule(is_(IN, outward.link), NEW, SetMark("meta", lookup("published", PROTOCOL, PORT)))
-        ]
-    )
+    marking = []
+    if outward is not None:
+        mark = SetMark("meta", lookup("published", PROTOCOL, PORT))
+        marking.append(rule(is_(IN, outward.link), *which_packets(view), mark))
     forward = Hook("filter", "forward", FILTER, policy="drop")
     return [
         base("prerouting-mark", Hook("filter", "prerouting", MANGLE), marking),
         base("prerouting-nat", Hook("nat", "prerouting", DNAT), turns),
-        base("forward", forward, [rule(TRANSLATED, Verdict("accept"))]),
+        base("forward", forward, [rule(TRANSLATED, Verdict("accept")), *answer_rules(view)]),
     ]
 
 
-def _local_chains(turns: Iterable[Rule], family: Family) -> list[Chain]:
+def _local_chains(view: HostView, turns: Iterable[Rule], family: Family) -> list[Chain]:
     """Requests to a VIP made inside the ingress sandbox itself, as when tracing a fault."""
     return [
-        base("output-mark", Hook("route", "output", MANGLE), [mark_rule(family)]),
+        base("output-mark", Hook("route", "output", MANGLE), [mark_rule(view, family)]),
         base("output-nat", Hook("nat", "output", DNAT), turns),
     ]

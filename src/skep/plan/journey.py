@@ -69,7 +69,8 @@ class Marked(Hop, frozen=True):
 
 
 class Translated(Hop, frozen=True):
-    """Addresses or ports changed, by ``chain``, or ("") as its connection's first packet was."""
+    """Addresses or ports changed, by ``chain``, or ("") as its connection's first packet was;
+    without a ``rule``, a chain is the service of IPVS that did it."""
 
     chain: str
     before: Flow
@@ -151,13 +152,14 @@ Step = Marked | Translated | Routed | Crossed | Plugged | Switched | Tunnelled |
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """What a namespace's connection tracking remembers: the flow as it came, the answer as it will
-    come, the connection's mark."""
+    come, the connection's mark; and whether it was IPVS that sent it on."""
 
     host: str
     namespace: str
     original: Flow
     reply: Flow
     mark: int = 0
+    virtual: bool = False
 
     @property
     def translated(self) -> bool:

@@ -185,8 +185,10 @@ def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) 
         if isinstance(how.port, Lookup):
             rest = list(_look_up(table, how.port, moment))
         target, port = str(address), int(rest[0]) if rest else 0
+    elif isinstance(how.port, Lookup):
+        assert not how.to, "a look-up of the port beside an address that is none"
+        target, port = flow.target, int(_look_up(table, how.port, moment)[0])
     else:
-        assert isinstance(how.port, int), "a look-up of the port alone is never written"
         target, port = how.to, how.port
     return msgspec.structs.replace(flow, target=target, target_port=port or flow.target_port)
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import msgspec
 
 from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Sandbox
-from skep.model.netstate import HOST, Address, Link, Namespace, PolicyRule, Route
+from skep.model.netstate import (
+    HOST,
+    Address,
+    Link,
+    Namespace,
+    PolicyRule,
+    Route,
+    VirtualService,
+)
 from skep.model.nft import Chain, Hook, Table
 from skep.plan import returning
 from skep.plan.balance import (
@@ -20,7 +28,7 @@ from skep.plan.balance import (
 )
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import DNAT, FILTER, MANGLE, SNAT, TABLE, base
-from skep.plan.ingress import ingress_table, published_vips
+from skep.plan.ingress import ingress_table, ingress_virtual, published_vips
 from skep.plan.layout import (
     Plug,
     bare,
@@ -32,6 +40,7 @@ from skep.plan.layout import (
     sandbox_plugs,
     subnet_index,
 )
+from skep.plan.virtual import SYSCTLS, TIMEOUTS
 
 NO_IPV6 = {"net.ipv6.conf.default.disable_ipv6": "1"}
 """For links to come; the loopback keeps its ::1."""
@@ -72,8 +81,12 @@ def sandbox_namespace(
         if sixth is not None and mesh.address6:
             rules |= returning.return_policy(view, IP6)
     tables = [_table(view, sandbox, balancer)]
+    virtual = _virtual(view, sandbox, balancer)
     if sixth is not None:
         tables.append(_table(sixth.view, sixth.sandbox, sixth.balancer))
+        virtual |= _virtual(sixth.view, sixth.sandbox, sixth.balancer)
+    sysctls = _sysctls(sandbox, plugs)
+    by_ipvs = view.balancer == "ipvs"
     return Namespace(
         name=sandbox.namespace,
         links={link.name: link for link in links},
@@ -81,7 +94,9 @@ def sandbox_namespace(
         routes=routes,
         rules=rules,
         tables=tuple(tables),
-        sysctls=_sysctls(sandbox, plugs),
+        sysctls=sysctls | SYSCTLS if by_ipvs else sysctls,
+        virtual=virtual,
+        timeouts=TIMEOUTS if by_ipvs else None,
     )
 
 
@@ -169,12 +184,10 @@ def _table(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Table:
     family = balancer.family
     if sandbox.id == INGRESS_SANDBOX:
         return ingress_table(view, sandbox, family)
-    # The ingress network's services are reached by their published ports alone.
-    networks = {each.network_id for each in sandbox.endpoints} - {view.ingress_network}
-    services = balancer.over(networks)
+    services = balancer.over(_served(view, sandbox))
     own = [vip for _, vip in own_vips(view, sandbox) if family.has(vip)]
     sets = [*services.sets, own_set(own, family)]
-    marking = [mark_rule(family)]
+    marking = [mark_rule(view, family)]
     arriving: list[Chain] = []
     mesh = endpoint_on(sandbox, view.ingress_network)
     if mesh is not None:
@@ -191,6 +204,18 @@ def _table(view: HostView, sandbox: Sandbox, balancer: Balancer) -> Table:
         *services.chains,
     )
     return Table(TABLE, chains, tuple(sets), family.name)
+
+
+def _served(view: HostView, sandbox: Sandbox) -> set[str]:
+    """The networks whose services a container reaches by their VIPs. Those of the ingress network
+    are reached by their published ports alone."""
+    return {each.network_id for each in sandbox.endpoints} - {view.ingress_network}
+
+
+def _virtual(view: HostView, sandbox: Sandbox, balancer: Balancer) -> frozenset[VirtualService]:
+    if sandbox.id == INGRESS_SANDBOX:
+        return ingress_virtual(view, balancer.family)
+    return balancer.over(_served(view, sandbox)).virtual
 
 
 def _arriving(view: HostView, sandbox: Sandbox, mesh: Endpoint, family: Family) -> list[Chain]:

@@ -26,6 +26,7 @@ from skep.plan.journey import (
 )
 from skep.plan.judge import BaseChain, Moment, base_chains, families, judge
 from skep.plan.roads import Way, host_of, is_local, route, source_address
+from skep.plan.scheduling import schedule
 from skep.plan.wiring import LOOPBACK
 
 LIMIT = 32
@@ -114,6 +115,7 @@ class _Visit:
         self.connection: Connection | None = None
         self.original = moment.flow
         self.made_here = not moment.at.link
+        self.virtual = False
         self.way = Way(LOOPBACK, "", MAIN_TABLE)
         moment.is_local = self._is_local
         moment.masquerade = lambda: self._source(self.way)
@@ -127,15 +129,33 @@ class _Visit:
         self._track()
         self._hook(hook)
         self._check_reverse_path()
+        if not self.made_here and self._is_local(self.moment.flow.target):
+            self._balance()
         if self._is_local(self.moment.flow.target):
             return self._deliver()
         self.way = self._route()
-        if not self.made_here:
+        if not self.made_here and not self.virtual:
             self._check_forwarding()
             self._hook("forward")
         self._hook("postrouting")
         self._confirm()
         return self._leave()
+
+    def _balance(self) -> None:
+        """IPVS takes what is made here, or has arrived, and bears a service's mark, on to one of
+        the service's destinations."""
+        moment, known = self.moment, self.connection
+        found = schedule(self.namespace, moment) if known is None else None
+        if found is not None:
+            after, says = msgspec.structs.replace(moment.flow, target=found.target), found.service
+        elif known is not None and known.virtual and moment.direction == "original":
+            back = known.reply.reverse()
+            after, says = msgspec.structs.replace(back, source=moment.flow.source), ""
+        else:
+            return
+        self.virtual = True
+        moment.rule = None
+        moment.readdress(says, after)
 
     def _is_local(self, address: str) -> bool:
         return is_local(self.moment.at.host, self.namespace, address)
@@ -184,17 +204,20 @@ class _Visit:
 
     def _hook(self, hook: str) -> None:
         """Run the base chains of a hook. For all but a connection's first packet, its translation
-        stands where the nat chains would."""
+        stands where the nat chains would. IPVS takes what is made here right after those."""
         chains = self._chains(hook, range(TRACKING, LATEST))
-        if self.connection is None:
-            self._run(chains)
-            return
-        others = [each for each in chains if each[2].type != "nat"]
+        if self.connection is not None:
+            chains = [each for each in chains if each[2].type != "nat"]
         boundary = TARGETS if hook in ENTRIES else SOURCES
-        early = [each for each in others if each[2].priority < boundary]
+        early = [each for each in chains if each[2].priority < boundary]
         self._run(early)
-        self._translate_again(self.connection, hook)
-        self._run(others[len(early) :])
+        if self.connection is not None:
+            self._translate_again(self.connection, hook)
+        there = [each for each in chains[len(early) :] if each[2].priority == boundary]
+        self._run(there)
+        if hook == "output":
+            self._balance()
+        self._run(chains[len(early) + len(there) :])
 
     def _chains(self, hook: str, priorities: range) -> list[BaseChain]:
         seen_by = families(self.moment.flow)
@@ -215,7 +238,10 @@ class _Visit:
         flow = self.moment.flow
         reply = self.moment.direction == "reply"
         back = (connection.original if reply else connection.reply).reverse()
-        if hook in ENTRIES:
+        if hook in ENTRIES and connection.virtual and not reply:
+            # That is IPVS's to do, later.
+            changes = {}
+        elif hook in ENTRIES:
             changes = {"target": back.target, "target_port": back.target_port}
         elif hook in EXITS:
             changes = {"source": back.source, "source_port": back.source_port}
@@ -267,6 +293,7 @@ class _Visit:
                 original=self.original,
                 reply=moment.flow.reverse(),
                 mark=moment.connection_mark,
+                virtual=self.virtual,
             )
         self.connections.append(kept)
 

@@ -133,7 +133,10 @@ class Narrator:
     def _translated(self, step: Translated) -> Hop:
         self._flow = step.after
         backends, place = backends_of(self._host(step.at.host), step, self._mark)
-        details = [rule_words(self._host(step.at.host), step.at, step.rule)]
+        by_ipvs = step.rule is None and step.chain
+        details = [step.chain] if by_ipvs else []
+        if not by_ipvs:
+            details = [rule_words(self._host(step.at.host), step.at, step.rule)]
         near, brief = step.at.host, ""
         if len(backends) > 1:
             chosen = self._scene.holder(step.after.target, near)

@@ -12,6 +12,7 @@ from skep.cluster.control.secrets import check_references
 from skep.cluster.lives import stop
 from skep.cluster.modes import completed, is_job, job_status, mode_of
 from skep.cluster.needs import host_ports, publishes_ingress, task_networks
+from skep.cluster.options import balance_of, check_balancing
 from skep.cluster.rollout import MANUAL_ROLLBACK, ROLLING_BACK
 from skep.cluster.state import Draft
 from skep.cluster.view import View
@@ -128,6 +129,10 @@ def _checked(draft: Draft, spec: ServiceSpec, *, but: str) -> ServiceSpec:
     spec = _normal(spec)
     check_service(spec)
     spec = _resolved(draft, spec)
+    before = draft.services.get(but)
+    if before is None or balance_of(before.spec) != balance_of(spec):
+        # A service is not held to it by a host that came later.
+        check_balancing(spec.labels, draft.nodes.values())
     conflict = port_conflict(draft, spec, but=but)
     if conflict:
         raise rpc.invalid(conflict)
