@@ -6,6 +6,8 @@ import ipaddress
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from swarm_lab import SwarmLab, until
@@ -117,6 +119,32 @@ class TestMesh:
         assert (counts(found), found["seen"]) == ([4], {lab.address6("h3"): 4})
         assert ask(lab, "h1", "load", lab.address6("h2"), "8083", "1", "1")["answered"] == {}
         assert counts(ask(lab, "h2", "load", "::1", "8083", "2", "1")) == [2]
+
+
+class TestTrace:
+    def trace(self, lab, *words):
+        return json.loads(lab.run("h1", *TRACE, "--json", *words))
+
+    def test_of_a_published_port(self, lab, web):
+        for entry in ("h1", "h3"):
+            found = self.trace(lab, "--live", "h3", f"[{lab.address6(entry)}]:8080")
+            assert found["reached"], found
+            assert found["live"]["answered"], found
+        found = self.trace(lab, "--live", "h1", "[::1]:8080")
+        assert found["reached"], found
+        assert found["live"]["answered"], found
+
+    def test_of_a_vip(self, lab, back):
+        box, *_ = (f"back.{slot}" for slot, _, _ in tasks(lab, "back"))
+        for target in ("[fd66::2]:80", "fd66::2/tcp:80"):
+            found = self.trace(lab, "--live", box, target)
+            assert found["reached"], found
+            assert found["live"]["answered"], found
+
+
+SOURCES = Path(__file__).parents[2] / "src"
+TRACE = ("env", f"PYTHONPATH={SOURCES}", sys.executable, "-m",
+         "skep.cli.main", "trace")  # fmt: skip
 
 
 def run(lab, host, *words):

@@ -85,7 +85,7 @@ async def test_who_listens_on_which_address(kernel):
             each.close()
     assert found == {
         Listener(protocol="tcp", address="127.0.0.1", port=8080),
-        Listener(protocol="tcp", address="0.0.0.0", port=80),
+        Listener(protocol="tcp", address="::", port=80),
         Listener(protocol="udp", address="0.0.0.0", port=53),
     }
 

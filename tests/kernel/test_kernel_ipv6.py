@@ -128,6 +128,8 @@ async def test_flows_are_cut(host, kernel, ns):
         "ip6 daddr fd00::7 udp dport 53 dnat to fd00::1; }; }"
     )
     host.nft(ns, table)
+    # By a link that has a carrier: what is sent by others may wait, or be lost.
+    host.run(ns, "ip -6 route add fd00::7/128 dev lo")
     with contextlib.ExitStack() as opened:
         with netns.inside(host.path(ns)):
             server = opened.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))

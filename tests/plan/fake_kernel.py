@@ -41,10 +41,13 @@ class Box:
         self.timeouts: Timeouts | None = None
 
 
+NO_BRIDGE_FILTER = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+
+
 class FakeKernel:
     """``absent`` are sysctls that this kernel does not have."""
 
-    def __init__(self, absent: tuple[str, ...] = ("net.bridge.bridge-nf-call-iptables",)) -> None:
+    def __init__(self, absent: tuple[str, ...] = NO_BRIDGE_FILTER) -> None:
         self.absent = absent
         self.boxes = {HOST: Box()}
         numbers = count(2)

@@ -97,6 +97,7 @@ class Hosts:
         }
         for host, box in ((("h1", WEB1)), ("h2", WEB2)):
             self.listeners[host, box].append(Listener(protocol="udp", address="0.0.0.0", port=53))
+        self.sixths = {}
         self.foreign = {}
         self.mesh = {}
         self.failures = {}
@@ -157,7 +158,14 @@ class Hosts:
                 )
                 for name in state
             },
-            devices=(Device(name="eth9", index=2, addresses=(f"{vtep(host)}/24",), **device),),
+            devices=(
+                Device(
+                    name="eth9",
+                    index=2,
+                    addresses=(f"{vtep(host)}/24", *self.sixths.get(host, ())),
+                    **device,
+                ),
+            ),
             routes=tuple(self.routes[host]),
             mesh={
                 peer: self.mesh.get(

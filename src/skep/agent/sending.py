@@ -27,6 +27,8 @@ DISCARD = 9
 SMALL = 64
 """Bytes of a small echo request, its IPv4 header included."""
 HEADERS = 28
+HEADERS6 = 48
+ECHO_REQUEST6, ECHO_REPLY6 = 128, 129
 
 Opened = tuple[socket.socket, ...]
 
@@ -49,13 +51,15 @@ async def send(kernel: Kernel, probe: Probe) -> Echo:
 
 
 def _open(probe: Probe) -> socket.socket:
+    six = ":" in probe.target
     kinds = {
         "tcp": (socket.SOCK_STREAM, 0),
         "udp": (socket.SOCK_DGRAM, 0),
-        "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP),
     }
     kind, protocol = kinds[probe.protocol]
-    opened = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, protocol)
+    family = socket.AF_INET6 if six else socket.AF_INET
+    opened = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
     opened.settimeout(probe.seconds)
     try:
         if probe.protocol != "icmp":
@@ -87,7 +91,8 @@ def _said(error: OSError) -> tuple[bool, str]:
 
 def _connect(opened: socket.socket, probe: Probe) -> tuple[bool, str]:
     opened.connect((probe.target, probe.port))
-    return True, f"connected to {probe.target}:{probe.port}"
+    shown = f"[{probe.target}]" if ":" in probe.target else probe.target
+    return True, f"connected to {shown}:{probe.port}"
 
 
 def _datagram(opened: socket.socket, probe: Probe) -> tuple[bool, str]:
@@ -106,13 +111,17 @@ def _datagram(opened: socket.socket, probe: Probe) -> tuple[bool, str]:
 
 def _ping(opened: socket.socket, probe: Probe) -> tuple[bool, str]:
     deadline = time.monotonic() + probe.seconds
-    opened.sendto(echo_request(probe.token, 1, SMALL), (probe.target, 0))
+    six = ":" in probe.target
+    opened.sendto(
+        (echo_request6 if six else echo_request)(probe.token, 1, SMALL), (probe.target, 0)
+    )
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         opened.settimeout(left)
-        found = read_echo(opened.recv(65535))
+        packet, source = opened.recvfrom(65535)
+        found = read_echo6(packet, source[0]) if six else read_echo(packet)
         if found is not None and found[:2] == (probe.token, 1):
             return True, f"echo reply from {found[2]}"
 
@@ -131,6 +140,20 @@ def echo_request(ident: int, sequence: int, size: int) -> bytes:
     payload = bytes(size - HEADERS)
     header = ICMP.pack(ECHO_REQUEST, 0, 0, ident, sequence)
     return ICMP.pack(ECHO_REQUEST, 0, checksum(header + payload), ident, sequence) + payload
+
+
+def echo_request6(ident: int, sequence: int, size: int) -> bytes:
+    """An ICMPv6 echo request that makes an IPv6 packet of ``size`` bytes. The kernel fills in its
+    checksum."""
+    return ICMP.pack(ECHO_REQUEST6, 0, 0, ident, sequence) + bytes(size - HEADERS6)
+
+
+def read_echo6(packet: bytes, source: str) -> tuple[int, int, str] | None:
+    """The same as `read_echo` of an ICMPv6 message, which comes without its IPv6 header."""
+    if len(packet) < ICMP.size:
+        return None
+    kind, _, _, ident, sequence = ICMP.unpack_from(packet)
+    return (ident, sequence, source) if kind == ECHO_REPLY6 else None
 
 
 def read_echo(packet: bytes) -> tuple[int, int, str] | None:

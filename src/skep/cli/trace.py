@@ -23,7 +23,7 @@ links, bridges, tunnels, and the way back. Names the first hop that is broken, w
 
 FROM  a container, task (web.1), service, host, or outside:ADDRESS[@HOST]
 TO    a name, service, container, address, HOST:PORT or :PORT (a published port);
-      with /tcp:PORT, /udp:PORT or /icmp behind it
+      an IPv6 address before a port in brackets; with /tcp:PORT, /udp:PORT or /icmp behind it
 
 On a worker, only that host is looked into."""
 _EPILOG = """\

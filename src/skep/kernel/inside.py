@@ -8,6 +8,7 @@ Source: libnftables-json(5), proc(5) on /proc/net/route.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Iterator
@@ -24,10 +25,13 @@ from skep.model.inspection import TRACER, Device, HostRoute, Inside, Listener, R
 from skep.model.nft import Chain, Foreign, Hook, Rule, Table
 
 ROUTES = "/proc/thread-self/net/route"
+ROUTES6 = "/proc/thread-self/net/ipv6_route"
 LOWER_UP = 0x10000
 """IFF_LOWER_UP: there is a carrier."""
 REJECTED = 0x200
 """RTF_REJECT: an unreachable route."""
+OF_THE_KERNEL = 0x80300000
+"""RTF_LOCAL, RTF_ANYCAST, RTF_PCPU: an address of the host itself."""
 READABLE = frozenset({"ip", "ip6", "inet", "bridge"})
 """Families of tables that a walk can judge; others are only named."""
 
@@ -92,15 +96,13 @@ def _named_only(family: str, name: str, objects: list[tuple[str, dict[str, Any]]
 
 
 def _waiting() -> Iterator[Listener]:
-    """Sockets that wait, with any address as 0.0.0.0 whatever its family."""
+    """Sockets that wait."""
     for protocol, seen in sockets.waiting():
         address, port = seen.local
-        if ":" in address and address != "::":
-            continue
         remote = seen.remote[0]
         yield Listener(
             protocol=protocol,
-            address="0.0.0.0" if address == "::" else address,
+            address=address,
             port=port,
             peer="" if remote in ("0.0.0.0", "::") else remote,
         )
@@ -149,7 +151,25 @@ def routes() -> tuple[HostRoute, ...]:
                         via="" if int(via, 16) == 0 else _ip(via),
                     )
                 )
-    return tuple(found)
+    return (*found, *_routes6())
+
+
+def _routes6() -> Iterator[HostRoute]:
+    with contextlib.suppress(FileNotFoundError), open(ROUTES6) as file:
+        for line in file:
+            target, length, _, _, via, _, _, _, flags, link = line.split()
+            unusual = int(flags, 16) & (REJECTED | OF_THE_KERNEL)
+            # Those of the host itself, of groups, and of each link alone lead nowhere else.
+            if not unusual and not target.startswith(("ff", "fe80")):
+                yield HostRoute(
+                    destination=f"{_ip6(target)}/{int(length, 16)}",
+                    link=link,
+                    via="" if int(via, 16) == 0 else _ip6(via),
+                )
+
+
+def _ip6(word: str) -> str:
+    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(word))
 
 
 def _ip(word: str) -> str:

@@ -37,7 +37,8 @@ ICMP, ICMP6 = 1, 58
 ECHO_REQUESTS = (8, 128)
 VXLAN_INNER = 8 + 8 + 14
 """Bytes from the outer UDP header to the inner IP header."""
-IPV4_HEADER = 20
+IPV4_HEADER, IPV6_HEADER = 20, 40
+IPV4, IPV6 = 0x0800, 0x86DD
 
 
 class Tracer:
@@ -143,13 +144,12 @@ def _plain(protocol: str, token: int) -> Iterator[str]:
 
 
 def _inside(protocol: str, token: int) -> Iterator[str]:
-    """The same of IPv4 in VXLAN, by the place that it has there."""
-    transport = 8 * (VXLAN_INNER + IPV4_HEADER)
-    if protocol == "icmp":
-        yield f"@th,{transport + 32},16 {token}"
-        return
-    for offset in (0, 16):
-        yield f"@th,{transport + offset},16 {token}"
+    """The same in VXLAN, by the place that it has there."""
+    kind = f"@th,{8 * (VXLAN_INNER - 2)},16"
+    for number, header in ((IPV4, IPV4_HEADER), (IPV6, IPV6_HEADER)):
+        transport = 8 * (VXLAN_INNER + header)
+        for offset in (32,) if protocol == "icmp" else (0, 16):
+            yield f"{kind} {number} @th,{transport + offset},16 {token}"
 
 
 def _number(data: bytes | None) -> int:

@@ -34,8 +34,8 @@ class RuleCount(Fact, frozen=True):
 
 
 class Listener(Fact, frozen=True):
-    """A socket that waits: ``address`` is "0.0.0.0" for any; ``peer`` is set on UDP sockets that
-    are connected, and so take packets of that address alone."""
+    """A socket that waits: ``address`` is "0.0.0.0" for any ("::" of both families); ``peer`` is
+    set on UDP sockets that are connected, and so take packets of that address alone."""
 
     protocol: str
     address: str
@@ -63,7 +63,8 @@ class Device(Fact, frozen=True):
 
 
 class HostRoute(Fact, frozen=True):
-    """A route of the host's main table: ``destination`` in CIDR ("0.0.0.0/0" is the default)."""
+    """A route of the host's main table: ``destination`` in CIDR ("0.0.0.0/0" is the default,
+    "::/0" that of IPv6)."""
 
     destination: str
     link: str

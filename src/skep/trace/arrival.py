@@ -81,7 +81,9 @@ def _unheard(host: Host, end: Delivered) -> str:
     """Why nobody takes the packet; "" if somebody does."""
     flow = end.flow
     waiting = host.listeners(end.at.namespace, flow.protocol, flow.target_port)
-    if any(each.address in ("0.0.0.0", flow.target) and not each.peer for each in waiting):
+    # Who listens at :: hears both families, unless told otherwise, which few are.
+    any_ = ("::",) if ":" in flow.target else ("::", "0.0.0.0")
+    if any(each.address in (*any_, flow.target) and not each.peer for each in waiting):
         return ""
     owner = host.owner(end.at.namespace)
     if waiting:
@@ -94,7 +96,7 @@ def _unheard(host: Host, end: Delivered) -> str:
         {
             each.port
             for each in host.inside(end.at.namespace).listeners
-            if each.protocol == flow.protocol and not each.address.startswith("127.")
+            if each.protocol == flow.protocol and not each.address.startswith(("127.", "::1"))
         }
     )
     ports = f"; it listens on {', '.join(map(str, other))}" if other else ""

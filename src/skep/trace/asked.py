@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 import msgspec
 
@@ -12,8 +13,7 @@ OUTSIDE_PREFIX = "outside:"
 PORTED = ("tcp", "udp", "sctp")
 
 _SUFFIX = re.compile(r"(?P<name>.*)/(?P<protocol>tcp|udp|sctp|icmp)(?::(?P<port>\d+))?")
-_PORTED = re.compile(r"(?P<name>[^:]*):(?P<port>\d+)")
-_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_PORTED = re.compile(r"(?P<name>[^:]*|\[[^\]]*\]):(?P<port>\d+)")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +39,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IPv4 address."""
-    return bool(_ADDRESS.fullmatch(text)) and all(int(each) < 256 for each in text.split("."))
+    """Whether it is an address, of either family."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _written(text: str) -> str:
+    """An address in the one way to write it, without brackets; any other name as it is."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return str(ip_address(bare)) if is_address(bare) else text
 
 
 def parse_source(text: str) -> Source:
@@ -50,14 +60,15 @@ def parse_source(text: str) -> Source:
     if not text.startswith(OUTSIDE_PREFIX):
         return Source(name=text)
     address, _, entry = text.removeprefix(OUTSIDE_PREFIX).partition("@")
+    address = _written(address)
     if not is_address(address):
-        raise Invalid(f'"{text}": outside takes an IPv4 address, as in outside:203.0.113.7')
-    return Source(outside=address, entry=entry)
+        raise Invalid(f'"{text}": outside takes an address, as in outside:203.0.113.7')
+    return Source(outside=address, entry=_written(entry))
 
 
 def parse_target(text: str) -> Target:
     """TO: ``NAME``, ``ADDRESS``, ``HOST:PORT`` or ``:PORT``, with ``/tcp:PORT``, ``/udp:PORT`` or
-    ``/icmp`` behind it. Raises `Invalid`."""
+    ``/icmp`` behind it; an IPv6 address before a port is in brackets. Raises `Invalid`."""
     if not text:
         raise Invalid("say where to: a name, a service, a container, an address or a port")
     protocol, port = "", 0
@@ -76,7 +87,7 @@ def parse_target(text: str) -> Target:
         text, port = ported["name"], _port(ported["port"])
     if port and protocol == "icmp":
         raise Invalid("icmp has no ports")
-    return Target(name=text, protocol=protocol or ("tcp" if port else ""), port=port)
+    return Target(name=_written(text), protocol=protocol or ("tcp" if port else ""), port=port)
 
 
 def _port(text: str) -> int:

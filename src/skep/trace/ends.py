@@ -62,8 +62,8 @@ def _no_host(scene: Scene, name: str) -> Missing:
 
 def find_host(scene: Scene, name: str) -> Host | None:
     """The host of this name, id or address, if it answered."""
-    for vtep, host in scene.hosts.items():
-        if name and name in (host.name, host.node_id, vtep, host.report.address):
+    for host in scene.hosts.values():
+        if name and (name in (host.name, host.node_id) or host.has_address(name)):
             return host
     return None
 

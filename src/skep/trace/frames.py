@@ -1,23 +1,28 @@
 """Frames as a tap hears them, as far as a probe must be known again: also inside a tunnel.
 
-Source: RFC 791, 792, 768, 793, 7348; IEEE 802.3.
+Source: RFC 791, 792, 768, 793, 4443, 7348, 8200; IEEE 802.3.
 """
 
 from __future__ import annotations
 
 import struct
+from ipaddress import IPv6Address
 
 import msgspec
 
 ETHERNET = struct.Struct("!6s6sH")
-IPV4 = 0x0800
-ICMP, TCP, UDP = 1, 6, 17
+IPV4, IPV6 = 0x0800, 0x86DD
+IPV6_HEADER = 40
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 NAMES = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
 VXLAN = struct.Struct("!B3xI")
 VXLAN_VALID = 0x08
 """The flag that says that the VNI counts; all other bits of the first byte are 0."""
 
 _ICMP_WORDS = {0: "echo reply", 3: "unreachable", 8: "echo request", 11: "time exceeded"}
+_ICMPV6_WORDS = {1: "unreachable", 2: "too big", 3: "time exceeded", 128: "echo request"}
+_ICMPV6_WORDS[129] = "echo reply"
+_ECHOES = {ICMP: (0, 8), ICMPV6: (128, 129)}
 _FLAGS = ((0x02, "SYN"), (0x10, "ACK"), (0x04, "RST"), (0x01, "FIN"))
 
 
@@ -42,7 +47,7 @@ def hear(frame: bytes, protocol: str, token: int) -> Heard | None:
     if len(frame) < ETHERNET.size:
         return None
     _, _, kind = ETHERNET.unpack_from(frame)
-    if kind != IPV4:
+    if kind not in (IPV4, IPV6):
         return None
     try:
         return _packet(frame[ETHERNET.size :], protocol, token, 0)
@@ -51,18 +56,22 @@ def hear(frame: bytes, protocol: str, token: int) -> Heard | None:
 
 
 def _packet(data: bytes, protocol: str, token: int, vni: int) -> Heard | None:
-    length = (data[0] & 0xF) * 4
-    number = data[9]
-    source, target = (".".join(map(str, data[at : at + 4])) for at in (12, 16))
-    if struct.unpack_from("!H", data, 6)[0] & 0x1FFF:
-        return None  # not a packet's first fragment: no ports in it
+    if data[0] >> 4 == 6:
+        length, number = IPV6_HEADER, data[6]
+        source, target = (str(IPv6Address(data[at : at + 16])) for at in (8, 24))
+    else:
+        length, number = (data[0] & 0xF) * 4, data[9]
+        source, target = (".".join(map(str, data[at : at + 4])) for at in (12, 16))
+        if struct.unpack_from("!H", data, 6)[0] & 0x1FFF:
+            return None  # not a packet's first fragment: no ports in it
     inner = data[length:]
     if number == UDP and not vni:
         tunnelled = _tunnelled(inner[8:], protocol, token)
         if tunnelled is not None:
             return tunnelled
-    if number == ICMP:
-        return _icmp(inner, protocol, token, (source, target, vni))
+    if number in _ECHOES:
+        ends = Heard(protocol="icmp", source=source, target=target, token=token, vni=vni)
+        return _icmp(inner, protocol, number, ends)
     if NAMES.get(number) != protocol:
         return None
     ports = struct.unpack_from("!HH", inner)
@@ -88,21 +97,21 @@ def _tunnelled(payload: bytes, protocol: str, token: int) -> Heard | None:
     if flags != VXLAN_VALID:
         return None
     inner = payload[VXLAN.size :]
-    if ETHERNET.unpack_from(inner)[2] != IPV4:
+    if ETHERNET.unpack_from(inner)[2] not in (IPV4, IPV6):
         return None
     return _packet(inner[ETHERNET.size :], protocol, token, number >> 8)
 
 
-def _icmp(data: bytes, protocol: str, token: int, ends: tuple[str, str, int]) -> Heard | None:
-    source, target, vni = ends
+def _icmp(data: bytes, protocol: str, number: int, ends: Heard) -> Heard | None:
+    """``ends`` with a word on what it is, if it is the probe's; of either family."""
     kind = data[0]
-    word = _ICMP_WORDS.get(kind, f"icmp type {kind}")
-    if kind in (0, 8):
-        if protocol != "icmp" or struct.unpack_from("!H", data, 4)[0] != token:
+    words = _ICMP_WORDS if number == ICMP else _ICMPV6_WORDS
+    if kind in _ECHOES[number]:
+        if protocol != "icmp" or struct.unpack_from("!H", data, 4)[0] != ends.token:
             return None
-    elif _packet(data[8:], protocol, token, vni or 1) is None:
+    elif _packet(data[8:], protocol, ends.token, ends.vni or 1) is None:
         return None
-    return Heard(protocol="icmp", source=source, target=target, token=token, vni=vni, note=word)
+    return msgspec.structs.replace(ends, note=words.get(kind, f"icmp type {kind}"))
 
 
 def _flags(byte: int) -> str:

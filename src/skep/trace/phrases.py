@@ -22,7 +22,8 @@ def changes(before: Flow, after: Flow) -> Iterable[str]:
 
 def end_words(address: str, port: int) -> str:
     """One end of a flow; ``port`` 0 for none."""
-    return f"{address}:{port}" if port else address
+    shown = f"[{address}]" if ":" in address and port else address
+    return f"{shown}:{port}" if port else address
 
 
 def destination(host: Host, step: Routed, target: str) -> str:

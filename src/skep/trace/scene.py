@@ -9,7 +9,7 @@ import msgspec
 
 from skep.model.host import HostView, Sandbox
 from skep.model.inspection import Inside, Inspection, Listener, RuleCount
-from skep.model.netstate import HOST, HostState, Link
+from skep.model.netstate import HOST, Address, HostState, Link, Namespace
 from skep.model.ops import Op
 from skep.plan.desired import desired
 from skep.plan.diff import diff
@@ -37,8 +37,13 @@ class Host:
 
     @cached_property
     def desired(self) -> HostState:
-        """What its kernel should contain."""
+        """What its kernel should contain, as far as Skep has a say."""
         return desired(self.view)
+
+    @cached_property
+    def planned(self) -> HostState:
+        """The same, beside the host's own addresses, which it answers for."""
+        return {**self.desired, HOST: self._at_home(self.desired[HOST])}
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
@@ -56,7 +61,32 @@ class Host:
             tables = (*namespace.tables, *(readable(each, devices) for each in foreign))
             links = {key: self._paired(name, link) for key, link in namespace.links.items()}
             found[name] = msgspec.structs.replace(namespace, tables=tables, links=links)
+        if HOST in found:
+            found[HOST] = self._at_home(found[HOST])
         return found
+
+    def _at_home(self, namespace: Namespace) -> Namespace:
+        """The host's namespace with its IPv6 addresses on the underlay: the tunnels' address is
+        what a walk knows a host by, and mostly of IPv4."""
+        own = {Address(OUTSIDE, each) for each in self.sixths}
+        return msgspec.structs.replace(namespace, addresses=namespace.addresses | own)
+
+    @cached_property
+    def sixths(self) -> tuple[str, ...]:
+        """Its IPv6 addresses on links of its own, with prefix length."""
+        ours = self.desired[HOST].links if HOST in self.desired else {}
+        return tuple(
+            address
+            for device in self.inspection.devices
+            if device.name not in ours
+            for address in device.addresses
+            if ":" in address
+        )
+
+    def has_address(self, address: str) -> bool:
+        """Whether it is one of the host's own."""
+        known = (self.vtep, self.report.address, *(bare(each) for each in self.sixths))
+        return bool(address) and address in known
 
     def _paired(self, namespace: str, link: Link) -> Link:
         """An observed link with its other end named, if indices and MACs show that it is the one
@@ -164,7 +194,7 @@ class Scene:
     @cached_property
     def planned(self) -> dict[str, HostState]:
         """All hosts as they should be."""
-        return {vtep: host.desired for vtep, host in self.hosts.items()}
+        return {vtep: host.planned for vtep, host in self.hosts.items()}
 
     def name(self, vtep: str) -> str:
         """A host's name by its tunnels' address."""
@@ -189,12 +219,12 @@ class Scene:
             (host, box)
             for host, box in self.sandboxes()
             for endpoint in box.endpoints
-            if bare(endpoint.address) == address
+            if address in (bare(endpoint.address), bare(endpoint.address6))
         ]
         for host, box in sorted(found, key=lambda each: each[0].vtep != near):
             return f"{host.owner(box.namespace)} on {host.name}"
-        for vtep, host in self.hosts.items():
-            if address in (vtep, host.report.address):
+        for host in self.hosts.values():
+            if host.has_address(address):
                 return f"host {host.name}"
         return self._told(address)
 
@@ -203,10 +233,10 @@ class Scene:
         for host in self.hosts.values():
             for network in host.view.networks.values():
                 for service in network.services.values():
-                    if service.vip and bare(service.vip) == address:
+                    if address in (bare(service.vip), service.vip6):
                         return f"the VIP of service {service.name}"
                 for endpoint in network.endpoints.values():
-                    if bare(endpoint.address) == address:
+                    if address in (bare(endpoint.address), endpoint.address6):
                         where = host.view.peers.get(endpoint.node_id)
                         name = endpoint.names[0] if endpoint.names else endpoint.task_id
                         return f"{name} on {where.hostname if where else endpoint.node_id}"
@@ -216,6 +246,10 @@ class Scene:
         """The name of the swarm network that an address lies in, "" if none."""
         for host in self.hosts.values():
             for network in host.view.networks.values():
-                if any(holds(each.config.subnet, address) for each in network.subnets):
+                if any(
+                    config is not None and holds(config.subnet, address)
+                    for each in network.subnets
+                    for config in (each.config, each.config6)
+                ):
                     return network.spec.name
         return ""

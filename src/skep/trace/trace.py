@@ -98,7 +98,9 @@ class Case:
         """What is sent."""
         goal = self.goal
         port = CLIENT_PORT if goal.port else 0
-        return Packet(Flow(goal.protocol, self.start.source, goal.address, port, goal.port))
+        six = goal.protocol == "icmp" and ":" in goal.address
+        protocol = "icmpv6" if six else goal.protocol
+        return Packet(Flow(protocol, self.start.source, goal.address, port, goal.port))
 
     def turns(self) -> list[Turn]:
         """What becomes of it at every turn of the balancing that it meets."""

@@ -48,7 +48,11 @@ def _is_ipv4(address: str) -> bool:
 
 def _route_overlaps(host: Host, name: str, subnet: str) -> Iterator[Finding]:
     for route in host.inspection.routes:
-        if route.link in OWN_BRIDGES or route.destination == "0.0.0.0/0":
+        if (
+            route.link in OWN_BRIDGES
+            or route.destination == "0.0.0.0/0"
+            or ":" in route.destination
+        ):
             continue
         if IPv4Network(route.destination).overlaps(IPv4Network(subnet)):
             yield _overlap(
