@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from legs import endpoints, peer, starts, traffic
-from legs.hosts import MANAGER, lab_of_two
+from legs.hosts import MANAGER, lab_of
 from legs.samples import Pairs, heading, likely, row
 
 GOAL = 0.010
@@ -54,7 +54,7 @@ def measured(options: argparse.Namespace) -> Results:
     tell("endpoints, without a lab")
     results[ENDPOINT] = endpoints.measure(options.endpoints)
     tell("making a lab")
-    with lab_of_two() as hosts:
+    with lab_of(2) as hosts:
         hosts.docker(MANAGER, "network", "create", "-d", "overlay", "--attachable", starts.NETWORK)
         tell("starting containers")
         results[STARTS] = starts.measure(hosts, options.pairs)

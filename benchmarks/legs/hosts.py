@@ -1,4 +1,4 @@
-"""The lab that is measured in: two hosts that are a swarm, and ways to have things done there."""
+"""The lab that is measured in: hosts that are a swarm, and ways to have things done there."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Hosts:
-    """The hosts h1 (the manager) and h2 of a lab, by number."""
+    """The hosts h1 (the manager), h2 … of a lab, by number."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, count: int) -> None:
         self._lab = lab
+        self.numbers = range(1, count + 1)
         found = shutil.which("docker", path=f"{os.environ['PATH']}:{Path(sys.executable).parent}")
         assert found, "there is no docker client: bin/bench installs one"
         self._client = found
@@ -85,11 +86,12 @@ class Hosts:
         return set(os.listdir(self._lab.host(host).run / "netns"))
 
     def make_swarm(self) -> None:
-        """Let the one host join the other."""
+        """Let all hosts join the first."""
         manager = self.address(MANAGER)
         self.docker(MANAGER, "swarm", "init", "--advertise-addr", manager)
         token = self.docker(MANAGER, "swarm", "join-token", "-q", "worker")
-        self.docker(WORKER, "swarm", "join", "--token", token, f"{manager}:2377")
+        for host in self.numbers[1:]:
+            self.docker(host, "swarm", "join", "--token", token, f"{manager}:2377")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -102,13 +104,13 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def lab_of_two() -> Iterator[Hosts]:
+def lab_of(count: int) -> Iterator[Hosts]:
     """A lab with a name of its own, gone afterwards whatever happens."""
     lab = Lab(f"bench-{os.getpid()}")
     signal.signal(signal.SIGTERM, _end)
     try:
-        _lab("up", lab, "--hosts", "2")
-        hosts = Hosts(lab)
+        _lab("up", lab, "--hosts", str(count))
+        hosts = Hosts(lab, count)
         hosts.make_swarm()
         yield hosts
     finally:
