@@ -1,6 +1,7 @@
 import pytest
 
 from skep.agent.ports import DYNAMIC, HostPorts
+from skep.model.cluster import TakenPort
 from skep.model.errors import Clash
 from skep.model.host import Bridge, Endpoint, HostView, Sandbox
 from skep.model.spec import PortConfig
@@ -26,18 +27,31 @@ def view(*ports):
 
 
 class Programs:
-    def __init__(self, **listening):
-        self.listening = {("tcp", int(name[1:])): inode for name, inode in listening.items()}
+    def __init__(self, *addresses, **listening):
+        self.pids = {int(name[1:]): pid for name, pid in listening.items()}
+        self.addresses = addresses or ("",)
 
-    async def listeners(self):
-        return self.listening
+    async def listening(self):
+        return {("tcp", port) for port in self.pids}
 
-    async def holder(self, inode):
-        return f"nginx (pid {inode})"
+    async def programs(self):
+        return tuple(
+            TakenPort("tcp", port, address, f"nginx (pid {pid})")
+            for port, pid in self.pids.items()
+            for address in self.addresses
+        )
+
+
+class Ports:
+    def __init__(self, programs):
+        self.ports = HostPorts(programs.listening, programs.programs)
+
+    async def choose(self, wanted, view, address=""):
+        return await self.ports.choose(wanted, address, view)
 
 
 def ports_of(programs):
-    return HostPorts(programs.listeners, programs.holder)
+    return Ports(programs)
 
 
 async def test_wanted_ports_are_given_as_they_are():
@@ -51,6 +65,13 @@ async def test_a_listener_in_the_way_is_named():
         await ports_of(Programs(p8080=123)).choose((port(8080),), view())
     assert str(refusal.value) == "port 8080/tcp is in use on this host by nginx (pid 123)"
     assert await ports_of(Programs(p8080=123)).choose((port(8080, "udp"),), view())
+
+
+async def test_a_listener_at_another_address_is_not():
+    own = ports_of(Programs("127.0.0.1", p8080=123))
+    assert await own.choose((port(8080),), view(), "192.0.2.1") == (port(8080),)
+    with pytest.raises(Clash):
+        await own.choose((port(8080),), view(), "127.0.0.1")
 
 
 async def test_another_tasks_port_is_in_the_way_too():

@@ -6,9 +6,10 @@ import pytest
 
 from skep.agent import drain
 from skep.agent.drain import Draining
+from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
 from skep.agent.records import Record
-from skep.agent.tasks import Tasks, drain_time, grace
+from skep.agent.tasks import Clients, Tasks, drain_time, grace
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
 from skep.model.errors import Broken, Missing
@@ -97,11 +98,15 @@ class Rig:
         self.health = FakeHealth()
         self.reports = []
         self.open = []
-        draining = Draining(self.connections)
-        self.tasks = Tasks(self.host, self.health, Payloads(folder), draining, self.report)
+        self.listening = set()
+        clients = Clients(Opening(self.listeners), Draining(self.connections))
+        self.tasks = Tasks(self.host, self.health, Payloads(folder), clients, self.report)
 
     def assign(self, tasks, index=0, settled=0):
         self.tasks.assigned(Assignment(tasks=tasks, index=index, settled=settled))
+
+    async def listeners(self, namespace):
+        return self.listening
 
     async def connections(self, namespace):
         """How many are open, look by look; none when the test says no more."""
@@ -143,6 +148,16 @@ async def test_a_task_runs_and_says_so_step_by_step(rig):
     await rig.until(lambda: rig.states()[-1:] == [TaskState.RUNNING])
     assert rig.states() == [TaskState.PREPARING, TaskState.STARTING, TaskState.RUNNING]
     assert (rig.reports[-1].container_id, rig.reports[-1].pid) == ("c-t1", 7)
+
+
+async def test_it_counts_as_running_when_it_listens(rig):
+    published = PortConfig(target_port=80, published_port=8080, publish_mode="host")
+    rig.assign({"t1": msgspec.structs.replace(task(), host_ports=(published,))})
+    await rig.until(lambda: TaskState.STARTING in rig.states())
+    await asyncio.sleep(0.05)
+    assert TaskState.RUNNING not in rig.states()
+    rig.listening.add(("tcp", 80))
+    await rig.until(lambda: TaskState.RUNNING in rig.states())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from plan_scene import INGRESS, WEB_MARK, Scene, vtep, web_scene
 
+from skep.model.assignment import NetworkService
 from skep.model.netstate import HOST
 from skep.model.spec import PortConfig
 from skep.plan.desired import desired
@@ -128,6 +129,21 @@ class TestWhere:
         assert reached(ask(scene, H2, H2, source="10.9.0.1")) == WEB1
         assert isinstance(ask(scene, H2, H2).end, Dropped)
         assert reached(ask(scene, H1, H1)) == HOST, "what is not published is not guarded"
+
+    def test_one_port_at_two_addresses_is_two_services(self):
+        scene = scene_with(publish_address=H2)
+        port = PortConfig(target_port=81, published_port=8080)
+        api = NetworkService(
+            id="api", name="api", vip="10.0.0.200", mark=999, ports=(port,),
+            options={"skep.publish-address": "127.0.0.1"},
+        )  # fmt: skip
+        scene.add_service(INGRESS, api)
+        name = scene.add_sandbox("h2", "api1", {INGRESS: "10.0.0.33"}, "api")
+        web, other = ask(scene, H2, H2), ask(scene, H2, "127.0.0.1", source="")
+        assert (reached(web), web.end.flow.target_port) == (WEB1, 80)
+        assert (reached(other), other.end.flow.target_port) == (name, 81)
+        back = answer(scene.world(), other)
+        assert (back.end.flow.source, back.end.flow.source_port) == ("127.0.0.1", 8080)
 
     @pytest.mark.parametrize(
         ("condition", "hosts"),

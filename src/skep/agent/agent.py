@@ -18,14 +18,16 @@ from skep.agent.drain import Draining
 from skep.agent.finals import Finals
 from skep.agent.health import Health
 from skep.agent.inspection import Inspector
+from skep.agent.listening import Listeners
 from skep.agent.locals import Locals
 from skep.agent.logs import Logs
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network, new_local_id
+from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
 from skep.agent.ports import HostPorts
 from skep.agent.records import Records
-from skep.agent.tasks import Tasks
+from skep.agent.tasks import Clients, Tasks
 from skep.agent.uplink import ANSWER_WITHIN, Uplink
 from skep.agent.view import Underlay
 from skep.dns.client import DnsClient
@@ -75,10 +77,11 @@ class Agent:
         self.health = Health(engine, self._health_changed)
         self.containers.health = self.health.statuses
         payloads = Payloads(run / "payloads")
-        draining = Draining(kernel.connections)
+        clients = Clients(Opening(kernel.listeners), Draining(kernel.connections))
         self._finals = Finals(state / "finals")
-        self.tasks = Tasks(self.containers, self.health, payloads, draining, self._report)
-        self.network.ports = HostPorts(kernel.listeners, kernel.holder)
+        self.tasks = Tasks(self.containers, self.health, payloads, clients, self._report)
+        self._listeners = Listeners(kernel.taken, kernel.holders, self.uplink.listening)
+        self.network.ports = HostPorts(kernel.listeners, self._listeners.look)
         self.applier = Applier(self._apply, self.uplink.beat)
         self.inspector = Inspector(kernel, self.network, self._dns, state, run)
         self.inspector.mesh = lambda: self.mesh
@@ -120,6 +123,7 @@ class Agent:
             group.create_task(self._follow_engine())
             group.create_task(self._keep_names())
             group.create_task(self._beat())
+            group.create_task(self._listeners.run())
 
     # --- the swarm
 

@@ -37,6 +37,7 @@ from skep.model.host import Bridge, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.messages import Attach
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
+from skep.model.options import read_options
 from skep.model.spec import PortConfig
 from skep.names.zones import Zones, ndots
 from skep.plan.desired import namespaces_of
@@ -237,7 +238,8 @@ class Network:
         """The ports that this host alone is to publish for a task. Raises `Clash`."""
         if task is None or self.ports is None:
             return ()
-        return await self.ports.choose(task.host_ports, self.view())
+        options, _ = read_options(task.options)
+        return await self.ports.choose(task.host_ports, options.publish_address, self.view())
 
     def _is_local(self, reference: str) -> bool:
         return reference in NO_NETWORK or self.locals.named(reference) is not None

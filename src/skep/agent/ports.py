@@ -6,10 +6,11 @@ there would hear nothing any more: it is in the way, and so is another task's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import msgspec
 
+from skep.model.cluster import TakenPort
 from skep.model.errors import Clash
 from skep.model.host import HostView
 from skep.model.spec import PortConfig
@@ -24,33 +25,35 @@ Port = tuple[str, int]
 
 
 class HostPorts:
-    """Chooses ports. ``listeners`` says which are listened on here and by what file, ``holder``
-    who holds a file."""
+    """Chooses ports. ``listening`` says which are listened on here, even if only for an answer,
+    ``programs`` who serves at which of them."""
 
     def __init__(
         self,
-        listeners: Callable[[], Awaitable[Mapping[Port, int]]],
-        holder: Callable[[int], Awaitable[str]],
+        listening: Callable[[], Awaitable[Collection[Port]]],
+        programs: Callable[[], Awaitable[tuple[TakenPort, ...]]],
     ) -> None:
-        self._listeners = listeners
-        self._holder = holder
+        self._listening = listening
+        self._programs = programs
         self._cursor = DYNAMIC.start
 
     async def choose(
-        self, wanted: tuple[PortConfig, ...], view: HostView
+        self, wanted: tuple[PortConfig, ...], address: str, view: HostView
     ) -> tuple[PortConfig, ...]:
-        """The wanted ports with all numbers filled in. Raises `Clash` naming who is in the way."""
+        """The wanted ports with all numbers filled in, to be published at ``address`` ("" for
+        all). Raises `Clash` naming who is in the way."""
         if not wanted:
             return ()
-        listening = await self._listeners()
-        published = {(each.protocol, each.port): each.holder for each in doors(view)}
+        listening = set(await self._listening())
+        held = [*_published(view), *await self._programs()]
+        published = {(each.protocol, each.port) for each in held}
         chosen: list[PortConfig] = []
         for port in wanted:
             key = (port.protocol, port.published_port)
-            if key in published:
-                raise Clash(in_use(key, published[key]))
-            if key in listening:
-                raise Clash(in_use(key, await self._holder(listening[key])))
+            for each in held:
+                same = (each.protocol, each.port) == key
+                if same and (not address or each.address in ("", address)):
+                    raise Clash(in_use(key, each.holder))
             if not port.published_port:
                 taken = {*listening, *published, *((p.protocol, p.published_port) for p in wanted)}
                 taken |= {(p.protocol, p.published_port) for p in chosen}
@@ -67,6 +70,12 @@ class HostPorts:
                 self._cursor = number + 1
                 return msgspec.structs.replace(port, published_port=number)
         raise Clash(f"all {port.protocol} ports from {DYNAMIC.start} on are in use on this host")
+
+
+def _published(view: HostView) -> Iterator[TakenPort]:
+    """What is published on this host already."""
+    for each in doors(view):
+        yield TakenPort(each.protocol, each.port, each.options.publish_address, each.holder)
 
 
 def in_use(port: Port, holder: str) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from skep.agent.body import task_body
 from skep.agent.containers import Containers, container_of
 from skep.agent.drain import Draining
 from skep.agent.health import Health
+from skep.agent.opening import Opening, ports_of
 from skep.agent.payloads import Payloads
 from skep.agent.records import Record
 from skep.model.assignment import Assignment
@@ -39,6 +40,13 @@ RETRY = 1.0
 log = structlog.get_logger("skep.tasks")
 
 
+class Clients(NamedTuple):
+    """When a task's clients may come, and when they have gone."""
+
+    opening: Opening
+    draining: Draining
+
+
 class Tasks:
     """The tasks of one host. ``report`` passes statuses on to a manager."""
 
@@ -47,13 +55,13 @@ class Tasks:
         containers: Containers,
         health: Health,
         payloads: Payloads,
-        draining: Draining,
+        clients: Clients,
         report: Report,
     ) -> None:
         self._containers = containers
         self._health = health
         self._payloads = payloads
-        self._draining = draining
+        self._opening, self._draining = clients
         self._report = report
         self._assignment = Assignment()
         self._wanted: dict[str, Task] = {}
@@ -173,8 +181,8 @@ class Tasks:
     async def _watch(self, task: Task, record: Record) -> None:
         """Report how it runs, until its process ends or it is wanted no more.
 
-        A task with a health check counts as running from its first success on; one that is found
-        unhealthy has failed.
+        A task with a health check counts as running from its first success on, another one from
+        when it listens; one that is found unhealthy has failed.
         """
         news = self._news.setdefault(record.id, asyncio.Event())
         changed = self._changed[task.id]
@@ -193,6 +201,7 @@ class Tasks:
                 )
                 return
             if health == "healthy":
+                await self._opened(task, lambda: news.is_set() or changed.is_set())
                 pid = state.get("Pid", 0)
                 ports = self._ports(task)
                 await self._say(
@@ -203,6 +212,14 @@ class Tasks:
             if wanted is None or not wanted.wanted:
                 return
             changed.clear()
+
+    async def _opened(self, task: Task, over: Callable[[], bool]) -> None:
+        """Wait a moment for its process to listen, unless it was told to run before."""
+        record = self._containers.task_record(task.id)
+        told = self.statuses.get(task.id, task.status).state >= TaskState.RUNNING
+        if record is not None and record.sandbox is not None and not told:
+            ports = ports_of(task, record.exposed_ports, self._assignment)
+            await self._opening.wait(record.sandbox.namespace, ports, over)
 
     def _ports(self, task: Task) -> tuple[PortConfig, ...]:
         """What this host alone publishes for the task, numbers chosen here filled in."""

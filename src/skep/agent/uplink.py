@@ -17,7 +17,7 @@ from skep.agent.logs import Logs
 from skep.agent.records import write_atomically
 from skep.cluster.delta import patch
 from skep.model.assignment import Assignment
-from skep.model.cluster import TaskStatus
+from skep.model.cluster import TakenPort, TaskStatus
 from skep.model.errors import Broken, Refusal, Unavailable, refusal_kind
 from skep.model.messages import (
     Assign,
@@ -29,6 +29,7 @@ from skep.model.messages import (
     FromManager,
     Goodbye,
     Hello,
+    Listening,
     LogPiece,
     MoreLogs,
     ReadLogs,
@@ -70,6 +71,7 @@ class Uplink:
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[Attached]] = {}
         self._owed: list[str] = []
+        self._taken: tuple[TakenPort, ...] | None = None
         self.statuses: dict[str, TaskStatus] = {}
         self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
         self.assignment = Assignment()
@@ -106,6 +108,8 @@ class Uplink:
         said: list[FromAgent] = [hello]
         if self.statuses:
             said.append(Status(tasks=dict(self.statuses)))
+        if self._taken is not None:
+            said.append(Listening(ports=self._taken))
         return [*said, *(Detach(task_id=task_id) for task_id in owed)]
 
     # --- what is said
@@ -117,6 +121,11 @@ class Uplink:
             if task_id not in statuses:
                 del self.statuses[task_id]
         await self._send(Status(tasks=statuses))
+
+    async def listening(self, taken: tuple[TakenPort, ...]) -> None:
+        """Tell which ports this host's programs listen on; told again when a session begins."""
+        self._taken = taken
+        await self._send(Listening(ports=taken))
 
     async def attach(self, request: Callable[[int], Attach]) -> Attached:
         """Ask for addresses on swarm networks. Raises the manager's refusal, or `Unavailable`."""

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 from msgspec.structs import replace
 
+from skep.cluster.claims import taken_numbers
 from skep.cluster.context import Context
 from skep.cluster.needs import (
     HOST_MODE,
@@ -222,7 +223,8 @@ class Allocator:
         for position, port in enumerate(ports):
             if port.published_port or port.publish_mode == HOST_MODE:
                 continue
-            number = self._dynamic_port(port.protocol, own, left)
+            programs = taken_numbers(self._draft, service.spec, port.protocol)
+            number = self._dynamic_port(port.protocol, own, left, programs)
             if number is None:
                 return (), "no free published port between 30000 and 32767"
             own.add((port.protocol, number))
@@ -230,10 +232,15 @@ class Allocator:
         return tuple(ports), ""
 
     def _dynamic_port(
-        self, protocol: str, own: set[tuple[str, int]], left: set[tuple[str, int]]
+        self,
+        protocol: str,
+        own: set[tuple[str, int]],
+        left: set[tuple[str, int]],
+        programs: set[int],
     ) -> int | None:
-        """The lowest one that no other service has; ``left`` are those that this one leaves."""
-        kept_back = {number for other, number in own if other == protocol}
+        """The lowest one that no other service has, and none of the hosts' ``programs``; ``left``
+        are those that this one leaves."""
+        kept_back = programs | {number for other, number in own if other == protocol}
         free = [n for other, n in left if other == protocol and n in DYNAMIC_PORTS]
         taken = self._draft.numbers(ports_of(protocol))
         number = first_free((taken,), DYNAMIC_PORTS, kept_back)

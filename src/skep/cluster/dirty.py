@@ -84,6 +84,7 @@ class Attention:
         old, new = edit.old, edit.new
         assert old is None or isinstance(old, Node)
         if old and isinstance(new, Node) and _as_seen(old) == _as_seen(new):
+            self.room = self.room or old.taken != new.taken
             return
         for task in view.tasks_of_node(edit.id):
             self.tasks[task.id] = None
@@ -112,5 +113,6 @@ class Attention:
 
 
 def _as_seen(node: Node) -> Node:
-    """The node without what no decision about tasks depends on."""
-    return replace(node, version=0, updated_at=0.0, message="", vtep="", manager_address="")
+    """The node without what no decision about tasks that have a node depends on."""
+    unseen = {"message": "", "vtep": "", "manager_address": "", "taken": ()}
+    return replace(node, version=0, updated_at=0.0, **unseen)

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from skep.cluster import constraints
+from skep.cluster.claims import Claim
 from skep.cluster.loads import Load, Unit, reservation_of, units
+from skep.cluster.needs import HOST_MODE
 from skep.model.cluster import Node, Task
 from skep.model.spec import DiscreteResource, GenericResource, NamedResource
 
@@ -136,15 +138,21 @@ def claimed(task: Task, node: Node, load: Load) -> tuple[GenericResource, ...]:
 
 
 def has_ports(task: Task) -> Check | None:
-    """Only hosts on which nobody publishes one of the task's own ports (mode host)."""
+    """Only hosts on which nobody publishes, and no program has, one of the task's own ports (mode
+    host)."""
     wanted = [(p.protocol, p.published_port) for p in task.host_ports if p.published_port]
     if not wanted:
         return None
+    claims = [Claim(protocol, port, HOST_MODE) for protocol, port in wanted]
 
-    def check(_node: Node, load: Load) -> str:
+    def check(node: Node, load: Load) -> str:
         for protocol, port in wanted:
             if user := load.user_of(protocol, port):
                 return f"port {port} in use by service {user}"
+        for claim in claims:
+            for taken in node.taken:
+                if claim.takes(taken):
+                    return f"port {taken.words} in use by {taken.holder}"
         return ""
 
     return check

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from skep.cluster import constraints
-from skep.cluster.conflicts import port_conflict
+from skep.cluster.claims import port_conflict
 from skep.cluster.context import Context
 from skep.cluster.lives import (
     DIED_BY_ITSELF,

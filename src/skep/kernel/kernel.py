@@ -165,13 +165,29 @@ class Kernel:
                     found.append(traffic)
         return tuple(found)
 
-    async def listeners(self) -> dict[tuple[str, int], int]:
-        """The ports (protocol, number) of the host that somebody listens on, each with the number
-        of a file by which `holder` finds who."""
-        return await self._thread.run(None, sockets.listeners)
+    async def listeners(self, namespace: str = HOST) -> dict[tuple[str, int], int]:
+        """The ports (protocol, number) of the host, or in a namespace of ours, that somebody
+        listens on, each with the number of a file by which `holder` finds who; none if there is
+        no namespace of that name."""
+        return await self._thread.run(None, partial(self._listeners, namespace))
+
+    def _listeners(self, namespace: str) -> dict[tuple[str, int], int]:
+        handle = self._handles.find(namespace)
+        if handle is None:
+            return {}
+        with handle.entered():
+            return sockets.listeners()
+
+    async def taken(self) -> list[tuple[str, sockets.Seen]]:
+        """The host's sockets that listen, each with its protocol."""
+        return await self._thread.run(None, sockets.taken)
+
+    async def holders(self, inodes: Collection[int]) -> dict[int, str]:
+        """Who holds each of some sockets, in words: "nginx (pid 123)"."""
+        return await asyncio.to_thread(sockets.holders, inodes)
 
     async def holder(self, inode: int) -> str:
-        """Who holds a socket, in words: "nginx (pid 123)"."""
+        """Who holds a socket, in words."""
         return await asyncio.to_thread(sockets.holder, inode)
 
     async def inside(self, name: str) -> Inside:

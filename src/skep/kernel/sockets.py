@@ -6,6 +6,7 @@ Source: proc(5) on /proc/net/tcp, linux/net/tcp_states.h.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import sys
@@ -13,6 +14,10 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 ROOT = "/proc/thread-self/net/"
+CHOSEN_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
+
+UNSEEN = "another program, or the kernel"
+"""Whoever holds a socket that no process shows."""
 
 ESTABLISHED, SYN_RECEIVED, FIN_WAIT_1, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = (
     0x01, 0x03, 0x04, 0x07, 0x08, 0x09, 0x0A, 0x0B,
@@ -69,17 +74,47 @@ def waiting() -> Iterator[tuple[str, Seen]]:
                 yield protocol, each
 
 
-def holder(inode: int) -> str:
-    """Who holds a socket, as "nginx (pid 123)"; "another program" if that cannot be seen."""
-    wanted = f"socket:[{inode}]"
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
+def taken() -> list[tuple[str, Seen]]:
+    """Every socket that listens, with its protocol, at the cost of those alone.
+
+    UDP sockets that the kernel gave a port of its choice are somebody's questions, and left out.
+    """
+    with open(CHOSEN_PORTS) as file:
+        first, last = map(int, file.read().split())
+    # The kernel lists TCP sockets that listen before all others.
+    found = [
+        ("tcp", each)
+        for name in ("tcp", "tcp6")
+        for each in itertools.takewhile(lambda seen: seen.state == LISTEN, _read_one(name))
+    ]
+    found += [
+        ("udp", each)
+        for each in _read("udp")
+        if each.state == CLOSE and not first <= each.local[1] <= last
+    ]
+    return found
+
+
+def holders(inodes: Collection[int]) -> dict[int, str]:
+    """Who holds each of some sockets, as "nginx (pid 123)"; who cannot be seen is left out, as the
+    kernel is. What several processes hold is the first one's."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, str] = {}
+    for pid in sorted(filter(str.isdecimal, os.listdir("/proc")), key=int):
+        if len(found) == len(wanted):
+            break
         # Processes and files come and go while they are looked at.
         with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                if _target(f"/proc/{pid}/fd/{descriptor}") == wanted:
-                    with open(f"/proc/{pid}/comm") as file:
-                        return f"{file.read().strip()} (pid {pid})"
-    return "another program"
+            targets = {_target(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+            for target in targets & wanted.keys():
+                with open(f"/proc/{pid}/comm") as file:
+                    found.setdefault(wanted[target], f"{file.read().strip()} (pid {pid})")
+    return found
+
+
+def holder(inode: int) -> str:
+    """Who holds a socket, as "nginx (pid 123)"."""
+    return holders([inode]).get(inode, UNSEEN)
 
 
 def _target(path: str) -> str:
@@ -94,13 +129,17 @@ def _is_own(address: str, own: Collection[str]) -> bool:
 
 def _read(protocol: str) -> Iterator[Seen]:
     for name in (protocol, f"{protocol}6"):
-        # A kernel without IPv6 has no such file.
-        with contextlib.suppress(FileNotFoundError), open(ROOT + name) as file:
-            next(file)
-            for line in file:
-                words = line.split()
-                state, inode = int(words[3], 16), int(words[9])
-                yield Seen(_end(words[1]), _end(words[2]), state, inode)
+        yield from _read_one(name)
+
+
+def _read_one(name: str) -> Iterator[Seen]:
+    # A kernel without IPv6 has no such file.
+    with contextlib.suppress(FileNotFoundError), open(ROOT + name) as file:
+        next(file)
+        for line in file:
+            words = line.split()
+            state, inode = int(words[3], 16), int(words[9])
+            yield Seen(_end(words[1]), _end(words[2]), state, inode)
 
 
 def _end(word: str) -> tuple[str, int]:

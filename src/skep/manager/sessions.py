@@ -34,6 +34,7 @@ from skep.model.messages import (
     FromAgent,
     Goodbye,
     Hello,
+    Listening,
     LogPiece,
     Resync,
     StateAnswer,
@@ -144,6 +145,8 @@ class Sessions:
         match message:
             case Status(tasks=tasks):
                 await self._change(lambda d, c: control.update_status(d, c, node_id, tasks))
+            case Listening(ports=ports):
+                await self._change(lambda d, c: control.report_ports(d, c, node_id, ports))
             case Attach():
                 await self._attach(link, message)
             case Detach(task_id=task_id):

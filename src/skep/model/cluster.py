@@ -78,13 +78,29 @@ class NodeDescription(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[str, ...] = ()
 
 
+class TakenPort(msgspec.Struct, frozen=True, order=True):
+    """A port of a host that a program of that host listens on, at ``address`` ("" for any), and
+    who that is: "nginx (pid 123)"."""
+
+    protocol: str
+    port: int
+    address: str
+    holder: str
+
+    @property
+    def words(self) -> str:
+        """As it is written: 80/tcp."""
+        return f"{self.port}/{self.protocol}"
+
+
 class Node(Record, frozen=True):
     """A host of the cluster.
 
     ``address`` is where others reach it, ``vtep`` the address its VXLAN tunnels end at.
     ``ingress_address`` (with prefix) is its ingress_sbox's own address on the ingress network,
     ``ingress_address6`` its IPv6 one, "" if that network has none.
-    ``state`` is unknown, down, ready or disconnected.
+    ``state`` is unknown, down, ready or disconnected. ``taken`` are the ports that programs of its
+    own listen on.
     """
 
     spec: NodeSpec = NodeSpec()
@@ -97,6 +113,7 @@ class Node(Record, frozen=True):
     ingress_address: str = ""
     seen_at: float = 0.0
     ingress_address6: str = ""
+    taken: tuple[TakenPort, ...] = ()
 
 
 class Subnet(msgspec.Struct, frozen=True):

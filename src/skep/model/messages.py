@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.assignment import AssignmentDelta
-from skep.model.cluster import Attachment, NodeDescription, TaskStatus
+from skep.model.cluster import Attachment, NodeDescription, TakenPort, TaskStatus
 from skep.model.inspection import Question
 
 
@@ -36,6 +36,12 @@ class Beat(Message, frozen=True):
     """Agent: alive; ``applied`` is the index my kernel was last brought to."""
 
     applied: int
+
+
+class Listening(Message, frozen=True):
+    """Agent: the ports that this host's own programs listen on now."""
+
+    ports: tuple[TakenPort, ...]
 
 
 class Attach(Message, frozen=True):
@@ -150,5 +156,7 @@ class StateAnswer(Message, frozen=True):
     refusal: str = ""
 
 
-FromAgent = Hello | Status | Beat | Attach | Detach | Resync | LogPiece | StateAnswer | Goodbye
+FromAgent = (
+    Hello | Status | Beat | Listening | Attach | Detach | Resync | LogPiece | StateAnswer | Goodbye
+)
 FromManager = Assign | Attached | ReadLogs | MoreLogs | StopLogs | ReadState | Goodbye

@@ -6,7 +6,8 @@ tracking undoes the translation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -54,12 +55,16 @@ from skep.plan.virtual import (
 )
 
 PortKey = tuple[str, int]
-"""Protocol and published port."""
+"""Protocol and port, as they arrive in the ingress sandbox."""
+
+PORTS = range(1, 1 << 16)
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port: whose it is, the port its tasks listen on, and the tasks behind it."""
+    """A published port: its number on the host, whose it is, the port its tasks listen on, and the
+    tasks behind it."""
 
+    port: int
     service: NetworkService
     target: int
     members: tuple[Member, ...]
@@ -77,13 +82,39 @@ def ingress_network(view: HostView) -> NetworkAssignment | None:
 
 
 def published_ports(view: HostView) -> dict[PortKey, Published]:
-    """What the mesh publishes on this host. Of two services that claim a port, the manager lets
-    only one through; should both be seen at once, the one with the lower id has it."""
+    """What the mesh publishes on this host.
+
+    A port keeps its number on its way into the ingress sandbox, unless it is published at one
+    address only: other services may have the same one at others, and the address is not seen there
+    any more. Of two services that claim one port at one address, the manager lets only one
+    through; should both be seen at once, the one with the lower id has it.
+    """
+    claimed = _claimed(view)
+    found = {
+        (protocol, each.port): each
+        for (address, protocol, _), each in claimed.items()
+        if not address
+    }
+    for (address, protocol, port), each in claimed.items():
+        if address:
+            found[protocol, _stand_in(address, protocol, port, found)] = each
+    return found
+
+
+def _stand_in(address: str, protocol: str, port: int, taken: Container[PortKey]) -> int:
+    """A number that nobody has, and that hardly ever changes when others come or go."""
+    start = zlib.crc32(f"{address} {protocol} {port}".encode())
+    numbers = (PORTS[(start + step) % len(PORTS)] for step in range(len(PORTS)))
+    return next(number for number in numbers if (protocol, number) not in taken)
+
+
+def _claimed(view: HostView) -> dict[tuple[str, str, int], Published]:
+    """The published ports by address ("" for all), protocol and number on the host."""
     network = ingress_network(view)
     if network is None:
         return {}
     everywhere, here = members(view, network), members(view, network, view.node_id)
-    found: dict[PortKey, Published] = {}
+    found: dict[tuple[str, str, int], Published] = {}
     for service in sorted(network.services.values(), key=lambda each: each.id):
         options, _ = read_options(service.options)
         if not (service.mark and _publishes(view, options)):
@@ -92,12 +123,14 @@ def published_ports(view: HostView) -> dict[PortKey, Published]:
         for port in service.ports:
             if port.publish_mode == "ingress" and port.published_port:
                 entry = Published(
+                    port=port.published_port,
                     service=service,
                     target=port.target_port,
                     members=behind.get(service.id, ()),
                     options=options,
                 )
-                found.setdefault((port.protocol, port.published_port), entry)
+                key = (options.publish_address, port.protocol, port.published_port)
+                found.setdefault(key, entry)
     return found
 
 

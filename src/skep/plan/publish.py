@@ -46,11 +46,11 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doors(view: HostView) -> list[Door]:
-    """All of them. Should two claim one port, the first has it: ingress mode, then host mode in the
-    order of the sandboxes."""
-    found: dict[tuple[str, int], Door] = {}
+    """All of them. Should two claim one port at one address, the first has it: ingress mode, then
+    host mode in the order of the sandboxes."""
+    found: dict[tuple[str, str, int], Door] = {}
     for door in (*_ingress_doors(view), *_host_doors(view)):
-        found.setdefault((door.protocol, door.port), door)
+        found.setdefault((door.options.publish_address, door.protocol, door.port), door)
     return list(found.values())
 
 
@@ -66,11 +66,11 @@ def _ingress_doors(view: HostView) -> Iterator[Door]:
     leg = None if sandbox is None else gateway_endpoint(sandbox)
     if leg is None:
         return
-    for (protocol, port), published in published_ports(view).items():
+    for (protocol, entry), published in published_ports(view).items():
         yield Door(
             protocol=protocol,
-            port=port,
-            to=(bare(leg.address), port),
+            port=published.port,
+            to=(bare(leg.address), entry),
             holder=f"service {published.service.name}",
             options=published.options,
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from skep.api.shapes.base import Json, instant, meta, wire
 from skep.api.shapes.network import VXLAN_IDS
 from skep.api.shapes.service import task_spec
+from skep.cluster.claims import Programs
 from skep.cluster.modes import is_job
 from skep.cluster.view import View
-from skep.model.cluster import Attachment, Network, Task, TaskStatus
+from skep.model.cluster import Attachment, Network, Task, TaskState, TaskStatus
 from skep.model.spec import TaskSpec
 
 
@@ -18,6 +19,8 @@ class Tasks:
         self._view = view
         self._specs: dict[tuple[str, int], tuple[TaskSpec, Json]] = {}
         self._networks: dict[str, Json] = {}
+        self._programs = Programs(view)
+        self._complaints: dict[str, str] = {}
 
     def task(self, record: Task) -> Json:
         """``GET /tasks/{id}``. ``Slot`` is absent for tasks of global services."""
@@ -33,6 +36,9 @@ class Tasks:
         if record.node_id:
             shown["NodeID"] = record.node_id
         shown["Status"] = _status(record.status)
+        complaint = self._complaint(record)
+        if complaint:
+            shown["Status"].setdefault("Err", complaint)
         shown["DesiredState"] = record.desired_state.word
         shown["NetworksAttachments"] = [self._attachment(item) for item in record.attachments]
         if record.generic_resources:
@@ -48,6 +54,15 @@ class Tasks:
         if known is None or (known[0] is not record.spec and known[0] != record.spec):
             known = self._specs[key] = record.spec, task_spec(record.spec)
         return known[1]
+
+    def _complaint(self, record: Task) -> str:
+        """What is wrong with the ports of a running task's service, though it runs."""
+        service = self._view.services.get(record.service_id)
+        if service is None or record.status.state != TaskState.RUNNING:
+            return ""
+        if service.id not in self._complaints:
+            self._complaints[service.id] = self._programs.complaint(service)
+        return self._complaints[service.id]
 
     def _is_job(self, record: Task) -> bool:
         service = self._view.services.get(record.service_id)

@@ -7,6 +7,7 @@ from skep.cluster.control.nodes import (
     NodeReport,
     add_node,
     remove_node,
+    report_ports,
     update_node,
     update_node_status,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "remove_node",
     "remove_secret",
     "remove_service",
+    "report_ports",
     "rollback_service",
     "rotate_tokens",
     "update_cluster",

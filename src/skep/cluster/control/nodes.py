@@ -12,7 +12,7 @@ from skep.cluster.entries import with_ingress_address
 from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.options import check_node_options
 from skep.cluster.state import Draft
-from skep.model.cluster import Node, NodeDescription, Task, TaskState, TaskStatus
+from skep.model.cluster import Node, NodeDescription, TakenPort, Task, TaskState, TaskStatus
 from skep.model.errors import Clash, Invalid, OutOfSequence, Unsupported
 from skep.model.spec import NodeSpec
 
@@ -62,6 +62,15 @@ def update_node_status(
     )
     if told != node:
         draft.put(replace(told, seen_at=context.now, updated_at=context.now))
+
+
+def report_ports(
+    draft: Draft, context: Context, node_id: str, taken: tuple[TakenPort, ...]
+) -> None:
+    """Note which ports a node's own programs listen on. Raises `Missing`."""
+    node = _member(draft, node_id)
+    if taken != node.taken:
+        draft.put(replace(node, taken=taken, updated_at=context.now))
 
 
 def _member(draft: Draft, node_id: str) -> Node:

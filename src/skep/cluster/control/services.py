@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from skep.cluster import rpc
-from skep.cluster.conflicts import port_conflict
+from skep.cluster.claims import listener_conflict, port_conflict
 from skep.cluster.context import Context
 from skep.cluster.control.rules import check_service
 from skep.cluster.control.secrets import check_references
@@ -133,7 +133,7 @@ def _checked(draft: Draft, spec: ServiceSpec, *, but: str) -> ServiceSpec:
     if before is None or balance_of(before.spec) != balance_of(spec):
         # A service is not held to it by a host that came later.
         check_balancing(spec.labels, draft.nodes.values())
-    conflict = port_conflict(draft, spec, but=but)
+    conflict = port_conflict(draft, spec, but=but) or listener_conflict(draft, spec, but=but)
     if conflict:
         raise rpc.invalid(conflict)
     _check_references(draft, spec)

@@ -1,0 +1,60 @@
+"""The ports that this host's own programs listen on, told to the manager when they change.
+
+A published port takes what comes for it from every address of the host, so it should be nobody
+else's: the manager refuses to publish what is taken, and says so of what is taken later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from skep.kernel.sockets import UNSEEN, Seen
+from skep.model.cluster import TakenPort
+
+EVERY = 1.0
+"""Seconds between looks."""
+
+ANY = frozenset({"0.0.0.0", "::"})
+
+
+class Listeners:
+    """Looks and tells. ``sockets`` gives those that listen, with their protocols; ``holders`` who
+    holds them; ``tell`` passes on what changed."""
+
+    def __init__(
+        self,
+        sockets: Callable[[], Awaitable[Sequence[tuple[str, Seen]]]],
+        holders: Callable[[Collection[int]], Awaitable[Mapping[int, str]]],
+        tell: Callable[[tuple[TakenPort, ...]], Awaitable[None]],
+    ) -> None:
+        self._sockets = sockets
+        self._holders = holders
+        self._tell = tell
+        self._told: tuple[TakenPort, ...] | None = None
+        self._known: dict[int, str] = {}
+
+    async def run(self) -> None:
+        """Look and tell until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> tuple[TakenPort, ...]:
+        """What is listened on now; told, if that is news."""
+        found = await self._sockets()
+        inodes = {seen.inode for _, seen in found}
+        unknown = inodes - self._known.keys()
+        if unknown:
+            named = await self._holders(unknown)
+            self._known |= {inode: named.get(inode, UNSEEN) for inode in unknown}
+        self._known = {inode: words for inode, words in self._known.items() if inode in inodes}
+        told = tuple(sorted({self._taken(protocol, seen) for protocol, seen in found}))
+        if told != self._told:
+            self._told = told
+            await self._tell(told)
+        return told
+
+    def _taken(self, protocol: str, seen: Seen) -> TakenPort:
+        address, port = seen.local
+        return TakenPort(protocol, port, "" if address in ANY else address, self._known[seen.inode])
