@@ -196,9 +196,24 @@ def _give_up_late(lanes: list[Lane], tally: Tally, now: float) -> None:
             lane.give_up(tally, f"no answer within {PATIENCE:.0f} s")
 
 
+def reached(place: tuple[str, int]) -> bool:
+    """Wait until the service is there: a host may hear of it a moment after it runs."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(place, timeout=PATIENCE).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
 def main() -> None:
     """Ask, and tell."""
     address, port, count, rate, lanes, kept = sys.argv[1:]
+    if not reached((address, int(port))):
+        sys.exit(f"{address}:{port} is not reached")
     tally = Tally(int(count), float(rate))
     print("begun", flush=True)
     run((address, int(port)), tally, int(lanes), int(kept))

@@ -88,6 +88,12 @@ def tasks(lab, name):
     return sorted(found)
 
 
+def reached(lab, entry, port, count):
+    """Whether a host knows all tasks of a service; it takes whole rounds of their turns."""
+    found = ask(lab, "h3", "load", lab.address(entry), str(port), str(count), "1")
+    return len(found["answered"]) == count
+
+
 def only_running(lab, name, count):
     return lab.running(name, count) and len(tasks(lab, name)) == count
 
@@ -96,6 +102,7 @@ class TestTurns:
     @pytest.mark.parametrize("entry", ["h1", "h2"])
     def test_are_even_and_every_task_sees_its_client(self, lab, service, entry):
         service("web", 3, "--publish", "8080:80")
+        until(lambda: reached(lab, entry, 8080, 3))
         found = ask(lab, "h3", "load", lab.address(entry), "8080", "600", "6")
         assert found["failed"] == {}
         assert sorted(found["answered"].values()) == [200, 200, 200]
