@@ -69,7 +69,8 @@ def make(host: Host) -> None:
                 _delegate(group)
                 group = group / name
                 group.mkdir(exist_ok=True)
-                _inherit_cpuset(group)
+                if hierarchy.controllers:
+                    _inherit_cpuset(group)
     except OSError as error:
         raise Broken(
             f"cannot make a control group for {host.name} ({error.strerror}: {error.filename});"
@@ -165,7 +166,8 @@ def _join(group: Path) -> None:
 
 
 def _inherit_cpuset(group: Path) -> None:
-    """A new version 1 cpuset has no processor and accepts no process until it is given some."""
+    """A new version 1 cpuset has no processor and accepts no process until it is given some. In
+    version 2 an empty file means the group above's, and the topmost has none."""
     for name in _CPUSET_FILES:
         file = group / name
         if file.exists() and not file.read_text().strip():
