@@ -1,6 +1,6 @@
 """The first two packets of an SCTP association, by hand: kernels need not know SCTP to carry it.
 
-``ask ADDRESS PORT`` sends an INIT, and prints the address and port that an INIT ACK came from.
+``ask ADDRESS PORT OWN_PORT`` sends an INIT, and prints whom an INIT ACK came from: address and port.
 ``serve PORT`` answers INITs, and prints the address of each client.
 
 Source: RFC 9260, sections 3.1, 3.3.2 and 3.3.3, and appendix A (CRC32c).
@@ -12,7 +12,6 @@ import sys
 
 PROTOCOL = 132
 INIT, INIT_ACK = 1, 2
-OWN_PORT = 40000
 TAG, OTHER_TAG = 0x1234, 0x4321
 COOKIE = struct.pack("!HHI", 7, 8, 0)
 
@@ -45,11 +44,11 @@ def received(opened, port, kind):
             return sender, source, reached
 
 
-def ask(address, port):
+def ask(address, port, own_port):
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL) as opened:
         opened.settimeout(5)
-        opened.sendto(packet((OWN_PORT, int(port)), 0, INIT, TAG), (address, 0))
-        print(*received(opened, OWN_PORT, INIT_ACK)[:2])
+        opened.sendto(packet((int(own_port), int(port)), 0, INIT, TAG), (address, 0))
+        print(*received(opened, int(own_port), INIT_ACK)[:2])
 
 
 def serve(port):
