@@ -1,6 +1,7 @@
 """The first two packets of an SCTP association, by hand: kernels need not know SCTP to carry it.
 
-``ask ADDRESS PORT OWN_PORT`` sends an INIT, and prints whom an INIT ACK came from: address and port.
+``ask ADDRESS PORT OWN_PORT`` sends an INIT, and prints the address and port that the INIT ACK
+came from.
 ``serve PORT`` answers INITs, and prints the address of each client.
 
 Source: RFC 9260, sections 3.1, 3.3.2 and 3.3.3, and appendix A (CRC32c).
