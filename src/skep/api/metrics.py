@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
-from skep.api.call import Call
+from skep.api.call import Call, json
 from skep.api.ports import MetricsPort
 from skep.api.shapes.metrics import exposed
 from skep.model.errors import Unavailable
@@ -17,6 +18,13 @@ async def scrape(call: Call) -> web.StreamResponse:
     if call.ports.metrics is None:
         raise Unavailable("this daemon measures nothing")
     return await _answer(call.ports.metrics)
+
+
+async def readings(call: Call) -> web.StreamResponse:
+    """``GET /skep/readings``: the same as JSON, for ``skep top``."""
+    if call.ports.metrics is None:
+        raise Unavailable("this daemon measures nothing")
+    return json(msgspec.to_builtins(await call.ports.metrics.readings()))
 
 
 def make_metrics_app(port: MetricsPort) -> web.Application:

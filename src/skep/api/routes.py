@@ -51,6 +51,7 @@ ROUTES = (
     Route("GET", "/info", system.info),
     Route("GET", "/system/df", system.disk_usage),
     Route("GET", "/metrics", metrics.scrape),
+    Route("GET", "/skep/readings", metrics.readings),
     Route("GET", "/events", events.follow, streams=True),
     Route("POST", "/auth", absent.registry_login),
     Route("POST", "/session", absent.build),
