@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -76,6 +77,44 @@ class TestListing:
         for words in ("Hostname:", "h2", "State:", "Ready", "Availability:", "Active", "CPUs:"):
             assert words in pretty
 
+    def test_formats(self, lab):
+        ids = lab.docker("h1", "node", "ls", "-q").split()
+        assert sorted(ids) == sorted(node(lab, host)["ID"] for host in lab.hosts)
+        table = lab.docker("h1", "node", "ls").splitlines()
+        assert table[0].split()[:4] == ["ID", "HOSTNAME", "STATUS", "AVAILABILITY"]
+        assert [line.split()[1] for line in table if " * " in line] == ["*"], "h1 is asked"
+        rows = map(json.loads, lab.docker("h1", "node", "ls", "--format", "json").splitlines())
+        assert [(row["Hostname"], row["TLSStatus"], row["Self"]) for row in rows] == [
+            ("h1", "Ready", True), ("h2", "Ready", False), ("h3", "Ready", False)]  # fmt: skip
+        form = "{{.Description.Hostname}} {{.Spec.Role}} {{.ManagerStatus}}"
+        shown = lab.docker("h1", "node", "inspect", "--format", form, "self", "h2").splitlines()
+        assert shown[0].startswith("h1 manager ")
+        assert shown[1] == "h2 worker <nil>"
+        pretty = lab.docker("h1", "node", "inspect", "--pretty", "self")
+        for words in ("Manager Status:", "Raft Status:", "Leader:", "TLS Info:", "Plugins:"):
+            assert words in pretty
+
+    def test_ps(self, lab):
+        sleeping(lab, "one", 1, "--constraint", "node.hostname==h2", "--label", "of=one")
+        sleeping(lab, "two", 2, "--constraint", "node.hostname==h2")
+        form = ("--format", "{{.Name}} {{.Node}} {{.DesiredState}}")
+
+        def ps(host, *filters):
+            flags = [f"--filter={each}" for each in (*filters, "desired-state=running")]
+            return lab.docker("h1", "node", "ps", host, *flags, *form).splitlines()
+
+        assert ps("h2") == ["one.1 h2 Running", "two.1 h2 Running", "two.2 h2 Running"]
+        assert ps("h3") == ps("self") == []
+        assert ps("h2", "name=two.2") == ["two.2 h2 Running"]
+        full = lab.docker("h1", "node", "ps", "--no-trunc", "-q", "h2").split()
+        assert ps("h2", f"id={full[0]}") == ["one.1 h2 Running"]
+        assert [each[:12] for each in full] == lab.docker("h1", "node", "ps", "-q", "h2").split()
+        code, said, complaint = lab.tried("h1", "node", "ps", "h2", "nobody")
+        assert code == 1
+        assert "one.1" in said
+        assert "node nobody not found" in complaint
+        lab.docker("h1", "service", "rm", "one", "two")
+
     def test_what_is_asked_of_a_worker_is_refused(self, lab):
         code, _, said = lab.tried("h2", "node", "ls")
         assert code == 1
@@ -92,6 +131,24 @@ class TestUpdating:
         lab.docker("h1", "node", "update", "--label-rm", "x", "h2")
         assert node(lab, "h2")["Spec"]["Labels"] == {"disk": "ssd"}
         lab.docker("h1", "service", "rm", "here")
+        code, _, said = lab.tried("h1", "node", "update", "--label-rm", "x", "h2")
+        assert code == 1
+        assert "key x doesn't exist in node's labels" in said
+
+    def test_several_at_once_and_what_makes_no_sense(self, lab):
+        for flags, sentence in (
+            (("--availability", "lazy"), "invalid Availability"),
+            (("--role", "chief"), "invalid Role"),
+        ):
+            code, _, said = lab.tried("h1", "node", "update", *flags, "h2")
+            assert code == 1
+            assert sentence.lower() in said.lower()
+        stale = json.dumps(node(lab, "h2")["Spec"])
+        version = node(lab, "h2")["Version"]["Index"] - 1
+        path = f"http://d/v1.50/nodes/{node(lab, 'h2')['ID']}/update?version={version}"
+        said = lab.run("h1", "curl", "-s", "--unix-socket", "/run/docker.sock", "-H",
+                       "Content-Type: application/json", "-d", stale, path)  # fmt: skip
+        assert "update out of sequence" in said
 
     def test_pause_keeps_what_runs_and_takes_nothing_new(self, lab):
         sleeping(lab, "paused", 3, "--replicas-max-per-node", "1")
@@ -153,8 +210,15 @@ class TestLosing:
             until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 10)
             assert lab.docker("h3", "ps", "-q").split() == kept, "it serves on meanwhile"
             assert addresses(lab) == 3
+            places = {}
+            seen(lab, places)
+            assert {"h3"} in places.values(), "what it ran keeps its address"
         finally:
             lab.skep("heal", "h1", "h3")
+        # Who takes a lost task's place gets another address: until h3 has let go of its own,
+        # nobody else may have that.
+        until(lambda: seen(lab, places) and not lab.docker("h3", "ps", "-q"))
+        assert all(len(hosts) == 1 for hosts in places.values()), places
         until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
         until(lambda: not lab.docker("h3", "ps", "-q"))
         assert lab.running("spread", 3)
@@ -172,6 +236,21 @@ class TestLosing:
         until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"])
         until(lambda: not lab.docker("h2", "ps", "-q"))
 
+    def test_a_session_that_ends_gets_a_grace_and_then_counts(self, lab, spread):
+        """A killed daemon's kernel says goodbye for it; and then nobody comes back."""
+        lab.kill_daemon("h3")
+        lab.skep("cut", "h1", "h3")
+        try:
+            assert listed(lab, "name=h3") == ["h3 Ready Active"]
+            took = seconds_until(lambda: listed(lab, "name=h3") == ["h3 Down Active"], 10)
+            assert 2 < took < 7
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 10)
+            assert lab.running("spread", 3)
+        finally:
+            lab.skep("heal", "h1", "h3")
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
+        until(lambda: not lab.docker("h3", "ps", "-q"))
+
     def test_a_daemon_s_restart_moves_nothing(self, lab, spread):
         before = {host: lab.docker(host, "ps", "-q") for host in lab.hosts}
         lab.kill_daemon("h3")
@@ -187,6 +266,18 @@ def addresses(lab):
     found = json.loads(lab.docker("h1", "inspect", "--type", "task", *tasks))
     return len({a for task in found for net in task["NetworksAttachments"]
                 for a in net["Addresses"]})  # fmt: skip
+
+
+def seen(lab, places):
+    """Note on which hosts each address of the network is right now; always true."""
+    in_net = re.compile(r"10\.0\.1\.\d+/24")  # A VIP is on all hosts, with /32.
+    for host in lab.hosts:
+        spaces = lab.run(host, "ip", "-all", "netns", "exec", "ip", "-4", "-o", "addr")
+        for line in spaces.splitlines():
+            words = line.split()
+            if len(words) > 3 and words[1] != "br0" and in_net.fullmatch(words[3]):
+                places.setdefault(words[3], set()).add(host)
+    return True
 
 
 class TestRemoving:
@@ -207,3 +298,8 @@ class TestRemoving:
         code, _, said = lab.tried("h1", "node", "rm", "h2")
         assert code == 1
         assert "node h2 not found" in said
+        code, _, said = lab.tried("h1", "node", "rm", "--force", "h1")
+        assert code == 1
+        assert "is a cluster manager" in said
+        # Who was removed is told so, and may come back as somebody new.
+        until(lambda: "removed" in lab.docker("h2", "info", "--format", "{{.Swarm.Error}}"))

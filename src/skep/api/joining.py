@@ -111,6 +111,11 @@ def init_request(body: InitBody) -> InitRequest:
     """What making a swarm takes. Raises `Invalid`, `Unsupported`."""
     if body.auto_lock_managers:
         raise Unsupported("locking managers (--autolock) is not supported by this version of Skep")
+    if body.force_new_cluster:
+        raise Unsupported(
+            "--force-new-cluster is for a manager that lost the others, and a swarm of Skep has one: "
+            "leave it out to make a new swarm (\"swarm leave --force\" first gives up the old one)"
+        )
     refuse_unsupported(body.spec)
     port = body.data_path_port or DATA_PATH_PORT
     if port not in DATA_PATH_PORTS:
@@ -128,7 +133,6 @@ def init_request(body: InitBody) -> InitRequest:
         address_pools=tuple(pool(text) for text in body.default_addr_pool),
         subnet_size=size,
         availability=availability(body.availability),
-        force_new_cluster=body.force_new_cluster,
         task_history=usual.task_history if history is None else history,
         heartbeat=spec.dispatcher.heartbeat_period / SECOND or usual.heartbeat,
         certificate_days=certificate_days(spec.ca_config.node_cert_expiry),

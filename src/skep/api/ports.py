@@ -53,7 +53,6 @@ class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
     address_pools: tuple[str, ...] = ()
     subnet_size: int = 24
     availability: str = "active"
-    force_new_cluster: bool = False
     task_history: int = 5
     heartbeat: float = 5.0
     certificate_days: int = 90
