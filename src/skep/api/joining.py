@@ -113,8 +113,8 @@ def init_request(body: InitBody) -> InitRequest:
         raise Unsupported("locking managers (--autolock) is not supported by this version of Skep")
     if body.force_new_cluster:
         raise Unsupported(
-            "--force-new-cluster is for a manager that lost the others, and a swarm of Skep has one: "
-            "leave it out to make a new swarm (\"swarm leave --force\" first gives up the old one)"
+            "--force-new-cluster is for a manager that lost the others, and a swarm of Skep has "
+            "one: leave it out to make a new swarm, after leaving the old one by force"
         )
     refuse_unsupported(body.spec)
     port = body.data_path_port or DATA_PATH_PORT
