@@ -162,3 +162,9 @@ def test_the_lock_file_holds_every_dependency_and_no_address():
 )  # fmt: skip
 def test_an_offence_is_found(name, source, expected):
     assert list(offences(Path(name), source)) == expected
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    """pytest imports them all into one room."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
