@@ -25,7 +25,7 @@ from skep.cluster.context import Context
 from skep.cluster.state import Draft, State
 from skep.founding import found
 from skep.kernel.kernel import Kernel
-from skep.manager.inspection import Cluster
+from skep.manager.asker import Cluster
 from skep.manager.joining import Door
 from skep.manager.manager import Manager
 from skep.manager.readings import read_cluster

@@ -1,6 +1,10 @@
 """What a namespace shows beside its observation."""
 
+import contextlib
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from fresh_host import do
@@ -17,6 +21,18 @@ pytestmark = pytest.mark.root
 
 BOX = "box000000000"
 DROP = Rule((Match((Payload("udp", "dport"),), 4789), Counter(), Verdict("drop")))
+
+
+@contextlib.contextmanager
+def kernel_table(kernel, namespace, text):
+    """A table that belongs to a socket, as long as the block lasts."""
+    with contextlib.ExitStack() as held:
+
+        def load():
+            held.enter_context(Library().opened()).load(text)
+
+        kernel._thread.call(None, lambda: kernel._within(namespace, load))
+        yield
 
 
 async def test_rules_have_handles_in_their_order_and_counters(kernel, host):
@@ -55,6 +71,50 @@ async def test_tables_of_others_are_read_as_far_as_words_go(kernel, host):
     assert isinstance(chain.rules[1].statements[0], Foreign)
     assert guard.sets[0].elements == {("10.0.0.1",)}
     assert (early.family, early.name) == ("netdev", "early")
+
+
+async def test_tables_with_flags_are_named_alone_and_those_asleep_not_at_all(kernel, host):
+    await do(kernel, AddNamespace(ns=BOX))
+    chain = "chain in { type filter hook input priority 0; policy drop; }\n"
+    host.nft(BOX, f"table inet idle {{ flags dormant; {chain} }}")
+    with kernel_table(kernel, BOX, f"table inet owned {{ flags owner;\n{chain}\n}}"):
+        (owned,) = (await kernel.inside(BOX)).foreign
+        assert owned.name == "owned"
+        assert owned.chains[0].hook == Hook("filter", "input", 0, "drop")
+        assert isinstance(owned.chains[0].rules[0].statements[0], Foreign)
+
+
+async def test_a_table_of_ours_with_a_flag_is_like_no_plan(kernel, host):
+    await do(kernel, AddNamespace(ns=BOX), ReplaceTable(ns=BOX, table=Table("skep", ())))
+    host.nft(BOX, "add table ip skep { flags dormant; }")
+    (seen,) = (await kernel.observe({BOX}))[BOX].tables
+    assert seen.name == "skep" and seen != Table("skep", ())
+    await do(kernel, ReplaceTable(ns=BOX, table=Table("skep", ())))
+    assert (await kernel.observe({BOX}))[BOX].tables == (Table("skep", ()),)
+
+
+LISTING = """
+from skep.kernel.handles import Handle
+from skep.kernel.inside import look
+from skep.kernel.nftables import Library
+library = Library()
+with library.opened() as nft:
+    for _ in range(1500):
+        nft.tables()
+handle = Handle("", None)
+for _ in range(300):
+    look(handle, library)
+"""
+
+
+def test_a_table_with_a_flag_does_not_kill_who_lists_it(host):
+    """libnftables 1.0.6 gives memory back twice when it writes such a table in JSON."""
+    host.nft(HOST, "table inet idle { flags dormant; }")
+    done = subprocess.run(
+        ["nsenter", f"--net={host.path(HOST)}", sys.executable, "-c", LISTING],
+        env=os.environ | {"MALLOC_CHECK_": "3"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 async def test_our_tables_are_not_among_others(kernel):

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from skep.agent.inspection import pack
-from skep.manager import inspection
-from skep.manager.inquiries import Inquiries
-from skep.manager.inspection import Looker, unpack
+from skep.manager import inquiries
+from skep.manager.inquiries import Inquiries, Remote, unpack
+from skep.manager.inspection import Looker
 from skep.model.errors import Broken, Missing, Unavailable
 from skep.model.host import HostView
 from skep.model.inspection import (
@@ -24,7 +24,7 @@ from skep.model.inspection import (
     Repaired,
     Sightings,
 )
-from skep.model.messages import ReadState, StateAnswer
+from skep.model.messages import ReadState, StateAnswer, StopState
 from skep.model.netstate import HOST, Namespace
 
 
@@ -36,13 +36,9 @@ class Session:
         self.sent.append(message)
 
 
-async def nothing():
-    pass
-
-
-async def asked(inquiries, session, begun=nothing):
+async def asked(inquiries, session, talk=None):
     """An inquiry that has been sent."""
-    task = asyncio.create_task(inquiries.ask("n1", Inspect(), begun))
+    task = asyncio.create_task(inquiries.ask("n1", Inspect(), talk or Remote()))
     while not session.sent:
         await asyncio.sleep(0)
     assert isinstance(session.sent[-1], ReadState)
@@ -59,21 +55,17 @@ class TestInquiries:
         return Inquiries({"n1": session}.get)
 
     async def test_an_answer_comes_in_pieces(self, inquiries, session):
-        begun = asyncio.Event()
-
-        async def ready():
-            begun.set()
-
-        task, serial = await asked(inquiries, session, ready)
+        talk = Remote()
+        task, serial = await asked(inquiries, session, talk)
         await inquiries.take(session, StateAnswer(serial=serial))
-        assert begun.is_set()
+        assert talk.listening.is_set()
         await inquiries.take(session, StateAnswer(serial=serial, data=b"one "))
         await inquiries.take(session, StateAnswer(serial=serial, data=b"two", end=True))
         assert await task == b"one two"
 
     async def test_a_host_without_a_session_is_not_waited_for(self, inquiries):
         with pytest.raises(Unavailable, match="no session"):
-            await inquiries.ask("n2", Inspect(), nothing)
+            await inquiries.ask("n2", Inspect(), Remote())
 
     async def test_a_refusal_is_the_hosts_own(self, inquiries, session):
         task, serial = await asked(inquiries, session)
@@ -93,6 +85,45 @@ class TestInquiries:
         assert not task.done()
         await inquiries.take(session, StateAnswer(serial=serial, data=b"truth", end=True))
         assert await task == b"truth"
+
+    async def test_what_is_heard_meanwhile_comes_by_itself(self, inquiries, session):
+        heard = []
+
+        class Ears(Remote):
+            async def heard(self, seen):
+                heard.append(seen)
+
+        task, serial = await asked(inquiries, session, Ears())
+        seen = Sightings(watched=("x",))
+        for _ in range(2):
+            data = pack(seen)
+            await inquiries.take(session, StateAnswer(serial=serial, data=data[:5]))
+            await inquiries.take(session, StateAnswer(serial=serial, data=data[5:], part=True))
+        assert heard == [seen, seen]
+        await inquiries.take(session, StateAnswer(serial=serial, data=b"end", end=True))
+        assert await task == b"end"
+
+    async def test_nonsense_ends_the_inquiry(self, inquiries, session):
+        task, serial = await asked(inquiries, session)
+        await inquiries.take(session, StateAnswer(serial=serial, data=b"nonsense", part=True))
+        with pytest.raises(Broken, match="makes no sense"):
+            await task
+
+    async def test_enough_is_said_once(self, inquiries, session):
+        talk = Remote()
+        task, serial = await asked(inquiries, session, talk)
+        await talk.stop()
+        await talk.stop()
+        assert session.sent[1:] == [StopState(serial=serial)]
+        await inquiries.take(session, StateAnswer(serial=serial, data=b"x", end=True))
+        assert await task == b"x"
+
+    async def test_who_is_no_longer_waited_for_is_told_so(self, inquiries, session):
+        task, serial = await asked(inquiries, session)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert session.sent[-1] == StopState(serial=serial)
 
     async def test_too_much_is_refused(self, inquiries, session, monkeypatch):
         monkeypatch.setattr("skep.manager.inquiries.STATE_LIMIT", 10)
@@ -123,9 +154,9 @@ class Agent:
         self.asked = []
         self.answers = {"Inspect": looked_into(), **answers}
 
-    async def ask(self, what, begun):
+    async def ask(self, what, talk):
         self.asked.append(what)
-        await begun()
+        await talk.begun()
         answer = self.answers[type(what).__name__]
         if isinstance(answer, Exception):
             raise answer
@@ -193,6 +224,6 @@ def test_noise_is_refused(data):
 
 
 def test_what_unpacks_to_too_much_is_refused(monkeypatch):
-    monkeypatch.setattr(inspection, "LARGEST", 100)
+    monkeypatch.setattr(inquiries, "LARGEST", 100)
     with pytest.raises(Broken):
         unpack(zlib.compress(msgspec.msgpack.encode("x" * 10_000)), str)

@@ -4,7 +4,8 @@ import struct
 
 import pytest
 
-from skep.trace.frames import hear
+from skep.model.inspection import End
+from skep.trace.frames import Pair, Token, hear
 
 TOKEN = 24643
 
@@ -35,7 +36,7 @@ def vxlan(vni, frame):
 
 
 def heard(frame, protocol="tcp", token=TOKEN):
-    return hear(frame, protocol, token)
+    return hear(frame, Token(protocol, token))
 
 
 def test_a_probe_and_its_answer_are_known_by_the_port():
@@ -78,3 +79,38 @@ def test_echoes_are_known_by_their_id_and_errors_by_what_they_quote():
 )
 def test_everything_else_is_another_s(frame):
     assert heard(frame) is None
+
+
+PAIR = Pair("tcp", (End(source="10.0.1.5", target="10.0.1.2", port=80),
+                    End(source="", target="10.0.1.3", port=8080)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ports", "asks"),
+    [
+        ("10.0.1.5", "10.0.1.2", (4000, 80), True),
+        ("10.0.1.2", "10.0.1.5", (80, 4000), False),
+        ("9.9.9.9", "10.0.1.3", (4000, 8080), True),
+        ("10.0.1.3", "9.9.9.9", (8080, 4000), False),
+    ],
+)
+def test_a_pair_is_known_both_ways_in_each_of_its_forms(source, target, ports, asks):
+    found = hear(ether(ip(6, source, target, tcp(*ports))), PAIR)
+    assert PAIR.asks(found) == asks
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ports"),
+    [("10.0.1.6", "10.0.1.2", (4000, 80)), ("10.0.1.5", "10.0.1.2", (4000, 81)),
+     ("10.0.1.5", "10.0.1.4", (4000, 80))],
+)  # fmt: skip
+def test_others_are_no_part_of_a_pair(source, target, ports):
+    assert hear(ether(ip(6, source, target, tcp(*ports))), PAIR) is None
+
+
+def test_echoes_of_a_pair_go_there_and_back():
+    pair = Pair("icmp", (End(source="10.0.0.1", target="10.0.0.2"),))
+    asked = hear(ether(ip(1, "10.0.0.1", "10.0.0.2", icmp(8, 5))), pair)
+    answered = hear(ether(ip(1, "10.0.0.2", "10.0.0.1", icmp(0, 5))), pair)
+    assert (asked.source_port, pair.asks(asked)) == (5, True)
+    assert not pair.asks(answered)

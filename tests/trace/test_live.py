@@ -41,7 +41,8 @@ def everywhere(case, backend):
     for hops, back in ((case.there(turn), False), (case.back(turn), True)):
         for hop in hops:
             if hop.link:
-                each = seen(hop.namespace, hop.link, backend=backend, back=back)
+                vni = 4097 if hop.kind == "underlay" else 0
+                each = seen(hop.namespace, hop.link, backend=backend, back=back, vni=vni)
                 found.setdefault(hop.node, []).append(each)
     return found
 

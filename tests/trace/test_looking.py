@@ -9,11 +9,12 @@ import threading
 import pytest
 from fresh_host import do, veth
 
-from skep.agent import asking, sending, tapping
-from skep.model.inspection import Listen, Probe, Tap
+from skep.agent import asking, sending, tapping, watching
+from skep.model.inspection import End, Listen, Probe, Tap, Watch
 from skep.model.naming import RESOLVER, NameTable, NetworkNames, SandboxNames
 from skep.model.netstate import Address, Link
 from skep.model.ops import AddAddress, AddNamespace
+from skep.talk import Talk
 
 pytestmark = pytest.mark.root
 
@@ -52,15 +53,12 @@ def server(kind, port):
 async def listening(kernel, work, *, protocol="icmp", seconds=1.0, traced=()):
     """What is seen on both ends of the link while ``work`` is done."""
     taps = (Tap(namespace=HERE, link="eth0"), Tap(namespace=THERE, link="eth0"))
-    ready = asyncio.Event()
-
-    async def begun():
-        ready.set()
-
+    talk = Talk()
     request = Listen(taps=taps, protocol=protocol, token=TOKEN, seconds=seconds, traced=traced)
-    ears = asyncio.create_task(tapping.listen(kernel, request, begun))
-    await asyncio.wait_for(ready.wait(), 5)
+    ears = asyncio.create_task(tapping.listen(kernel, request, talk))
+    await asyncio.wait_for(talk.listening.wait(), 5)
     outcome = await work
+    await talk.stop()
     return outcome, await ears
 
 
@@ -183,12 +181,9 @@ async def test_a_datagram_that_is_answered(pair):
 
 
 async def test_a_link_that_is_not_there_is_deaf_not_silent(pair):
-    async def begun():
-        return None
-
     tap = Tap(namespace=HERE, link="eth9")
     request = Listen(taps=(tap,), protocol="icmp", token=1, seconds=0.1)
-    heard = await tapping.listen(pair, request, begun)
+    heard = await tapping.listen(pair, request, Talk())
     assert heard.seen == ()
     assert heard.deaf == ((tap, "no such device"),)
 
@@ -248,3 +243,44 @@ async def test_nobody_at_the_name_servers_port_is_refused(pair):
     assert "refused" in found.error
     (gone,) = await asking.ask(pair, TABLE, "nix", ["db"])
     assert "cannot be asked" in gone.error
+
+
+class Notes(Talk):
+    """Keeps what was heard, and has heard enough after a while."""
+
+    def __init__(self, enough_after):
+        super().__init__()
+        self.parts = []
+        self.left = enough_after
+
+    async def heard(self, seen):
+        self.parts.append(seen)
+        self.left -= 1
+        if not self.left:
+            await self.stop()
+
+
+async def test_real_traffic_is_told_of_as_it_passes(pair, monkeypatch):
+    monkeypatch.setattr(watching, "EVERY", 0.3)
+    tap = Tap(namespace=THERE, link="eth0")
+    end = End(source="10.5.0.1", target="10.5.0.2")
+    request = Watch(taps=(tap,), protocol="icmp", ends=(end,), seconds=30.0)
+    talk = Notes(enough_after=2)
+    eyes = asyncio.create_task(watching.watch(pair, request, talk))
+    await asyncio.wait_for(talk.listening.wait(), 5)
+    assert (await sending.send(pair, probe("icmp"))).answered
+    await asyncio.wait_for(eyes, 5)
+    seen = [(each.note, each.packets) for part in talk.parts for each in part.seen]
+    assert seen == [("echo request", 1), ("echo reply", 1)]
+
+
+async def test_what_is_broken_off_is_closed(pair, host):
+    request = Listen(taps=(), protocol="tcp", token=TOKEN, seconds=30.0, traced=(THERE,))
+    talk = Talk()
+    ears = asyncio.create_task(tapping.listen(pair, request, talk))
+    await asyncio.wait_for(talk.listening.wait(), 5)
+    assert "trace_of_skep" in host.run(THERE, "nft list tables")
+    ears.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ears
+    assert "trace_of_skep" not in host.run(THERE, "nft list tables")

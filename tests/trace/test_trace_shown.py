@@ -7,11 +7,13 @@ import pytest
 from trace_scene import OVERLAY, Hosts
 
 from skep.cli import doctor as doctor_verb
-from skep.cli import trace as trace_verb
+from skep.cli import follow
 from skep.cli.ink import Ink
+from skep.cli.show import tracetext
 from skep.trace.doctor import CHECKS, examine
 from skep.trace.drawing import draw
 from skep.trace.finding import Checkup
+from skep.trace.follow import Followed, Talked
 from skep.trace.report import Seen, Trace
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -25,7 +27,7 @@ def broken():
 
 
 def lines(trace, *, verbose=True):
-    return "\n".join(trace_verb.text(trace, Ink(), verbose=verbose))
+    return "\n".join(tracetext.text(trace, Ink(), verbose=verbose))
 
 
 def test_a_trace_names_places_hops_and_the_verdict(broken):
@@ -67,7 +69,7 @@ def test_in_short_a_broken_way_back_is_shown():
 def test_the_exit_code_tells_what_became_of_the_packet(damage, code):
     hosts = Hosts()
     damage(hosts)
-    assert trace_verb.code(hosts.trace("client", "web")) == code
+    assert tracetext.code(hosts.trace("client", "web")) == code
 
 
 def test_what_a_probe_showed_stands_at_its_hop():
@@ -139,3 +141,26 @@ def test_a_checkup_without_findings_says_so():
         "This host is no manager: it alone was looked into.",
         "✓ Nothing is wrong: 20 checks on h1.",
     ]
+
+
+def test_what_lies_between_hosts_is_a_table():
+    text = "\n".join(doctor_verb.text(examine(Hosts().survey()), Ink(), verbose=True))
+    lines = text.splitlines()
+    assert lines[0].split() == [
+        "BETWEEN", "DELAY", "LOSS", "MESH", "7946", "FULL", "SIZE", "TUNNEL", "4789", "CLUSTER",
+        "2377",
+    ]  # fmt: skip
+    assert lines[1].startswith("h1 → h2  0.40 ms  0% of 20  ok")
+    assert len([line for line in lines if "→" in line]) == 6
+
+
+def test_a_followed_conversation_is_a_line_and_a_lost_one_says_where():
+    fine = Talked(source="10.0.1.5:4000", target="10.0.1.2:80", there=7, back=6, backend="web.1")
+    lost = Talked(source="a:1", target="b:2", there=3, back=0, lost="not seen at vxlan0")
+    quiet = Talked(source="a:1", target="b:2", there=3, back=0)
+    told = list(
+        follow.text(Followed(at=0.0, talks=(fine, lost, quiet), notes=("h3: gone",)), Ink())
+    )
+    assert told[0].endswith("✓ 10.0.1.5:4000 → 10.0.1.2:80 (web.1)  7 there, 6 back")
+    assert "✗ a:1 → b:2" in told[1] and told[2].strip() == "not seen at vxlan0"
+    assert "! a:1" in told[3] and told[4].strip() == "! h3: gone"

@@ -86,6 +86,7 @@ class Agent:
         self.inspector = Inspector(kernel, self.network, self._dns, state, run)
         self.inspector.mesh = lambda: self.mesh
         self.uplink.on_read_state = self.inspector.read
+        self.uplink.on_stop_state = self.inspector.stop
         self._orphans: dict[str, float] = {}
         self.mesh: Mesh | None = None
         self.on_removed: Callable[[str], Any] | None = None

@@ -8,12 +8,12 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
 
-from skep.agent import asking, sending, tapping
+from skep.agent import asking, sending, tapping, watching
 from skep.agent.converge import SWEEP, describe
 from skep.agent.files import upstreams
 from skep.agent.mesh import Mesh
@@ -42,7 +42,9 @@ from skep.model.inspection import (
     RefusedOp,
     Repair,
     Repaired,
+    Sightings,
     TunnelCheck,
+    Watch,
 )
 from skep.model.messages import ReadState, StateAnswer
 from skep.model.netstate import HOST, HostState
@@ -51,6 +53,7 @@ from skep.model.readings import HostReadings
 from skep.plan.desired import desired
 from skep.plan.diff import diff
 from skep.plan.layout import bare, endpoint_on
+from skep.talk import Talk
 from skep.wire import identity as identities
 from skep.wire.authority import validity
 
@@ -66,6 +69,38 @@ CONNECT_WITHIN = 2.0
 DNS_WITHIN = 2.0
 
 
+class Dictation(Talk):
+    """An inquiry that a manager made: what is to be said goes to it in pieces."""
+
+    def __init__(self, serial: int, send: Send) -> None:
+        super().__init__()
+        self.serial = serial
+        self.send = send
+
+    async def begun(self) -> None:
+        """Say so."""
+        await self.send(StateAnswer(serial=self.serial))
+
+    async def heard(self, seen: Sightings) -> None:
+        """Send it as an answer by itself."""
+        await self.say(seen, last=False)
+
+    async def say(self, found: object, *, last: bool) -> None:
+        """Send an answer; whoever has no session any more needs none."""
+        data = await asyncio.to_thread(pack, found)
+        for start in range(0, len(data), PIECE):
+            whole = start + PIECE >= len(data)
+            piece = StateAnswer(
+                serial=self.serial,
+                data=data[start : start + PIECE],
+                end=whole and last,
+                part=whole and not last,
+            )
+            if not await self.send(piece):
+                self.enough.set()
+                return
+
+
 class Inspector:
     """Looks into one host."""
 
@@ -77,48 +112,43 @@ class Inspector:
         self._dns = dns
         self._state = state
         self._run = run
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: dict[int, tuple[asyncio.Task[None], Talk]] = {}
         self.mesh: Callable[[], Mesh | None] = lambda: None
 
     # --- over the session
 
     def read(self, message: ReadState, send: Send) -> None:
         """Answer a manager's inquiry, in pieces, as soon as possible."""
-        task = asyncio.create_task(self._answer(message, send))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
-
-    async def _answer(self, message: ReadState, send: Send) -> None:
         serial = message.serial
+        talk = Dictation(serial, send)
+        task = asyncio.create_task(self._answer(message, talk))
+        self._answering[serial] = task, talk
+        task.add_done_callback(lambda _: self._answering.pop(serial, None))
 
-        async def begun() -> None:
-            await send(StateAnswer(serial=serial))
+    def stop(self, serial: int) -> None:
+        """The manager wants no more of this answer."""
+        if serial in self._answering:
+            self._answering[serial][1].enough.set()
 
+    async def _answer(self, message: ReadState, talk: Dictation) -> None:
         try:
-            data = await self.answer(message.what, begun)
+            found = await self.ask(message.what, talk)
         except Refusal as refusal:
-            await send(StateAnswer(serial=serial, end=True, refusal=str(refusal)))
+            await talk.send(StateAnswer(serial=talk.serial, end=True, refusal=str(refusal)))
             return
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            end = start + PIECE >= len(data)
-            if not await send(StateAnswer(serial=serial, data=piece, end=end)):
-                return
+        await talk.say(found, last=True)
 
-    async def answer(self, what: Question, begun: Callable[[], Awaitable[None]]) -> bytes:
-        """The packed answer to an inquiry; ``begun`` is called when it listens. Raises refusals."""
-        found = await self.ask(what, begun)
-        return await asyncio.to_thread(pack, found)
-
-    async def ask(self, what: Question, begun: Callable[[], Awaitable[None]]) -> object:
-        """The answer to an inquiry. Raises refusals."""
+    async def ask(self, what: Question, talk: Talk) -> object:
+        """The answer to an inquiry; ``talk`` is told when it listens. Raises refusals."""
         match what:
             case Inspect(deep=deep):
                 return await self.inspect(deep=deep)
             case AskNames(namespace=namespace, names=names):
                 return await asking.ask(self._kernel, self._network.names(), namespace, names)
             case Listen():
-                return await tapping.listen(self._kernel, what, begun)
+                return await tapping.listen(self._kernel, what, talk)
+            case Watch():
+                return await watching.watch(self._kernel, what, talk)
             case Probe():
                 return await sending.send(self._kernel, what)
             case Repair():

@@ -13,17 +13,23 @@ import asyncio
 import contextlib
 import selectors
 import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from skep.kernel.kernel import Kernel
 from skep.kernel.nfttrace import Tracer
 from skep.model.errors import Refusal
-from skep.model.inspection import LinkCount, Listen, RuleHit, Sighting, Sightings, Tap
-from skep.trace.frames import hear
+from skep.model.inspection import LinkCount, Listen, RuleHit, Sighting, Sightings, Tap, Watch
+from skep.talk import Talk
+from skep.trace.frames import Token, Wanted, hear
+
+T = TypeVar("T")
+Q = TypeVar("Q", Listen, Watch)
 
 ALL_PROTOCOLS = 0x0003
 OUTGOING = 4
@@ -35,6 +41,8 @@ MOST_HITS = 2000
 """Rules that are told of, at most."""
 MOST_TAPS = 64
 SIZE = 65536
+ATTENTION = 0.1
+"""Seconds of silence after which whoever has heard enough is done."""
 LINKS = "/proc/thread-self/net/dev"
 
 Counters = dict[tuple[str, str], tuple[int, ...]]
@@ -49,13 +57,15 @@ class Ears:
         self.deaf: list[tuple[Tap, str]] = []
         self.untraced: list[tuple[str, str]] = []
 
-    async def open(self, kernel: Kernel, request: Listen) -> None:
+    async def open(self, kernel: Kernel, request: Listen | Watch) -> None:
         """Open as many as can be; what cannot is noted."""
         for tap in request.taps[:MOST_TAPS]:
             try:
                 self.taps[await kernel.within(tap.namespace, partial(_open, tap))] = tap
             except (OSError, Refusal) as error:
                 self.deaf.append((tap, (getattr(error, "strerror", "") or str(error)).lower()))
+        if isinstance(request, Watch):
+            return
         for name in request.traced[:MOST_TAPS]:
             how = (request.protocol, request.token, request.tunnel)
             try:
@@ -63,23 +73,31 @@ class Ears:
             except Refusal as refusal:
                 self.untraced.append((name, str(refusal)))
 
-    def close(self) -> None:
-        """Close all."""
+    async def close(self, kernel: Kernel) -> None:
+        """Close all, also if whoever asked does not wait any longer."""
         for tap in self.taps:
             tap.close()
-        for tracer in self.tracers:
-            tracer.close()
+        if self.tracers:
+            await asyncio.shield(kernel.untrace(tuple(self.tracers)))
 
 
-async def listen(
-    kernel: Kernel, request: Listen, ready: Callable[[], Awaitable[object]]
-) -> Sightings:
-    """Listen on the taps for as long as is asked; ``ready`` is called when all ears are open."""
-    with contextlib.closing(Ears()) as ears:
+@contextlib.asynccontextmanager
+async def opened(kernel: Kernel, request: Listen | Watch) -> AsyncIterator[Ears]:
+    """All ears that can be opened, as long as they are needed."""
+    ears = Ears()
+    try:
         await ears.open(kernel, request)
+        yield ears
+    finally:
+        await ears.close(kernel)
+
+
+async def listen(kernel: Kernel, request: Listen, talk: Talk) -> Sightings:
+    """Listen on the taps for as long as is asked, or until it is enough."""
+    async with opened(kernel, request) as ears:
         before = await _counters(kernel, request)
-        await ready()
-        seen, hits = await asyncio.to_thread(_hear_all, ears, request)
+        await talk.begun()
+        seen, hits = await finished(_hear_all, ears, request, talk.enough)
         after = await _counters(kernel, request)
     return Sightings(
         seen=tuple(seen),
@@ -89,6 +107,20 @@ async def listen(
         watched=tuple(ears.tracers.values()),
         untraced=tuple(ears.untraced),
     )
+
+
+async def finished(
+    work: Callable[[Ears, Q, threading.Event], T], ears: Ears, request: Q, enough: threading.Event
+) -> T:
+    """What ``work`` does on a thread of its own. If nobody waits for it any more it is told so, and
+    has ended before its ears are closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, ears, request, enough))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        enough.set()
+        await task
+        raise
 
 
 def _open(tap: Tap) -> socket.socket:
@@ -103,11 +135,14 @@ def _open(tap: Tap) -> socket.socket:
     return opened
 
 
-def _hear_all(ears: Ears, request: Listen) -> tuple[list[Sighting], list[RuleHit]]:
+def _hear_all(
+    ears: Ears, request: Listen, enough: threading.Event
+) -> tuple[list[Sighting], list[RuleHit]]:
     seen: list[Sighting] = []
     hits: list[RuleHit] = []
     counts = dict.fromkeys(ears.taps.values(), 0)
     frames = 0
+    wanted = Token(request.protocol, request.token)
     deadline = time.monotonic() + request.seconds
     with selectors.DefaultSelector() as waiting:
         for opened in ears.taps:
@@ -115,14 +150,17 @@ def _hear_all(ears: Ears, request: Listen) -> tuple[list[Sighting], list[RuleHit
         for tracer in ears.tracers:
             waiting.register(tracer, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0 and frames < MOST_FRAMES:
-            for key, _ in waiting.select(left):
+            ready = waiting.select(min(left, ATTENTION))
+            if not ready and enough.is_set():
+                break
+            for key, _ in ready:
                 if isinstance(key.fileobj, Tracer):
                     found = _met(key.fileobj, ears.tracers[key.fileobj])
                     hits += found[: MOST_HITS - len(hits)]
                 elif isinstance(key.fileobj, socket.socket):
                     frames += 1
                     tap = ears.taps[key.fileobj]
-                    sighting = _heard(key.fileobj, tap, request)
+                    sighting = heard(key.fileobj, tap, wanted)
                     if sighting is not None and counts[tap] < MOST_SEEN:
                         counts[tap] += 1
                         seen.append(sighting)
@@ -133,12 +171,13 @@ def _met(tracer: Tracer, namespace: str) -> list[RuleHit]:
     return [msgspec.structs.replace(each, namespace=namespace) for each in tracer.read()]
 
 
-def _heard(opened: socket.socket, tap: Tap, request: Listen) -> Sighting | None:
+def heard(opened: socket.socket, tap: Tap, wanted: Wanted) -> Sighting | None:
+    """A frame that waits at a tap, if it is wanted."""
     try:
         frame, address = opened.recvfrom(SIZE)
     except OSError:  # the link went away, or another reader was faster
         return None
-    found = hear(frame, request.protocol, request.token)
+    found = hear(frame, wanted)
     if found is None:
         return None
     return Sighting(

@@ -38,6 +38,7 @@ from skep.model.messages import (
     StateAnswer,
     Status,
     StopLogs,
+    StopState,
 )
 from skep.wire.client import AgentConnection
 
@@ -74,6 +75,7 @@ class Uplink:
         self._taken: tuple[TakenPort, ...] | None = None
         self.statuses: dict[str, TaskStatus] = {}
         self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
+        self.on_stop_state: Callable[[int], None] = lambda _: None
         self.assignment = Assignment()
 
     def load(self) -> None:
@@ -211,6 +213,8 @@ class Uplink:
                 self._logs.more(serial, weight)
             case ReadState():
                 self.on_read_state(message, self.send_patiently)
+            case StopState(serial=serial):
+                self.on_stop_state(serial)
             case StopLogs(serial=serial):
                 self._logs.stop(serial)
             case Goodbye(reason=reason):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 from aiohttp import web
 
@@ -14,12 +16,26 @@ LONGEST_HOLD = 24 * 3600
 
 
 async def trace(call: Call) -> web.StreamResponse:
-    """``GET /skep/trace?from=&to=&live=``: a `Trace`."""
+    """``GET /skep/trace?from=&to=&live=&follow=``: a `Trace`."""
     source, target = call.query("from"), call.query("to")
     if not source or not target:
         raise Invalid("a trace needs both ends: from and to")
+    if call.flag("follow"):
+        return await _follow(call, source, target)
     found = await _port(call).trace(source, target, call.flag("live"))
     return json(msgspec.to_builtins(found))
+
+
+async def _follow(call: Call, source: str, target: str) -> web.StreamResponse:
+    """``&follow=1``: the `Trace`, then a `Followed` a second, one JSON object a line."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    async with contextlib.aclosing(_port(call).follow(source, target)) as reports:
+        async for each in reports:
+            if not response.prepared:  # only now is it certain that nothing is refused
+                await response.prepare(call.request)
+            await response.write(msgspec.json.encode(each) + b"\n")
+    await response.write_eof()
+    return response
 
 
 async def doctor(call: Call) -> web.StreamResponse:

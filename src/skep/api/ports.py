@@ -20,6 +20,7 @@ from skep.model.messages import LogPiece
 from skep.model.readings import Readings
 from skep.model.spec import NetworkSpec
 from skep.trace.finding import Checkup
+from skep.trace.follow import Followed
 from skep.trace.report import Trace
 
 T = TypeVar("T")
@@ -219,6 +220,9 @@ class InspectionPort(Protocol):
 
     async def trace(self, source: str, target: str, probe: bool) -> Trace:
         """The path from FROM to TO, with a real packet if ``probe``. Raises refusals."""
+
+    def follow(self, source: str, target: str) -> AsyncGenerator[Trace | Followed, None]:
+        """The path from FROM to TO, then what passes on it, until closed. Raises refusals."""
 
     async def examine(self, hosts: tuple[str, ...], repair: bool) -> Checkup:
         """All that is wrong with these hosts (none: all), after a repair if wanted."""

@@ -18,7 +18,8 @@ import msgspec
 
 from skep.kernel import nftjson, sockets
 from skep.kernel.handles import Handle
-from skep.kernel.nftables import TABLE_PREFIX, Library
+from skep.kernel.nftables import TABLE_PREFIX, Library, Nftables
+from skep.kernel.nftlist import Listed, listed
 from skep.kernel.observing import all_links
 from skep.kernel.rtnetlink import inet, links
 from skep.model.inspection import TRACER, Device, HostRoute, Inside, Listener, RuleCount
@@ -39,10 +40,12 @@ READABLE = frozenset({"ip", "ip6", "inet", "bridge"})
 def look(handle: Handle, library: Library) -> Inside:
     """What is known of a namespace beside its observation. Raises OSError, `nftables.Rejected`."""
     with handle.entered():
+        tables = listed()
         with library.opened() as nft:
-            objects = nftjson.objects(nft.ruleset())
-            foreign = tuple(_foreign(objects, nft.listing))
-        return Inside(rules=tuple(_counts(objects)), foreign=foreign, listeners=tuple(_waiting()))
+            plain = [each for each in tables if not each.flags]
+            counts = [c for each in plain for c in _counts(nftjson.objects(nft.rules(each)))]
+            foreign = tuple(_foreign(tables, nft))
+        return Inside(rules=tuple(counts), foreign=foreign, listeners=tuple(_waiting()))
 
 
 def _counts(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[RuleCount]:
@@ -65,34 +68,34 @@ def _counts(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[RuleCount]:
         )
 
 
-def _foreign(objects: list[tuple[str, dict[str, Any]]], listing: Any) -> Iterator[Table]:
-    """Tables that are not ours, as far as the vocabulary goes."""
-    for kind, body in objects:
-        if kind != "table" or body["name"].startswith(TABLE_PREFIX) or body["name"] == TRACER:
+def _foreign(tables: list[Listed], nft: Nftables) -> Iterator[Table]:
+    """Tables that are not ours and not asleep, as far as the vocabulary goes."""
+    for each in tables:
+        if each.name.startswith(TABLE_PREFIX) or each.name == TRACER or each.sleeps:
             continue
-        family, name = body["family"], body["name"]
-        if family in READABLE:
+        if each.family in READABLE and not each.flags:
             try:
-                yield nftjson.parse_table(listing(family, name))
+                yield nftjson.parse_table(nft.listing(each))
                 continue
             except (KeyError, ValueError, msgspec.MsgspecError):
                 # Written by who knows whom, with who knows what: a word for it is all we have.
                 pass
-        yield _named_only(family, name, objects)
+        yield _named_only(each, nftjson.objects(nft.chains()))
 
 
-def _named_only(family: str, name: str, objects: list[tuple[str, dict[str, Any]]]) -> Table:
+def _named_only(table: Listed, objects: list[tuple[str, dict[str, Any]]]) -> Table:
     """A table with its hooks alone: what its rules do cannot be read."""
     chains = []
     for kind, body in objects:
-        if kind == "chain" and (body["family"], body["table"]) == (family, name):
+        here = kind == "chain" and (body["family"], body["table"]) == (table.family, table.name)
+        if here:
             hook = None
             if "hook" in body and isinstance(body.get("prio"), int):
                 hook = Hook(
                     body.get("type", ""), body["hook"], body["prio"], body.get("policy", "")
                 )
             chains.append(Chain(body["name"], (Rule((Foreign("{}"),)),), hook))
-    return Table(name, tuple(chains), (), family)
+    return Table(table.name, tuple(chains), (), table.family)
 
 
 def _waiting() -> Iterator[Listener]:

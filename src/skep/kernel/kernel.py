@@ -240,8 +240,8 @@ class Kernel:
             return work()
 
     async def trace_rules(self, name: str, protocol: str, token: int, tunnel: int) -> Tracer:
-        """Watch which rules a probe's packets meet in a namespace of ours, or the host's, until the
-        tracer is closed. Raises `Missing`, or `Broken` if the kernel does not tell."""
+        """Watch which rules a probe's packets meet in a namespace of ours, or the host's, until
+        `untrace`. Raises `Missing`, or `Broken` if the kernel does not tell."""
 
         def open_tracer() -> Tracer:
             return Tracer(self._library, protocol, token, tunnel)
@@ -251,6 +251,16 @@ class Kernel:
         except (OSError, Rejected) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise Broken(f"its rules cannot be watched: {reason}") from error
+
+    async def untrace(self, tracers: Collection[Tracer]) -> None:
+        """Close tracers, their tables with them."""
+
+        def close() -> None:
+            for each in tracers:
+                each.close()
+
+        # libnftables is for one thread at a time, also when a context of it ends.
+        await self._thread.run(None, close)
 
     def changes(self) -> AsyncIterator[str]:
         """The names of namespaces in which something changed that `Namespace` holds (sysctls

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import threading
 from collections.abc import Iterator, Sequence
 
 from skep.kernel import nftjson, nfttext
+from skep.kernel.nftlist import Listed, listed
 from skep.model.errors import Broken
 from skep.model.nft import Set, Table
 from skep.model.ops import SetElements
@@ -40,9 +42,13 @@ class Rejected(Exception):  # noqa: N818 - the kernel's answer, not a fault
 
 
 class Library:
-    """The shared library, loaded. Raises `Broken` if it is not installed."""
+    """The shared library, loaded. Raises `Broken` if it is not installed.
+
+    Its contexts share state: it is for one thread at a time, and whoever calls it holds ``alone``.
+    """
 
     def __init__(self, name: str = LIBRARY) -> None:
+        self.alone = threading.RLock()
         try:
             library = ctypes.CDLL(name)
         except OSError:
@@ -88,14 +94,16 @@ class Library:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Nftables]:
         """A context of the namespace that the calling thread is in."""
-        context = self.new(0)
-        assert context, "nft_ctx_new only fails for want of memory"
-        try:
+        with self.alone:
+            context = self.new(0)
+            assert context, "nft_ctx_new only fails for want of memory"
             for buffer in self._buffers:
                 buffer(context)
+        try:
             yield Nftables(self, context)
         finally:
-            self.free(context)
+            with self.alone:
+                self.free(context)
 
 
 class Nftables:
@@ -106,12 +114,13 @@ class Nftables:
         self._context = context
 
     def _run(self, text: str, flags: int = 0) -> str:
-        self._library.set_flags(self._context, flags)
-        with self._library.silenced():
-            failed = self._library.run(self._context, text.encode())
-        # Both buffers are emptied by reading them.
-        output: bytes = self._library.output(self._context)
-        error: bytes = self._library.error(self._context)
+        with self._library.alone:
+            self._library.set_flags(self._context, flags)
+            with self._library.silenced():
+                failed = self._library.run(self._context, text.encode())
+            # Both buffers are emptied by reading them.
+            output: bytes = self._library.output(self._context)
+            error: bytes = self._library.error(self._context)
         if failed:
             raise _rejected(error.decode())
         return output.decode()
@@ -120,24 +129,34 @@ class Nftables:
         return self._run(text, OUTPUT_JSON | OUTPUT_NUMERIC_PROTOCOLS | extra)
 
     def tables(self) -> tuple[Table, ...]:
-        """Our tables, ordered by family and name. Raises `Rejected`."""
-        names = nftjson.table_names(self._list("list tables"))
-        ours = sorted(pair for pair in names if pair[1].startswith(TABLE_PREFIX))
-        found = (self._table(family, name) for family, name in ours)
+        """Our tables, ordered by family and name. Raises `Rejected`, OSError."""
+        ours = (each for each in listed() if each.name.startswith(TABLE_PREFIX))
+        found = (
+            nftjson.flagged_table(each.family, each.name)
+            if each.flags
+            else self._table(each.family, each.name)
+            for each in ours
+        )
         return tuple(table for table in found if table is not None)
 
     def load(self, text: str) -> None:
         """Do what nft(8) would do with a file. Raises `Rejected`."""
         self._run(text)
 
-    def ruleset(self) -> str:
-        """Everybody's tables in JSON, with handles and counters, without sets' elements. Raises
-        `Rejected`."""
-        return self._list("list ruleset", OUTPUT_TERSE)
+    def rules(self, table: Listed) -> str:
+        """Anybody's table in JSON, with handles and counters, without sets' elements. It must have
+        no flags (see `nftlist`). Raises `Rejected`."""
+        assert not table.flags, f"{table.name} must not be listed"
+        return self._list(f"list table {table.family} {table.name}", OUTPUT_TERSE)
 
-    def listing(self, family: str, name: str) -> str:
-        """Anybody's table in JSON, whole. Raises `Rejected`."""
-        return self._list(f"list table {family} {name}")
+    def listing(self, table: Listed) -> str:
+        """The same with all elements."""
+        assert not table.flags, f"{table.name} must not be listed"
+        return self._list(f"list table {table.family} {table.name}")
+
+    def chains(self) -> str:
+        """The chains of all tables in JSON, without rules. Raises `Rejected`."""
+        return self._list("list chains")
 
     def _table(self, family: str, name: str) -> Table | None:
         try:

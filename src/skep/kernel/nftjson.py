@@ -70,11 +70,6 @@ def objects(output: str) -> list[tuple[str, Json]]:
     return found
 
 
-def table_names(output: str) -> list[tuple[str, str]]:
-    """Family and name of each table of a ``list tables``."""
-    return [(body["family"], body["name"]) for kind, body in objects(output) if kind == "table"]
-
-
 def declared_sets(output: str, table: str) -> list[Set]:
     """The sets and maps of one table in a listing, with such elements as are listed."""
     found = [body for kind, body in objects(output) if kind in ("set", "map")]
@@ -100,6 +95,11 @@ def parse_table(output: str) -> Table:
             strange.append(_strange(body))
     strange += [_strange(body) for bodies in found.values() for body in bodies]
     return Table(table["name"], (*chains, *strange), tuple(sets), table["family"])
+
+
+def flagged_table(family: str, name: str) -> Table:
+    """What is said of a table that has a flag: that it is like no table of a plan."""
+    return Table(name, (_strange({"name": name, "flags": "some"}),), (), family)
 
 
 def _strange(body: Json) -> Chain:

@@ -6,18 +6,25 @@ A host is believed about itself alone, and about what it was asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import zlib
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
 
 from skep.model.errors import Broken, Refusal, Unavailable
-from skep.model.inspection import Question
-from skep.model.messages import ReadState, StateAnswer
+from skep.model.inspection import Question, Sightings
+from skep.model.messages import ReadState, StateAnswer, StopState
+from skep.talk import Talk
 from skep.wire.server import Session
+
+T = TypeVar("T")
 
 STATE_LIMIT = 64 << 20
 """Bytes of one host's answer as it comes."""
-
-Begun = Callable[[], Awaitable[None]]
-"""Called when a host says that it has begun to listen."""
+LARGEST = 256 << 20
+"""Bytes that it may unpack to."""
 
 
 class Inquiries:
@@ -28,18 +35,23 @@ class Inquiries:
         self._serial = 0
         self._asked: dict[int, _Asked] = {}
 
-    async def ask(self, node_id: str, what: Question, begun: Begun) -> bytes:
-        """A host's answer, as it was packed. Raises `Unavailable` if it has no session."""
+    async def ask(self, node_id: str, what: Question, talk: Remote) -> bytes:
+        """A host's answer, as it was packed; ``talk`` is told when it listens, and what it hears
+        meanwhile. Raises `Unavailable` if it has no session."""
         session = self._session_of(node_id)
         if session is None:
             raise Unavailable("it has no session with this manager")
         self._serial += 1
-        asked = self._asked[self._serial] = _Asked(session, begun)
+        serial = self._serial
+        asked = self._asked[serial] = _Asked(session, talk)
+        talk.on_stop = lambda: session.send(StopState(serial=serial))
         try:
-            await session.send(ReadState(serial=self._serial, what=what))
+            await session.send(ReadState(serial=serial, what=what))
             return await asked.whole
         finally:
-            self._asked = {n: each for n, each in self._asked.items() if each is not asked}
+            del self._asked[serial]
+            if not asked.whole.done() or asked.whole.cancelled():
+                await _stop(talk)
 
     async def take(self, session: Session, piece: StateAnswer) -> None:
         """A piece has come over a session."""
@@ -54,13 +66,46 @@ class Inquiries:
                 asked.fail(Unavailable("its session ended while it was asked"))
 
 
+async def _stop(talk: Talk) -> None:
+    """Nobody waits for this answer any longer; a host that is gone need not be told."""
+    with contextlib.suppress(Refusal):
+        await talk.stop()
+
+
+class Remote(Talk):
+    """An inquiry of another host: what is said to it goes over its session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_stop: Callable[[], Awaitable[None]] | None = None
+
+    async def stop(self) -> None:
+        """Tell the host, once. Raises refusals if it has no session."""
+        if self.on_stop is not None and not self.enough.is_set():
+            self.enough.set()
+            await self.on_stop()
+
+    async def part(self, data: bytes) -> None:
+        """An answer came, and another will."""
+        await self.heard(await asyncio.to_thread(unpack, data, Sightings))
+
+
+def unpack(data: bytes, kind: type[T]) -> T:
+    """A host's answer. Raises `Broken` if it makes no sense."""
+    try:
+        plain = zlib.decompressobj().decompress(data, LARGEST)
+        return msgspec.msgpack.decode(plain, type=kind)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise Broken(f"its answer makes no sense: {error}") from error
+
+
 class _Asked:
     """One inquiry under way."""
 
-    def __init__(self, session: Session, begun: Begun) -> None:
+    def __init__(self, session: Session, talk: Remote) -> None:
         self.session = session
         self.whole: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._begun = begun
+        self._talk = talk
         self._data = bytearray()
 
     async def put(self, piece: StateAnswer) -> None:
@@ -72,8 +117,14 @@ class _Asked:
         elif piece.end:
             if not self.whole.done():
                 self.whole.set_result(bytes(self._data))
+        elif piece.part:
+            data, self._data = bytes(self._data), bytearray()
+            try:
+                await self._talk.part(data)
+            except Refusal as refusal:
+                self.fail(refusal)
         elif not piece.data:
-            await self._begun()
+            await self._talk.begun()
 
     def fail(self, refusal: Refusal) -> None:
         if not self.whole.done():

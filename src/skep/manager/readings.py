@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from skep.cluster.lives import is_live, is_running
 from skep.cluster.state import State
-from skep.manager.inspection import fills_of
+from skep.manager.facts import fills_of
 from skep.model.readings import ClusterReadings, PoolReading
 
 

@@ -206,8 +206,9 @@ class Tap(Fact, frozen=True):
 
 
 class Sighting(Fact, frozen=True):
-    """A probe's packet, or its answer, seen at a tap. ``at`` is by the host's own clock; ``vni`` is
-    0 outside tunnels. ``note`` says more: TCP flags, ICMP type."""
+    """A packet, or an answer, seen at a tap. ``at`` is by the host's own clock; ``vni`` is 0 out
+    of tunnels. ``note`` says more: TCP flags, ICMP type. ``packets`` of the same ends may be one
+    sighting. Of echoes, the ports are their id."""
 
     tap: Tap
     at: float
@@ -219,6 +220,7 @@ class Sighting(Fact, frozen=True):
     vni: int = 0
     outgoing: bool = False
     note: str = ""
+    packets: int = 1
 
 
 TRACER = "trace_of_skep"
@@ -316,6 +318,25 @@ class Listen(Inquiry, frozen=True):
     tunnel: int = 4789
 
 
+class End(Fact, frozen=True):
+    """One form that the packets of a pair take on their way: from (""  for anybody), to, and the
+    port that they are for (0 for any)."""
+
+    source: str
+    target: str
+    port: int = 0
+
+
+class Watch(Inquiry, frozen=True):
+    """Watch links for real packets of a pair, both ways, for ``seconds``: say "listening" by an
+    empty piece, then `Sightings` as they come, and nothing at the end."""
+
+    taps: tuple[Tap, ...]
+    protocol: str
+    ends: tuple[End, ...]
+    seconds: float
+
+
 class Probe(Inquiry, frozen=True):
     """Send one probe from inside a namespace, with ``token`` as its source port or ICMP id:
     `Echo`."""
@@ -339,4 +360,4 @@ class Hold(Inquiry, frozen=True):
     seconds: float
 
 
-Question = Inspect | AskNames | Listen | Probe | Repair | Hold
+Question = Inspect | AskNames | Listen | Watch | Probe | Repair | Hold

@@ -146,17 +146,25 @@ class ReadState(Message, frozen=True):
     what: Question
 
 
+class StopState(Message, frozen=True):
+    """Manager: tell me what you have heard so far, it is enough."""
+
+    serial: int
+
+
 class StateAnswer(Message, frozen=True):
     """Agent: a piece of an answer (msgpack, compressed by zlib); the last one has ``end`` set, and
-    ``refusal`` if there is none. An empty first piece says that listening has begun."""
+    ``refusal`` if there is none. An empty first piece says that listening has begun; with
+    ``part`` set, the pieces up to this one are an answer by themselves, and another follows."""
 
     serial: int
     data: bytes = b""
     end: bool = False
+    part: bool = False
     refusal: str = ""
 
 
 FromAgent = (
     Hello | Status | Beat | Listening | Attach | Detach | Resync | LogPiece | StateAnswer | Goodbye
 )
-FromManager = Assign | Attached | ReadLogs | MoreLogs | StopLogs | ReadState | Goodbye
+FromManager = Assign | Attached | ReadLogs | MoreLogs | StopLogs | ReadState | StopState | Goodbye

@@ -129,9 +129,15 @@ class _Ears:
                 self._seen[node, sighting.tap].append(sighting)
 
     def at(self, hop: Hop, *, asked: bool) -> list[Sighting]:
-        """The packets of one direction at a hop: questions, or answers."""
+        """The packets of one direction at a hop: questions, or answers. A link of the underlay may
+        carry them both by themselves and in a tunnel."""
         key = (hop.node, Tap(namespace=hop.namespace, link=hop.link))
-        return [each for each in self._seen[key] if self._is_question(each) == asked]
+        tunnelled = hop.kind == "underlay"
+        return [
+            each
+            for each in self._seen[key]
+            if self._is_question(each) == asked and bool(each.vni) == tunnelled
+        ]
 
     def _is_question(self, sighting: Sighting) -> bool:
         if sighting.protocol == "icmp":
@@ -174,7 +180,7 @@ class _Ears:
 
 def _words(sighting: Sighting) -> str:
     source, target = sighting.source, sighting.target
-    if sighting.source_port or sighting.target_port:
+    if sighting.protocol != "icmp":
         source = f"{source}:{sighting.source_port}"
         target = f"{target}:{sighting.target_port}"
     tunnelled = f" in VNI {sighting.vni}" if sighting.vni else ""

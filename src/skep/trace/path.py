@@ -205,7 +205,11 @@ class Narrator:
             return self.hop(step.at, "route", f"no route to {target} among the host's own")
         via = f"via {best.via} " if best.via else ""
         hop = self.hop(step.at, "route", f"{best.destination} {via}on {best.link}", [])
-        return msgspec.structs.replace(hop, link=best.link)
+        facts: dict[str, str | int] = {"link": best.link, "via": best.via, "table": MAIN_TABLE}
+        device = next((d for d in host.inspection.devices if d.name == best.link), None)
+        if device is not None:
+            facts |= {"ifindex": device.index, "mtu": device.mtu}
+        return msgspec.structs.replace(hop, facts=facts, link=best.link)
 
     def _plugged(self, step: Plugged) -> Hop:
         host = self._host(step.at.host)
