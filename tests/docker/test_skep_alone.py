@@ -4,8 +4,10 @@ against the same daemon."""
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from swarm_lab import QUIET, SwarmLab, until
@@ -137,3 +139,76 @@ def test_it_refuses_the_same(lab, command):
     skep = said_by(lab, [sys.executable, "-m", "skep.cli.main"], words)
     assert docker[0] != 0
     assert skep == docker
+
+
+def completed(lab, typed):
+    """What bash offers after some words, with the script that ``skep completion bash`` prints."""
+    script = f"""
+        skep() {{ "{sys.executable}" -m skep.cli.main "$@"; }}
+        eval "$(skep completion bash)"
+        COMP_LINE={shlex.quote(typed)} COMP_POINT={len(typed)} COMPREPLY=()
+        _skep
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"DOCKER_HOST": f"unix://{lab.socket('h1')}"},
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("skep serv", ["service"]),
+        ("skep service up", ["update"]),
+        ("skep service update w", ["web"]),
+        ("skep service create --replicas-", ["--replicas-max-per-node"]),
+        ("skep node inspect ", ["h1", "h2"]),
+        ("skep secret rm p", ["pass"]),
+        ("skep stack ps ", ["shop"]),
+        ("skep network inspect n", ["net", "none"]),
+        ("skep exec b", ["box"]),
+        ("skep lab ", ["cut", "down", "exec", "heal", "sock", "status", "up"]),
+    ],
+)
+def test_bash_completes(lab, typed, offered):
+    assert completed(lab, typed) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_has_a_script(shell):
+    done = subprocess.run(
+        [sys.executable, "-m", "skep.cli.main", "completion", shell],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "skep completion words" in done.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_the_demo_runs_without_docker(tmp_path):
+    """With a search path that has everything else."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        for program in Path(folder).glob("*"):
+            link = tmp_path / program.name
+            if program.name != "docker" and not link.is_symlink():
+                link.symlink_to(program)
+    name = f"bare{os.getpid()}"
+    environment = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
+    try:
+        done = subprocess.run(
+            [Path(__file__).parents[2] / "bin" / "demo"],
+            capture_output=True, text=True, timeout=300, check=False,
+            env=environment | {"PATH": str(tmp_path), "SKEP_DEMO_LAB": name},
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+        assert "h1 $ skep swarm init" in done.stdout
+        assert "h1 $ skep exec alpha ping -c 2 beta" in done.stdout
+        assert "0% packet loss" in done.stdout
+        assert "(there is no docker client here, so skep was its own)" in done.stdout
+        assert "docker " not in done.stdout.replace("no docker client ", "")
+    finally:
+        down = [sys.executable, "-m", "skep.cli.main", "lab", "down", "--name", name]
+        subprocess.run(down, capture_output=True, check=True)

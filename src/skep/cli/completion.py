@@ -13,12 +13,12 @@ from skep.cli import catalog
 from skep.cli.api import Api
 from skep.cli.command import Command
 from skep.cli.flags import Flag
+from skep.cli.own import VERBS
 from skep.cli.parser import Parser
 from skep.cli.stack.convert import NAMESPACE
 from skep.model.errors import Refusal
 
 _PATIENCE = 1.0
-_OWN = ("lab", "completion")
 _LAB = ("cut", "down", "exec", "heal", "sock", "status", "up")
 _SCRIPTS = {
     "bash": """\
@@ -55,7 +55,7 @@ complete -c skep -a '(skep completion words (commandline -opc)[2..] (commandline
 
 def run(arguments: Sequence[str]) -> int:
     """Print a shell's script, or (``words``, for the scripts) what may follow words."""
-    if arguments[:1] == ["words"]:
+    if arguments and arguments[0] == "words":
         print("\n".join(candidates(arguments[1:])))
         return 0
     parser = Parser(
@@ -80,7 +80,7 @@ def candidates(words: Sequence[str]) -> list[str]:
 
 def _offered(before: Sequence[str], current: str, host: str) -> Iterable[str]:
     if not before:
-        return (*_OWN, *catalog.GROUPS, *catalog.SHORT_FORMS)
+        return (*VERBS, *catalog.GROUPS, *catalog.SHORT_FORMS)
     first = before[0]
     if first == "lab":
         return _LAB if len(before) == 1 else ()

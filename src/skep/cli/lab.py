@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -102,8 +103,9 @@ def _up(options: argparse.Namespace) -> int:
         hosts = up(lab, wish, tell)
     chosen = "" if lab.name == _DEFAULT else f" --name {lab.name}"
     print(f"Lab {lab.name} is up with {len(hosts)} host{'s' if len(hosts) > 1 else ''}. Try:")
-    print(f"  skep lab exec{chosen} h1 -- docker info")
-    print(f"  docker -H unix://$(skep lab sock{chosen} h1) ps")
+    client = "docker" if shutil.which("docker") else "skep"
+    print(f"  {client} -H unix://$(skep lab sock{chosen} h1) info")
+    print(f"  {client} -H unix://$(skep lab sock{chosen} h1) ps")
     return 0
 
 

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-import msgspec
-
 from skep import __version__
 from skep.cli import catalog
 from skep.cli.command import FAILED, Failure, perform
 from skep.cli.flags import LIST, SWITCH, Flag, Options, options_parser, read_options
+from skep.cli.own import VERBS
 from skep.model.errors import Refusal
 
 INTERRUPTED = 130
@@ -32,29 +31,11 @@ FLAGS = (
 )
 
 
-class Verb(msgspec.Struct, frozen=True):
-    """A subcommand of Skep's own: a line of help, and the module whose ``run`` does it."""
-
-    summary: str
-    module: str
-
-
 class VerbModule(Protocol):
     """What the module of a verb offers."""
 
     def run(self, arguments: Sequence[str]) -> int:
         """Do it with the arguments after the verb; the exit code."""
-
-
-VERBS = {
-    "lab": Verb("a cluster of hosts on this machine, to try and to test", "skep.cli.lab"),
-    "trace": Verb("show the way of a packet, and where it is lost", "skep.cli.trace"),
-    "doctor": Verb("look for what is wrong with the hosts", "skep.cli.doctor"),
-    "top": Verb("hosts, services and networks, as they change", "skep.cli.top"),
-    "net": Verb("networks, and with ls --tree all that is on them", "skep.cli.net"),
-    "hold": Verb("leave a host's kernel as it is for a while", "skep.cli.hold"),
-    "completion": Verb("make bash, zsh or fish complete skep's commands", "skep.cli.completion"),
-}
 
 
 def run(arguments: Sequence[str]) -> int:
