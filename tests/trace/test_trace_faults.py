@@ -248,3 +248,10 @@ def test_an_address_that_is_on_the_link_twice_is_no_fault(hosts):
     """A task's own VIP beside its address: the walk goes by the right one."""
     assert Address("eth1", f"{WEB_VIP}/32") in hosts.states["h1"][WEB1].addresses
     assert hosts.trace("web1", "10.0.1.12/tcp:80").trouble is None
+
+
+def test_entries_for_others_are_not_counted_with_the_one_that_is_missed(hosts):
+    hosts.change("h1", OVERLAY, neighbours=frozenset())
+    found = hosts.trace(*WEB)
+    assert found.trouble.why == "neighbour 10.0.1.12 on vxlan0 is missing"
+    assert len(found.notes) >= 1

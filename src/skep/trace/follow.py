@@ -109,10 +109,13 @@ class Follower:
                 for sighting in part.seen:
                     self._count(now, node, sighting)
         self._forget(now)
-        fresh = [each for each in self._talks.values() if each.fresh]
+        # What has only just begun is told of the next time, when it is known how far it got.
+        fresh = [
+            each for each in self._talks.values() if each.fresh and now - each.begun >= OLD_ENOUGH
+        ]
         for each in fresh:
             each.fresh = False
-        told = [self._told(each, now, silent, deaf) for each in fresh]
+        told = [self._told(each, silent, deaf) for each in fresh]
         notes = [f"{self._names.get(node, node)}: {why}" for node, why in silent.items()]
         return Followed(at=now, talks=tuple(told), notes=tuple(notes))
 
@@ -136,30 +139,19 @@ class Follower:
         }
 
     def _told(
-        self,
-        talk: _Conversation,
-        now: float,
-        silent: Mapping[str, str],
-        deaf: set[tuple[str, Tap]],
+        self, talk: _Conversation, silent: Mapping[str, str], deaf: set[tuple[str, Tap]]
     ) -> Talked:
         way = max(self._ways, key=lambda each: _agreement(each, talk))
-        lost = None
-        if now - talk.begun >= OLD_ENOUGH:
-            listened = (
-                (hop, spot)
-                for hop, spot in way.hops
-                if spot[0] not in silent and spot[:2] not in deaf
-            )
-            lost = _lost(talk, listened)
-        else:
-            talk.fresh = True  # to be told of again, when it is known how far it got
+        listened = (
+            (hop, spot) for hop, spot in way.hops if spot[0] not in silent and spot[:2] not in deaf
+        )
         return Talked(
             source=talk.source,
             target=talk.target,
             there=max((talk.counts[spot] for spot in way.there), default=0),
             back=max((talk.counts[spot] for spot in way.back), default=0),
             backend=way.backend,
-            lost=lost or "",
+            lost=_lost(talk, listened),
         )
 
 
@@ -168,8 +160,9 @@ def _agreement(way: _Way, talk: _Conversation) -> tuple[bool, int]:
     return way.address in talk.addresses, sum(bool(talk.counts[spot]) for spot in way.there)
 
 
-def _lost(talk: _Conversation, hops: Iterable[tuple[Hop, Spot]]) -> str | None:
-    """Where a conversation's packets were never seen, though they were at the hop before."""
+def _lost(talk: _Conversation, hops: Iterable[tuple[Hop, Spot]]) -> str:
+    """Where a conversation's packets were never seen, though they were at the hop before; "" if
+    nowhere."""
     before = None
     for hop, spot in hops:
         if talk.counts[spot]:
@@ -179,7 +172,7 @@ def _lost(talk: _Conversation, hops: Iterable[tuple[Hop, Spot]]) -> str | None:
                 f"not seen at {hop.link} of {hop.owner} on {hop.host}, though at {before.link} of "
                 f"{before.owner} on {before.host}"
             )
-    return None
+    return ""
 
 
 def _ends(sighting: Sighting) -> tuple[str, str]:

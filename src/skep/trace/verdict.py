@@ -159,10 +159,22 @@ def _fitting(host: Host, spot: Place, kinds: tuple[type[Op], ...], words: set[st
             continue
         if isinstance(op, ops.SetLink) and not _stops_frames(host, op):
             kind = len(kinds)
-        concerned = any(word in str(op) for word in words)
+        concerned = _concerns(op, words)
         if concerned or not isinstance(op, _ENTRIES):
             ranked.setdefault((not concerned, kind), []).append(op)
     return ranked[min(ranked)] if ranked else []
+
+
+def _concerns(op: Op, words: set[str]) -> bool:
+    """Whether a repair is about one of these; an entry is about its own ends, not about its link,
+    on which all others are too."""
+    match op:
+        case ops.SetNeighbour(neighbour=n) | ops.DelNeighbour(neighbour=n):
+            return bool({f"'{n.address}'", f"'{n.mac}'"} & words)
+        case ops.SetFdb(fdb=f) | ops.DelFdb(fdb=f):
+            return f"'{f.mac}'" in words
+        case _:
+            return any(word in str(op) for word in words)
 
 
 def _stops_frames(host: Host, op: ops.SetLink) -> bool:

@@ -118,9 +118,16 @@ def _live(trace: Trace, ink: Ink) -> Iterator[str]:
     assert live is not None, "there was a probe"
     took = f", {live.milliseconds:.2f} ms" if live.answered else ""
     colour = GREEN if live.answered else YELLOW
-    yield ink.paint(f"probe: {live.words}{took}", colour)
+    yield ink.paint(f"probe: {live.words}{took}{_proven(trace)}", colour)
     for note in live.notes:
         yield from ink.wrap(note, "  ", "  ")
+
+
+def _proven(trace: Trace) -> str:
+    """How many of the hops that could be watched the probe was seen at."""
+    watched = [hop.seen for hop in (*trace.there, *trace.back) if hop.seen is not None]
+    seen = sum(bool(each.packets) for each in watched)
+    return f"; {PROVEN} seen at {seen} of {len(watched)} hops" if watched else ""
 
 
 def _verdict(trace: Trace, ink: Ink) -> Iterator[str]:
