@@ -270,3 +270,25 @@ async def test_what_somebody_changed_is_told_from_what_was_to_change(world):
     assert (await world.converger.converge()).ops
     assert dict(tally.drift) == before, "what is wanted no more is no drift"
     assert tally.looks.number == 3
+
+
+class TestTurns:
+    """Whoever looks at the host is woken when something changed, and not before."""
+
+    async def test_a_change_wakes_who_waits_for_it(self):
+        converger = Converger(Memory(), HostView)
+        waiting = asyncio.create_task(converger.until_moved(converger.turn, 30.0))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        converger.want({HOST})
+        await asyncio.wait_for(waiting, 1.0)
+
+    async def test_what_was_missed_is_told_at_once(self):
+        converger = Converger(Memory(), HostView)
+        seen = converger.turn
+        converger.want()
+        await asyncio.wait_for(converger.until_moved(seen, 30.0), 1.0)
+
+    async def test_time_is_up_at_some_time(self):
+        converger = Converger(Memory(), HostView)
+        await asyncio.wait_for(converger.until_moved(converger.turn, 0.01), 1.0)

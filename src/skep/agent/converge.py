@@ -62,6 +62,8 @@ class Converger:
         self._wake = asyncio.Event()
         self._due = 0.0
         self._release: asyncio.TimerHandle | None = None
+        self._moving = asyncio.Event()
+        self.turn = 0
         self.held_until = 0.0
         self.tally = Tally()
         self.failures: tuple[Failure, ...] = ()
@@ -87,6 +89,25 @@ class Converger:
             view = self._view()
             return view, await self._kernel.observe(None, needed_sysctls(desired(view)))
 
+    def moved(self) -> None:
+        """Something changed, or is about to: plan or kernel. Whoever waits for the next ``turn`` is
+        woken."""
+        self.turn += 1
+        self._moving.set()
+        self._moving = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something that it is doing, or is about to do."""
+        return self._lock.locked() or self._wake.is_set()
+
+    async def until_moved(self, after: int, seconds: float) -> None:
+        """Wait until ``turn`` is another than ``after``, at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.turn == after:
+                    await self._moving.wait()
+
     def want(self, only: Collection[str] | None = None) -> None:
         """Have the loop look soon at these namespaces; None: at those whose plan is no longer the
         one that they were last brought to."""
@@ -95,6 +116,7 @@ class Converger:
         else:
             self._dirty.update(only)
         self._wake.set()
+        self.moved()
 
     def hold(self, seconds: float) -> float:
         """Repair nothing for so many seconds (0: repair everything, soon). Answers until when, in
@@ -108,6 +130,7 @@ class Converger:
         else:
             self._due = 0.0
             self._wake.set()
+        self.moved()
         log.info("held" if seconds else "no longer held", seconds=seconds)
         return self.held_until
 
@@ -177,6 +200,8 @@ class Converger:
         self.tally.did(ops, drifted)
         self.tally.looked(time.monotonic() - begun)
         self._report(ops, drifted, failures)
+        if ops:
+            self.moved()
         return Outcome(ops=ops, failures=failures)
 
     def _newly_planned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from skep.kernel import conntrack, features, inside, ipvs, sockets
+from skep.kernel import conntrack, features, gauging, inside, ipvs, sockets
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
@@ -22,6 +23,7 @@ from skep.kernel.rtnetlink import links as link_messages
 from skep.kernel.sentences import place
 from skep.kernel.watch import Watcher
 from skep.model.errors import Broken, Missing
+from skep.model.glance import Space
 from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
 from skep.model.ops import Failure, Op
@@ -214,6 +216,21 @@ class Kernel:
             if self._performer.ipvs is None:
                 return said or "its module is loaded, but nobody answers for it"
         return ""
+
+    async def spaces(self, also: str = "") -> dict[str, Space]:
+        """The links with their counters of all namespaces of ours and the host's; of the host's own
+        links those of our group, and that with the address ``also``. What is just going is left
+        out."""
+        return await self._thread.run(None, partial(self._spaces, also))
+
+    def _spaces(self, also: str) -> dict[str, Space]:
+        found = {}
+        for name in (HOST, *self._handles.pinned()):
+            with contextlib.suppress(OSError):
+                handle = self._handles.find(name)
+                if handle is not None:
+                    found[name] = gauging.space(handle, also)
+        return found
 
     async def features(self) -> dict[str, str]:
         """What Skep needs of the kernel: each feature's name, and "" or why it does not work."""

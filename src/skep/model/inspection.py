@@ -360,4 +360,12 @@ class Hold(Inquiry, frozen=True):
     seconds: float
 
 
-Question = Inspect | AskNames | Listen | Watch | Probe | Repair | Hold
+class Glance(Inquiry, frozen=True):
+    """Say what is seen at a glance: a `skep.model.glance.Glimpse`. As soon as the host's ``turn``
+    is another than ``after``, at the latest in ``seconds``."""
+
+    after: int = -1
+    seconds: float = 0.0
+
+
+Question = Inspect | AskNames | Listen | Watch | Probe | Repair | Hold | Glance

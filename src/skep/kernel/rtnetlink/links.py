@@ -12,6 +12,8 @@ import struct
 
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
+from skep.model.glance import Gauge
+from skep.model.netstate import GROUP as OURS
 from skep.model.netstate import Link, Vxlan
 from skep.model.readings import LinkTraffic
 
@@ -191,6 +193,29 @@ def parse_traffic(message: Message, namespace: str) -> tuple[str, LinkTraffic]:
         sent_errors=errors_out,
         received_dropped=lost_in,
         sent_dropped=lost_out,
+    )
+
+
+def gauge(found: Link, message: Message) -> Gauge:
+    """What the link that was ``found`` in a message has carried, by the same message."""
+    counted = nl.attributes(message.body, HEADER.size).get(STATISTICS, bytes(TRAFFIC.size))
+    rx, tx, rx_bytes, tx_bytes, rx_bad, tx_bad, rx_lost, tx_lost = TRAFFIC.unpack_from(counted)
+    return Gauge(
+        name=found.name,
+        kind=found.kind,
+        index=found.index,
+        peer_index=found.peer_index,
+        mtu=found.mtu,
+        up=found.up,
+        mac=found.mac,
+        rx_bytes=rx_bytes,
+        tx_bytes=tx_bytes,
+        rx_packets=rx,
+        tx_packets=tx,
+        dropped=rx_lost + tx_lost,
+        errors=rx_bad + tx_bad,
+        vni=found.vxlan.vni if found.vxlan else 0,
+        ours=found.group == OURS,
     )
 
 
