@@ -23,23 +23,28 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from skep import __version__
+from skep import __version__, gate
 from skep.agent.agent import Agent
 from skep.agent.balancer import BALANCERS, LABEL, choose
 from skep.agent.containers import container_of
 from skep.agent.records import write_atomically
 from skep.api.facts import Facts
+from skep.api.guard import Guard
 from skep.api.metrics import make_metrics_app
 from skep.api.ports import Ports
-from skep.api.server import make_app, make_runner
+from skep.api.server import make_app, make_page_app, make_runner
 from skep.cluster.change import Change
 from skep.describe import CPU, describe_host, generic_resource
 from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
 from skep.engine.podman import PodmanService
 from skep.events import Events
+from skep.gate import DEFAULT as DEFAULT_PAGE
+from skep.gate import Gate
 from skep.happenings import of_changes, of_container
 from skep.kernel.kernel import Kernel
+from skep.manager.asker import Asker
+from skep.manager.atlas import Atlas
 from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
 from skep.metering import Meter
@@ -62,6 +67,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     generic: tuple[GenericResource, ...] = ()
     metrics: tuple[str, int] | None = None
     balancer: str = "auto"
+    page: str = DEFAULT_PAGE
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -90,6 +96,9 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--balancer", choices=BALANCERS, default="auto",
                         help="what shares connections out: nftables or the kernel's IPVS"
                         " (default: %(default)s, which is nft if the kernel can)")  # fmt: skip
+    parser.add_argument("--page", metavar="IP[:PORT]|off", default=DEFAULT_PAGE,
+                        help="serve the page there; with a token, if that is not a loopback"
+                        " address (default: %(default)s)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
     found = parser.parse_args(arguments)
     if found.engine and not found.engine.startswith("unix:///"):
@@ -97,6 +106,7 @@ def parse(arguments: Sequence[str]) -> Options:
     try:
         generic = tuple(generic_resource(text) for text in found.node_generic_resource)
         metrics = listening_place(found.metrics)
+        gate.parsed(found.page)
     except Invalid as invalid:
         parser.error(str(invalid))
     return Options(
@@ -108,6 +118,7 @@ def parse(arguments: Sequence[str]) -> Options:
         generic=generic,
         metrics=metrics,
         balancer=found.balancer,
+        page=found.page,
     )
 
 
@@ -136,6 +147,14 @@ class Daemon:
         self._meter = Meter(
             describe_host().hostname, self._agent.inspector.readings, self._swarm.readings
         )
+        agent, swarm = self._agent, self._swarm
+        self._looker = Looker(agent.inspector, agent.network.view, swarm.looking)
+        asker = Asker(agent.inspector, agent.network.view, swarm.looking)
+        self._atlas = Atlas(asker, swarm.known)
+        self._gate = Gate(
+            options.page, options.state / "page.token", self._page, describe_host().hostname
+        )
+        self._swarm.on_identity = self._gate.member
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, serve until ``stop``, leave containers running. Raises refusals."""
@@ -152,6 +171,7 @@ class Daemon:
             await self._agent.adopt()
             await open_socket(api, self._options.socket)
             await open_metrics(metrics, self._options.metrics)
+            await self._gate.start()
             async with asyncio.TaskGroup() as group:
                 parts = [
                     group.create_task(self._agent.run()),
@@ -162,6 +182,8 @@ class Daemon:
             refused = group.subgroup(Refusal)
             raise group if refused is None else first_of(refused) from group
         finally:
+            self._atlas.close()
+            await self._gate.close()
             await api.cleanup()
             await metrics.cleanup()
             await self._swarm.close()
@@ -180,9 +202,14 @@ class Daemon:
             host=self._agent.containers,
             engine=self._engine,
             events=self._events,
-            inspection=Looker(self._agent.inspector, self._agent.network.view, self._swarm.looking),
+            inspection=self._looker,
             metrics=self._meter,
+            topology=self._atlas,
+            page=self._gate,
         )
+
+    def _page(self, guard: Guard) -> web.Application:
+        return make_page_app(self._ports(), facts=self._facts(), guard=guard)
 
     def _facts(self) -> Facts:
         host = describe_host()
@@ -216,6 +243,7 @@ class Daemon:
         def tell(changes: tuple[Change, ...]) -> None:
             for event in of_changes(changes, manager.state, time.time()):
                 self._events.tell(event)
+            self._atlas.changed()
 
         manager.listen(tell)
 

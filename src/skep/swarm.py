@@ -93,6 +93,7 @@ class Swarm:
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error = ""
         self.on_manager: Callable[[Manager], None] = lambda _: None
+        self.on_identity: Callable[[Identity | None], None] = lambda _: None
         agent.on_removed = lambda _: asyncio.create_task(self._thrown_out())
 
     # --- what is
@@ -127,6 +128,10 @@ class Swarm:
     def state(self) -> State:
         """The cluster's state. Raises `Unavailable` if this host is not a manager."""
         return self._must().state
+
+    def known(self) -> State | None:
+        """The cluster's state; None if this host is not a manager."""
+        return self._manager.state if self._manager else None
 
     async def change(self, decide: Callable[[Draft, Context], T]) -> T:
         """Take a decision and commit it. Raises its refusal; `Unavailable` if not a manager."""
@@ -287,6 +292,7 @@ class Swarm:
     async def _enter(self, identity: Identity, *, wait: bool = True) -> None:
         self._identity = identity
         self._error = ""
+        self.on_identity(identity)
         await self._agent.enter(identity.vtep)
         hello = Hello(description=self._describe(), address=identity.address, vtep=identity.vtep)
         uplink = self._agent.uplink
@@ -312,6 +318,7 @@ class Swarm:
         """Undo membership, as far as it got."""
         identities.remove(self._home)
         self._identity = None
+        self.on_identity(None)
         await self.close()
         self._manager = None
         self._sessions = None
@@ -368,6 +375,7 @@ class Swarm:
     def _adopt(self, identity: Identity) -> None:
         identities.save(self._home, identity)
         self._identity = identity
+        self.on_identity(identity)
         if self._connection is not None:
             self._connection.renewed(identity.credentials)
             self._connection.update_managers(identity.managers)

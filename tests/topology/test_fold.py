@@ -10,7 +10,7 @@ from skep.model.cluster import TaskState
 from skep.topology.build import build
 from skep.topology.fold import FOUND, Wanted, fold
 
-LIMIT, PER_HOST = 220_000, 2_500
+LIMIT, PER_HOST = 250_000, 2_500
 """Bytes of a picture at 1,000 endpoints, and for each host in it."""
 
 
@@ -87,6 +87,12 @@ def test_what_somebody_looks_for_is_not_folded(whole):
     assert "s0007.3" in shown and len(shown) <= FOUND
     assert not [each for each in folded(whole, find="nowhere").things.values()
                 if each.kind == "box"]  # fmt: skip
+
+
+def test_what_somebody_asks_for_by_name_is_not_folded(whole):
+    box = whole.things["box:s0004t7"]
+    graph = folded(whole, show=frozenset([box.asked]))
+    assert [each for each in graph.things.values() if each.kind == "box"] == [box]
 
 
 def test_what_is_wrong_is_not_folded():

@@ -1,7 +1,7 @@
 """What changed between two pictures, and that it suffices."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from topology_scene import BACK, large, small
 
@@ -23,6 +23,7 @@ GRAPHS = st.builds(
 )
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(GRAPHS, GRAPHS)
 def test_a_change_makes_one_graph_the_other(old, new):
     change = difference(old, new)

@@ -19,6 +19,10 @@ from skep.model.host import Container, HostView, LocalNetwork
 from skep.model.messages import LogPiece
 from skep.model.readings import Readings
 from skep.model.spec import NetworkSpec
+from skep.topology.delays import Matrix
+from skep.topology.detail import Detail
+from skep.topology.fold import Wanted
+from skep.topology.graph import Graph
 from skep.trace.finding import Checkup
 from skep.trace.follow import Followed
 from skep.trace.report import Trace
@@ -239,6 +243,39 @@ class MetricsPort(Protocol):
         """Everything, now."""
 
 
+class TopologyPort(Protocol):
+    """What draws the cluster. Every method raises `Unavailable` on a host that is no manager."""
+
+    async def graph(self, wanted: Wanted) -> Graph:
+        """The picture now."""
+
+    async def matrix(self) -> Matrix:
+        """How hosts reach each other."""
+
+    async def detail(self, id: str) -> Detail:
+        """A thing of it, closely. Raises `Missing`."""
+
+    def watch(self, wanted: Wanted) -> AsyncGenerator[Graph, None]:
+        """The picture, and again whenever it may have changed. Close it when done."""
+
+
+class PageAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the page is served: its URL, "" if it is not, and ``why``; with the ``token`` that it
+    takes (in the URL's query), "" for none, and the SHA-256 of the certificate that it shows."""
+
+    url: str = ""
+    token: str = ""
+    fingerprint: str = ""
+    why: str = ""
+
+
+class PagePort(Protocol):
+    """What serves the page."""
+
+    def address(self) -> PageAddress:
+        """Where it is."""
+
+
 class Ports(msgspec.Struct, frozen=True):
     """All of them, as handlers receive them."""
 
@@ -248,6 +285,8 @@ class Ports(msgspec.Struct, frozen=True):
     events: EventsPort
     inspection: InspectionPort | None = None
     metrics: MetricsPort | None = None
+    topology: TopologyPort | None = None
+    page: PagePort | None = None
 
 
 __all__ = [
@@ -266,6 +305,9 @@ __all__ = [
     "LogPiece",
     "Membership",
     "NetworkSpec",
+    "PageAddress",
+    "PagePort",
     "Ports",
     "RawStream",
+    "TopologyPort",
 ]

@@ -25,10 +25,12 @@ from skep.api import (
     metrics,
     networks,
     nodes,
+    page,
     services,
     swarm,
     system,
     tasks,
+    topology,
     volumes,
 )
 from skep.api.call import Handler
@@ -43,6 +45,24 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler
     streams: bool = False
 
+
+LOOKING = (
+    Route("GET", "/skep/topology", topology.whole, streams=True),
+    Route("GET", "/skep/topology/events", topology.events, streams=True),
+    Route("GET", "/skep/topology/thing", topology.thing, streams=True),
+    Route("GET", "/skep/matrix", topology.matrix, streams=True),
+    Route("GET", "/skep/page", page.home),
+    Route("GET", "/skep/page/logs", page.logs, streams=True),
+    Route("GET", "/skep/page/{name}", page.file),
+)
+"""What the page consists of, and asks for."""
+
+PAGE_ROUTES = (
+    Route("GET", "/", page.home),
+    Route("GET", "/skep/trace", page.trace, streams=True),
+    *LOOKING,
+)
+"""All that is served to browsers."""
 
 ROUTES = (
     Route("HEAD", "/_ping", system.ping),
@@ -151,6 +171,8 @@ ROUTES = (
     Route("GET", "/skep/doctor", inspection.doctor, streams=True),
     Route("POST", "/skep/doctor", inspection.doctor),
     Route("POST", "/skep/hold", inspection.hold),
+    Route("GET", "/skep/page-address", page.address),
+    *LOOKING,
     Route("GET", "/plugins", absent.no_plugins),
     Route("GET", "/plugins/{name*}/json", absent.missing_plugin),
     Route("POST", "/plugins/pull", absent.install_plugin),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from skep.api import errors
+from skep.api import errors, page
 from skep.api.ahead import INFO, keep_ahead
 from skep.api.call import HEADERS, Call
 from skep.api.facts import LATEST, OLDEST, Facts, dotted
+from skep.api.guard import Guard
 from skep.api.ports import Ports
 from skep.api.relay import cut
-from skep.api.routes import ROUTES, Route, Table
+from skep.api.routes import PAGE_ROUTES, ROUTES, Route, Table
 from skep.api.streams import Hijacked
 from skep.model.errors import Invalid, Refusal
 
@@ -45,6 +46,15 @@ def make_app(ports: Ports, *, facts: Facts) -> web.Application:
     return app
 
 
+def make_page_app(ports: Ports, *, facts: Facts, guard: Guard) -> web.Application:
+    """What browsers get to see, past a ``guard``. Run it with `make_runner`."""
+    app = web.Application(middlewares=[guard.check], client_max_size=0)
+    app[HEADERS] = {"Server": f"Skep/{facts.version}", **page.HEADERS}
+    app.on_response_prepare.append(_add_headers)
+    app.router.add_route("*", "/{path:.*}", Dispatcher(ports, facts, PAGE_ROUTES).handle)
+    return app
+
+
 def make_runner(app: web.Application) -> web.AppRunner:
     """How the application must be run: a client that goes away cancels its handler, which is what
     ends streams; handlers that change something are shielded from it (see `Dispatcher`)."""
@@ -60,10 +70,10 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 class Dispatcher:
     """From a request to its handler, and from refusals to answers."""
 
-    def __init__(self, ports: Ports, facts: Facts) -> None:
+    def __init__(self, ports: Ports, facts: Facts, routes: Iterable[Route] = ROUTES) -> None:
         self._ports = ports
         self._facts = facts
-        self._table = Table(ROUTES)
+        self._table = Table(routes)
         self._running: set[asyncio.Task[web.StreamResponse]] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -12,8 +12,10 @@ from skep.topology import graph as g
 from skep.topology.graph import Drawn, Line
 from skep.topology.sources import Sources
 
-LOSSY = 0.02
-"""Share of lost probes from which a path is doubtful."""
+LOSSY, MANY = 0.15, 10
+"""Share of lost probes, of so many at least, from which a path is doubtful: as for the doctor."""
+ENOUGH = 3
+"""Probes from which anything can be said."""
 DEAF = 0.99
 """Share of lost probes from which nothing gets through."""
 
@@ -73,13 +75,13 @@ def _path(node_id: str, peer: str, sight: PeerSight) -> Path:
 
 def judged(sight: PeerSight) -> tuple[str, str]:
     """What probes say of a path, in a word and a phrase."""
-    if not sight.probes:
-        return g.UNKNOWN, "not probed yet"
+    if sight.probes < ENOUGH:
+        return g.UNKNOWN, "hardly probed yet"
     if sight.loss >= DEAF:
         return g.BROKEN, "no probe is answered"
-    if sight.large_probes and sight.large_loss >= DEAF:
+    if sight.large_probes >= ENOUGH and sight.large_loss >= DEAF:
         return g.BROKEN, f"packets of {sight.large_size} bytes do not get through"
-    if sight.loss >= LOSSY:
+    if sight.probes >= MANY and sight.loss >= LOSSY:
         return g.DOUBTFUL, f"{sight.loss:.0%} of the probes are lost"
     return g.OK, ""
 
@@ -113,8 +115,7 @@ def _tunnel(sources: Sources, pair: tuple[str, str], networks: set[str]) -> Line
         found, why = judged(sight)
         if ORDER.index(found) > ORDER.index(state) or state == g.UNKNOWN:
             state, note = found, why
-    # A few digits: a delay that wavers is no news.
-    delay = f"{min(delays) * 1000:.1g} ms" if delays else ""
+    delay = about(min(delays)) if delays else ""
     return Line(
         id=f"tunnel:{pair[0]}/{pair[1]}",
         kind=g.TUNNEL,
@@ -126,6 +127,16 @@ def _tunnel(sources: Sources, pair: tuple[str, str], networks: set[str]) -> Line
         facts={"networks": ", ".join(sorted(networks)), **({"delay": delay} if delay else {})},
     )
 
+
+def about(seconds: float) -> str:
+    """A delay in steps of 1, 2, 5: one that wavers is no news."""
+    milliseconds = seconds * 1000
+    step = next((each for each in STEPS if milliseconds <= each), None)
+    return f"under {step:g} ms" if step else f"over {STEPS[-1]:g} ms"
+
+
+STEPS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+"""Milliseconds."""
 
 ORDER = (g.OK, g.UNKNOWN, g.DOUBTFUL, g.BROKEN)
 """From good to bad."""

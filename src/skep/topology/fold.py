@@ -41,10 +41,11 @@ Fold = Callable[[Thing], str]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants to see: groups to ``expand`` (ids), words to ``find``, or everything
-    (``whole``)."""
+    """What somebody wants to see: groups to ``expand`` (ids), boxes to ``show`` (by what ``skep
+    trace`` calls them), words to ``find``, or everything (``whole``)."""
 
     expand: frozenset[str] = frozenset()
+    show: frozenset[str] = frozenset()
     find: str = ""
     whole: bool = False
 
@@ -87,11 +88,12 @@ def _boxes(graph: Graph, wanted: Wanted) -> dict[str, str]:
 def _shown(graph: Graph, wanted: Wanted) -> set[str]:
     """The boxes that are not to be folded: wrong, or looked for."""
     boxes = [each for each in graph.things.values() if each.kind == g.BOX]
-    wrong = [each.id for each in boxes if each.state in (g.BROKEN, g.DOUBTFUL)][:WRONG]
-    if not wanted.find.strip():
-        return set(wrong)
-    found = [each.id for each in boxes if fits(each, wanted.find, graph.things)]
-    return {*wrong, *found[:FOUND]}
+    shown = [each.id for each in boxes if each.state in (g.BROKEN, g.DOUBTFUL)][:WRONG]
+    shown += [each.id for each in boxes if each.asked in wanted.show]
+    if wanted.find.strip():
+        found = [each.id for each in boxes if fits(each, wanted.find, graph.things)]
+        shown += found[:FOUND]
+    return set(shown)
 
 
 def _beyond(boxes: list[Thing], group: str, wanted: Wanted) -> list[Thing]:

@@ -29,6 +29,10 @@ NOT_PLACED = "host:"
 """The parent of tasks that are on no host."""
 
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+"""Stands before a count in labels."""
+
+
 class Drawn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of what a picture is made of."""
 

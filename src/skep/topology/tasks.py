@@ -34,13 +34,15 @@ def boxes(sources: Sources) -> list[Placed]:
     tasks = {each.id: each for each in sources.tasks}
     hosts = {each.id: each.description.hostname for each in sources.nodes}
     images = {each.id: _image(each) for each in tasks.values()}
+    # A container that was started by hand does not know the task that holds its addresses.
+    by_hand = {each.status.container_id: each for each in tasks.values() if not each.service_id}
     found: dict[str, Placed] = {}
     for node_id in hosts:
         glimpse = sources.glimpses.get(node_id)
         for box in glimpse.sandboxes if glimpse else ():
             if glimpse is not None and box.id != INGRESS_SANDBOX:
-                task = tasks.get(box.task_id)
-                placed = _seen(glimpse, box, task, images.get(box.task_id, ""))
+                task = tasks.get(box.task_id) or by_hand.get(box.container_id)
+                placed = _seen(glimpse, box, task, images[task.id] if task else "")
                 found[placed.thing.id] = placed
     for task in tasks.values():
         if f"box:{task.id}" not in found and _is_due(task):
@@ -93,7 +95,7 @@ def _seen(glimpse: Glimpse, box: Sandbox, task: Task | None, image: str) -> Plac
     if state == g.OK:
         state, note = _complete(glimpse, box, space)
     thing = Thing(
-        id=f"box:{box.task_id or box.container_id or box.id}",
+        id=f"box:{task.id if task else box.task_id or box.container_id or box.id}",
         kind=g.BOX,
         name=name_of(task, glimpse.hostname) if task else box.container_name or box.namespace,
         parent=f"host:{glimpse.node_id}",
