@@ -13,6 +13,7 @@ import msgspec
 from skep.model.netstate import (
     GROUP,
     HOST,
+    HOST_LINK,
     Address,
     HostState,
     Link,
@@ -68,7 +69,9 @@ class FakeKernel:
 
     def _observe(self, name: str, box: Box, wanted: Namespace) -> Namespace:
         links = {
-            each.name: each for each in box.links.values() if name != HOST or each.group == GROUP
+            each.name: each
+            for each in box.links.values()
+            if name != HOST or each.group == GROUP or HOST_LINK.fullmatch(each.name)
         }
         ours = {each.name for each in links.values() if each.group == GROUP}
         return Namespace(

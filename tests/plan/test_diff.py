@@ -111,6 +111,34 @@ def test_links_of_others_stay_and_ours_without_a_use_go(wanted, seen):
     assert diff(wanted, changed) == [ops.DelLink(ns=CLIENT, name="mine")]
 
 
+def test_a_link_of_the_host_that_left_our_group_is_found_by_what_it_is(wanted, seen):
+    bridge, port = "docker_gwbridge", port_of(wanted, CLIENT)
+    for name in (bridge, port):
+        link = wanted[HOST].links[name]
+        changed = with_link(seen, HOST, name, group=0)
+        assert ops.SetLink(ns=HOST, link=link) in diff(wanted, changed)
+        assert not {"AddLink", "DelLink"} & set(kinds(diff(wanted, changed)))
+
+
+@pytest.mark.parametrize("change", [{"mac": "02:42:00:00:00:07"}, {"kind": "dummy"}])
+def test_a_bridge_of_others_with_the_name_of_ours_stays(wanted, seen, change):
+    changed = with_link(seen, HOST, "docker_gwbridge", group=0, **change)
+    assert not {"DelLink", "SetLink"} & set(kinds(diff(wanted, changed)))
+
+
+def test_a_port_of_others_with_the_name_of_ours_stays(wanted, seen):
+    port = port_of(wanted, CLIENT)
+    changed = with_link(seen, HOST, port, group=0, peer_index=999)
+    todo = [op for op in diff(wanted, changed) if getattr(op, "name", "") == port]
+    assert [op for op in todo if isinstance(op, ops.DelLink) and op.ns == HOST] == []
+
+
+def port_of(wanted, box):
+    """The name of a sandbox's port on the host's bridge."""
+    links = wanted[HOST].links.values()
+    return next(each.name for each in links if each.peer and each.peer.namespace == box)
+
+
 def test_the_loopback_is_ours_but_its_address_is_the_kernels(wanted, seen):
     assert Address("lo", "127.0.0.1/8") in seen[CLIENT].addresses
     changed = with_link(seen, CLIENT, "lo", up=False)

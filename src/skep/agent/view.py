@@ -14,7 +14,15 @@ from skep.agent.records import Record
 from skep.model import ula
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment
-from skep.model.host import INGRESS_SANDBOX, Bridge, Endpoint, HostView, Sandbox
+from skep.model.errors import Unavailable
+from skep.model.host import (
+    INGRESS_SANDBOX,
+    MOST_PORTS,
+    Bridge,
+    Endpoint,
+    HostView,
+    Sandbox,
+)
 from skep.model.ids import mac_of
 
 
@@ -208,7 +216,9 @@ class Layout:
         vips: tuple[str, ...],
         names: tuple[str, ...],
     ) -> None:
-        """An endpoint on a swarm network, at the address that the cluster gave it."""
+        """An endpoint on a swarm network, at the address that the cluster gave it. Raises
+        `Unavailable` if the network's bridge has no port left."""
+        self._check_room(network.id, f"network {network.spec.name}")
         ports = [e.port for e in self._others if e.network_id == network.id]
         self.endpoints.append(
             Endpoint(
@@ -227,6 +237,7 @@ class Layout:
 
     def bridge(self, bridge: Bridge, after: str) -> Endpoint:
         """An endpoint on a host bridge, at the next free address. Raises `Unavailable` if full."""
+        self._check_room(bridge.network_id, bridge.name)
         taken = {e.address.partition("/")[0] for e in self._others}
         taken |= {bridge.address.partition("/")[0]}
         if bridge.name == GATEWAY_BRIDGE:
@@ -237,3 +248,8 @@ class Layout:
         endpoint = bridge_endpoint(self._sandbox_id, bridge, address, link)
         self.endpoints.append(endpoint)
         return endpoint
+
+    def _check_room(self, network_id: str, words: str) -> None:
+        count = sum(each.network_id == network_id for each in self._others)
+        if count >= MOST_PORTS:
+            raise Unavailable(f"{words}: {count} of {MOST_PORTS} endpoints of one host in use")

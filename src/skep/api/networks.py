@@ -15,8 +15,9 @@ from skep.api.shapes.base import Json
 from skep.api.shapes.endpoint import Networks
 from skep.api.shapes.network import SwarmNetwork
 from skep.cluster import control
+from skep.model.container import Spec
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
-from skep.model.spec import NetworkSpec
+from skep.model.spec import IpamConfig, NetworkSpec
 
 FILTERS = ("driver", "id", "name", "label", "scope", "type", "dangling")
 PRUNE_FILTERS = ("until", "label", "label!")
@@ -77,6 +78,28 @@ async def create(call: Call) -> web.StreamResponse:
         lambda draft, context: control.create_network(draft, context, spec)
     )
     return json({"Id": made, "Warning": ""}, status=201)
+
+
+class Update(Spec, frozen=True):
+    """What can be changed of a network: it can get more subnets."""
+
+    add_subnets: tuple[IpamConfig, ...] = ()
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """``POST /skep/networks/{id}/update``: more subnets for a swarm network, while it is in use."""
+    network = find(call.ports, call.parts["id"])
+    if isinstance(network, LocalNetwork):
+        raise Forbidden(f"{network.name} is a pre-defined network and cannot be changed")
+    wanted = await call.decode(Update)
+    try:
+        call.ports.cluster.state()
+    except Unavailable as unavailable:
+        raise errors.not_manager(unavailable) from unavailable
+    await call.ports.cluster.change(
+        lambda draft, context: control.add_subnets(draft, context, network.id, wanted.add_subnets)
+    )
+    return json({"Warnings": None})
 
 
 async def remove(call: Call) -> web.StreamResponse:

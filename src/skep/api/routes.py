@@ -167,6 +167,7 @@ ROUTES = (
     Route("DELETE", "/configs/{id}", CONFIGS.remove),
     Route("POST", "/configs/{id}/update", CONFIGS.update),
     # what Docker has not
+    Route("POST", "/skep/networks/{id}/update", networks.update),
     Route("GET", "/skep/trace", inspection.trace, streams=True),
     Route("GET", "/skep/doctor", inspection.doctor, streams=True),
     Route("POST", "/skep/doctor", inspection.doctor),

@@ -96,7 +96,7 @@ class Attention:
 
     def _network(self, edit: Edit, view: View) -> None:
         old, new = edit.old, edit.new
-        if isinstance(old, Network) and isinstance(new, Network) and old.spec == new.spec:
+        if isinstance(old, Network) and isinstance(new, Network) and _room(old) == _room(new):
             # Only the allocator's cursor moved.
             return
         self.supplies = True
@@ -110,6 +110,11 @@ class Attention:
             case Cluster(task_history=old), Cluster(task_history=new) if old == new:
                 return
         self.services.update(dict.fromkeys(view.services))
+
+
+def _room(network: Network) -> tuple[object, ...]:
+    """What decides what a network can give."""
+    return network.spec, [(each.config, each.config6, each.vni) for each in network.subnets]
 
 
 def _as_seen(node: Node) -> Node:

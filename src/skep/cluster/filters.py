@@ -7,13 +7,15 @@ as far as it is concerned. So a task that asks for little costs little.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from skep.cluster import constraints
 from skep.cluster.claims import Claim
 from skep.cluster.loads import Load, Unit, reservation_of, units
 from skep.cluster.needs import HOST_MODE
+from skep.cluster.view import View
 from skep.model.cluster import Node, Task
+from skep.model.host import MOST_PORTS
 from skep.model.spec import DiscreteResource, GenericResource, NamedResource
 
 Check = Callable[[Node, Load], str]
@@ -170,6 +172,32 @@ def has_room(task: Task) -> Check | None:
         return ""
 
     return check
+
+
+def on_bridges(view: View) -> Filter:
+    """Only hosts whose bridges can carry the task's endpoints."""
+
+    def has_bridge_ports(task: Task) -> Check | None:
+        wanted = [attachment.network_id for attachment in task.attachments]
+
+        def check(_node: Node, load: Load) -> str:
+            return no_bridge_port(view, wanted, load)
+
+        return check if wanted else None
+
+    return has_bridge_ports
+
+
+def no_bridge_port(view: View, wanted: Iterable[str], load: Load) -> str:
+    """Which bridge of a host that carries ``load`` has no port left for one more container on the
+    networks ``wanted``, in words; "" if none."""
+    for network_id in wanted:
+        if load.endpoints[network_id] >= MOST_PORTS:
+            name = view.networks[network_id].spec.name
+            return f"network {name}: {MOST_PORTS} of {MOST_PORTS} endpoints of one host in use"
+    if load.attached >= MOST_PORTS:
+        return f"docker_gwbridge: {MOST_PORTS} of {MOST_PORTS} endpoints of one host in use"
+    return ""
 
 
 LASTING: tuple[Filter, ...] = (is_ready, is_available, meets_constraints, has_platform)

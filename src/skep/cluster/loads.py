@@ -37,7 +37,8 @@ def units(resources: Iterable[GenericResource]) -> Counter[Unit]:
 class Load:
     """One node's load. A task's reservation stands until it is dead; its place does not."""
 
-    __slots__ = ("generic", "memory", "nano_cpus", "ports", "services", "tasks")
+    __slots__ = ("attached", "endpoints", "generic", "memory", "nano_cpus", "ports", "services",
+                 "tasks")  # fmt: skip
 
     def __init__(self) -> None:
         self.tasks = 0
@@ -49,6 +50,10 @@ class Load:
         self.generic: Counter[Unit] = Counter()
         self.ports: Counter[tuple[str, int, str]] = Counter()
         """Ports in mode host: protocol, number, and the name of the service."""
+        self.endpoints: Counter[str] = Counter()
+        """Endpoints by network, those of hand-started containers too."""
+        self.attached = 0
+        """How many containers are on networks of the swarm."""
 
     def copy(self) -> Load:
         """Another one of the same weight."""
@@ -57,6 +62,8 @@ class Load:
         other.services = self.services.copy()
         other.generic = self.generic.copy()
         other.ports = self.ports.copy()
+        other.endpoints = self.endpoints.copy()
+        other.attached = self.attached
         return other
 
     def add(self, task: Task) -> None:
@@ -68,6 +75,11 @@ class Load:
         self._count(task, -1)
 
     def _count(self, task: Task, times: int) -> None:
+        self.attached += times * bool(task.attachments)
+        for attachment in task.attachments:
+            _adjust(self.endpoints, attachment.network_id, times)
+        if not task.service_id:
+            return
         if task.wanted:
             self.tasks += times
             _adjust(self.services, task.service_id, times)
@@ -124,10 +136,10 @@ def _adjust(counts: Counter[K], key: K, number: int) -> None:
 
 
 def bearer(record: Record | None) -> str:
-    """The node that carries the object: of a service's task that was placed and is not dead."""
+    """The node that carries the object: of a task that was placed and is not dead, or of the
+    attachment of a container that a user started."""
     if (
         isinstance(record, Task)
-        and record.service_id
         and record.node_id
         and TaskState.ASSIGNED <= record.status.state <= TaskState.RUNNING
     ):
@@ -143,4 +155,5 @@ def weighs_the_same(old: Task, new: Task) -> bool:
         and old.spec == new.spec
         and old.generic_resources == new.generic_resources
         and old.host_ports == new.host_ports
+        and old.attachments == new.attachments
     )

@@ -15,6 +15,7 @@ from skep.kernel.rtnetlink.message import Message, Request
 from skep.model.netstate import (
     GROUP,
     HOST,
+    HOST_LINK,
     Fdb,
     Link,
     Namespace,
@@ -31,7 +32,8 @@ T = TypeVar("T")
 def observe(
     handle: Handle, library: Library, sysctls: Collection[str], ipvs: Ipvs | None = None
 ) -> Namespace:
-    """All of ours in a namespace. Raises OSError, or `nftables.Rejected`."""
+    """All of ours in a namespace, and of the host's links those with names that we use, too.
+    Raises OSError, or `nftables.Rejected`."""
     everything = all_links(handle)
     ours = {name: link for name, link in everything.items() if link.group == GROUP}
     names = {link.index: name for name, link in ours.items()}
@@ -40,7 +42,7 @@ def observe(
     socket = handle.socket
     return Namespace(
         name=handle.name,
-        links=ours if handle.name == HOST else everything,
+        links=_judged(everything) if handle.name == HOST else everything,
         addresses=_read(socket.dump(inet.get_addresses()), _on(names, inet.parse_address)),
         routes=_routes(handle, names),
         rules=_rules(handle),
@@ -53,6 +55,15 @@ def observe(
         virtual=virtual,
         timeouts=timeouts,
     )
+
+
+def _judged(links: Mapping[str, Link]) -> dict[str, Link]:
+    """The links of the host's namespace that may be ours: by group, or by name at least."""
+    return {
+        name: link
+        for name, link in links.items()
+        if link.group == GROUP or HOST_LINK.fullmatch(name)
+    }
 
 
 def all_links(handle: Handle) -> dict[str, Link]:

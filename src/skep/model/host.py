@@ -7,6 +7,10 @@ import msgspec
 from skep.model.assignment import NetworkAssignment, PeerNode
 from skep.model.spec import PortConfig
 
+MOST_PORTS = 1000
+"""How many endpoints a bridge carries: one network's on one host, or all of docker_gwbridge's. A
+Linux bridge has 1,023 ports (BR_MAX_PORTS), of which tunnels and the mesh need some."""
+
 SHORT = 12
 """How many hex digits of a sandbox id name its namespace."""
 

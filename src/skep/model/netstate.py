@@ -9,6 +9,8 @@ Source: rtnetlink(7), ip-link(8), ip-neighbour(8), bridge(8).
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from skep.model.nft import Table
@@ -21,6 +23,10 @@ NETNS_DIR = "/run/netns"
 GROUP = 0x5BEE
 """The link group (IFLA_GROUP) of every link that Skep makes; the loopback link carries it in every
 namespace that Skep made. It is how ours is told from foreign, without remembering anything."""
+
+HOST_LINK = re.compile(r"docker0|docker_gwbridge|veth[0-9a-f]{7}")
+"""What links of ours in the host's own namespace are called. Others have such names too; whoever
+finds one outside our group must make sure by what it is."""
 
 MAIN_TABLE = 254
 

@@ -45,8 +45,21 @@ class Wires(msgspec.Struct, frozen=True):
         namespace, name = place
         have = self.observed.get(namespace)
         link = None if have is None else have.links.get(name)
-        foreign = link is not None and namespace == HOST and link.group != GROUP
-        return None if foreign else link
+        if link is None or namespace != HOST or link.group == GROUP:
+            return link
+        return link if self._recognised(link) else None
+
+    def _recognised(self, link: Link) -> bool:
+        """Whether a link of the host that is outside our group is one that we made, and somebody
+        has put elsewhere: a bridge by the MAC that we gave it, a port by its other end, which is
+        in a namespace of ours."""
+        home = self.desired.get(HOST)
+        wanted = None if home is None else home.links.get(link.name)
+        if wanted is None or wanted.kind != link.kind:
+            return False
+        if wanted.peer is None:
+            return bool(wanted.mac) and _same_mac(wanted, link)
+        return self.reaches(wanted.peer.namespace) and self._joined(wanted, link)
 
     def fits(self, place: Place, wanted: Link) -> bool:
         """Whether what is there can become ``wanted`` without being made anew."""

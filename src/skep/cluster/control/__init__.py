@@ -2,7 +2,7 @@
 refused in Docker's words."""
 
 from skep.cluster.control.attachments import AttachRequest, attach, detach
-from skep.cluster.control.networks import create_network, remove_network
+from skep.cluster.control.networks import add_subnets, create_network, remove_network
 from skep.cluster.control.nodes import (
     NodeReport,
     add_node,
@@ -33,6 +33,7 @@ __all__ = [
     "NodeReport",
     "Settings",
     "add_node",
+    "add_subnets",
     "attach",
     "create_config",
     "create_network",

@@ -16,6 +16,7 @@ from skep.cluster.allocate import (
     take_address,
 )
 from skep.cluster.context import Context
+from skep.cluster.filters import no_bridge_port
 from skep.cluster.needs import bare
 from skep.cluster.state import Draft
 from skep.cluster.subnets import parsed, reserved
@@ -50,6 +51,10 @@ def attach(draft: Draft, context: Context, **request: Unpack[AttachRequest]) -> 
     node_id = request["node_id"]
     if node_id not in draft.nodes:
         raise rpc.absent(f"node {node_id} not found")
+    known = filter(None, (_network(draft, target) for target in request["networks"]))
+    crowded = no_bridge_port(draft, [network.id for network in known], draft.load_of(node_id))
+    if crowded:
+        raise Unavailable(crowded)
     attachments = tuple(
         _attachment(draft, request, target, wanted)
         for target, wanted in request["networks"].items()
@@ -72,8 +77,12 @@ def attach(draft: Draft, context: Context, **request: Unpack[AttachRequest]) -> 
     return task
 
 
+def _network(draft: Draft, target: str) -> Network | None:
+    return draft.networks.get(target) or draft.network_named(target)
+
+
 def _attachment(draft: Draft, request: AttachRequest, target: str, wanted: str) -> Attachment:
-    network = draft.networks.get(target) or draft.network_named(target)
+    network = _network(draft, target)
     if network is None:
         raise rpc.absent(f"network {target} not found")
     if not network.spec.attachable:

@@ -15,7 +15,7 @@ from skep.cluster.state import Draft
 from skep.cluster.subnets import INGRESS_VNI, choose_vnis, parse_vnis, used_vnis
 from skep.model.cluster import Network, Subnet
 from skep.model.errors import Clash, Invalid, Unsupported
-from skep.model.spec import NetworkSpec
+from skep.model.spec import IpamConfig, NetworkSpec
 
 DRIVER = "overlay"
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
@@ -109,6 +109,29 @@ def _vnis(draft: Draft, spec: NetworkSpec, count: int) -> list[int]:
     if spec.ingress and not wanted and INGRESS_VNI not in used_vnis(draft):
         wanted = (INGRESS_VNI,)
     return choose_vnis(draft, wanted, count)
+
+
+def add_subnets(
+    draft: Draft, context: Context, reference: str, configs: tuple[IpamConfig, ...]
+) -> None:
+    """Give a network more subnets; what is on it stays as it is, and reaches them.
+
+    Raises `Missing`, `Invalid`, `Forbidden` (subnet overlaps), `Unsupported` (ingress network).
+    """
+    network = draft.find_network(reference)
+    if network.spec.ingress:
+        raise Unsupported(
+            "the ingress network cannot get another subnet, because answers of the routing mesh "
+            "find their way within one: remove it and make it anew with a larger one"
+        )
+    if not configs:
+        raise Invalid("invalid network config:\nno subnet to add was given")
+    ipam = replace(network.spec.ipam, config=configs)
+    pairs = segments(draft, replace(network.spec, ipam=ipam))
+    vnis = choose_vnis(draft, (), len(pairs))
+    added = [Subnet(four, vni, config6=six) for (four, six), vni in zip(pairs, vnis, strict=True)]
+    subnets = (*network.subnets, *added)
+    draft.put(replace(network, subnets=subnets, updated_at=context.now))
 
 
 def remove_network(draft: Draft, _context: Context, reference: str) -> None:
