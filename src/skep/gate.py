@@ -141,8 +141,11 @@ def parsed(address: str) -> tuple[str, int]:
     """IP address ("" for off) and port. Raises `Invalid`."""
     if address == OFF:
         return "", 0
-    host, port = split(address, PORT)
+    host, port = address, PORT
     try:
+        # A bare IPv6 address has colons, and no port behind any of them.
+        if address.count(":") < 2 or address.startswith("["):
+            host, port = split(address, PORT)
         ipaddress.ip_address(host)
     except ValueError:
         raise Invalid(

@@ -187,7 +187,8 @@ def _join(line: Line, hosts: dict[str, Card]) -> str:
     ends = [(card.x + card.width / 2, card.y + card.height) for card in (one, other)]
     (x1, y1), (x2, y2) = ends
     deep = min(24 + abs(x2 - x1) / 14, UNDER - 8)
-    words = escape(" · ".join(filter(None, (line.facts.get("networks"), line.facts.get("delay")))))
+    said = (line.facts.get("networks"), line.facts.get("delay"))
+    words = cut(" · ".join(filter(None, said)), 200)
     ink = _ink(line, "")
     style = f' style="stroke:{ink};stroke-opacity:1"' if ink else ""
     return (
