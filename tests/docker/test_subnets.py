@@ -1,0 +1,104 @@
+"""Addresses and tunnels as their users set them: a swarm with a port, pools and an ingress network
+of its own."""
+
+import json
+import os
+
+import pytest
+from swarm_lab import SwarmLab, until
+from test_mesh import ask, tasks
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+
+PORT = "7789"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"subn{os.getpid()}", 2)
+    try:
+        lab.up(swarm=False)
+        lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address("h1"),
+                   "--data-path-addr", "eth0", "--data-path-port", PORT,
+                   "--default-addr-pool", "10.50.0.0/16",
+                   "--default-addr-pool-mask-length", "25")  # fmt: skip
+        token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
+        lab.docker("h2", "swarm", "join", "--token", token, f"{lab.address('h1')}:2377")
+        yield lab
+    finally:
+        if not os.environ.get("SKEP_KEEP_LAB"):
+            lab.down()
+
+
+def network(lab, name, *options):
+    lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", *options, name)
+    return json.loads(lab.docker("h1", "network", "inspect", name))[0]
+
+
+def seen(lab, host, name, *command):
+    return lab.docker(host, "run", "--rm", "--network", name, "busybox", *command)
+
+
+def test_tunnels_use_the_port_and_cross_hosts(lab):
+    shown = network(lab, "plain")
+    assert shown["IPAM"]["Config"][0]["Subnet"] == "10.50.0.128/25"
+    lab.docker("h2", "run", "-d", "--name", "far", "--network", "plain", "busybox",
+               "sleep", "infinity")  # fmt: skip
+    try:
+        assert "0% packet loss" in seen(lab, "h1", "plain", "ping", "-c", "2", "far")
+        listening = lab.run("h2", "ss", "-lunH")
+        assert f":{PORT}" in listening
+        assert ":4789" not in listening
+    finally:
+        lab.docker("h2", "rm", "-f", "far")
+
+
+def test_ranges_gateways_and_auxiliary_addresses_are_kept(lab):
+    network(lab, "kept", "--subnet", "10.60.0.0/24", "--ip-range", "10.60.0.8/30",
+            "--gateway", "10.60.0.254", "--aux-address", "printer=10.60.0.9")  # fmt: skip
+    found = [seen(lab, host, "kept", "hostname", "-i").split()[0] for host in ("h1", "h2", "h1")]
+    assert found == ["10.60.0.8", "10.60.0.10", "10.60.0.11"]
+    inside = lab.tried("h1", "run", "--rm", "--network", "kept", "--ip", "10.60.0.9", "busybox",
+                       "true")  # fmt: skip
+    assert (inside[0], "Address already in use: 10.60.0.9" in inside[2]) == (125, True)
+
+
+def test_what_overlaps_is_named(lab):
+    network(lab, "mine", "--subnet", "10.61.0.0/24")
+    code, _, why = lab.tried("h1", "network", "create", "-d", "overlay",
+                             "--subnet", "10.61.0.128/25", "other")  # fmt: skip
+    assert code == 1
+    assert "10.61.0.128/25 and 10.61.0.0/24 of network mine" in why
+
+
+def test_the_mtu_and_the_vxlan_id_are_as_asked(lab):
+    shown = network(lab, "small", "--opt", "com.docker.network.driver.mtu=1400",
+                    "--opt", "com.docker.network.driver.overlay.vxlanid_list=5555")  # fmt: skip
+    assert shown["Options"]["com.docker.network.driver.overlay.vxlanid_list"] == "5555"
+    assert "mtu 1350" in seen(lab, "h2", "small", "ip", "link", "show", "eth0")
+
+
+def test_the_ingress_network_is_made_anew(lab):
+    assert "10.50.0.2/25" in lab.run("h1", *ENTRY)
+    lab.docker("h1", "network", "rm", "ingress", stdin="y\n")
+    until(lambda: "ingress_sbox" not in lab.run("h2", "ip", "netns"))
+    code, _, why = lab.tried("h1", "service", "create", "--publish", "80:80", "nginx")
+    assert (code, "no ingress network is present" in why) == (1, True)
+    lab.docker("h1", "network", "create", "-d", "overlay", "--ingress",
+               "--subnet", "10.255.0.0/16", "--gateway", "10.255.0.1", "entry")  # fmt: skip
+    lab.docker("h1", "service", "create", "--detach", "--replicas", "2", "--name", "ngx",
+               "--publish", "80:80", "nginx")  # fmt: skip
+    until(lambda: lab.running("ngx", 2), 60)
+    vips = lab.docker("h1", "service", "inspect", "-f", "{{.Endpoint.VirtualIPs}}", "ngx")
+    assert vips.strip().endswith("/16}]") and " 10.255.0." in vips
+    for host in lab.hosts:
+        assert " 10.255.0." in lab.run(host, *ENTRY)
+    assert {host for _, host, _ in tasks(lab, "ngx")} == {"h1", "h2"}
+    for address in (lab.address("h2"), lab.address6("h2")):
+        found = ask(lab, "h1", "load", address, "80", "10", "2")
+        assert (found["failed"], sorted(found["answered"].values())) == ({}, [5, 5])
+        expected = lab.address("h1") if address == lab.address("h2") else lab.address6("h1")
+        assert found["seen"] == {expected: 10}
+
+
+ENTRY = ("ip", "netns", "exec", "ingress_sbox", "ip", "-4", "-o", "addr", "show", "eth0")
