@@ -11,7 +11,9 @@ PORT = 2377
 """Where managers are reached, unless another port is written."""
 
 ANY = "0.0.0.0"
-"""Stands for all of a host's addresses."""
+"""Stands for all of a host's addresses, and..."""
+ANY6 = "::"
+"""...for those of IPv6 too."""
 
 Own = Sequence[tuple[str, str]]
 """A host's links and their addresses with prefix length."""
@@ -52,6 +54,7 @@ def own_address(wanted: str, own: Own) -> str:
     """
     if not wanted:
         return ""
+    wanted = wanted.strip("[]")
     for link, prefix in own:
         address = prefix.partition("/")[0]
         if wanted in (link, address):
@@ -66,11 +69,26 @@ def listening(wanted: str, own: Own) -> str:
     Raises `Invalid` as `own_address`.
     """
     host, port = split(wanted, PORT)
-    return f"{host if host == ANY else own_address(host, own)}:{port}"
+    return joined(host if host in (ANY, ANY6) else own_address(host, own), port)
+
+
+def reached_by(listen: str, address: str) -> str:
+    """Where a manager listens that others are to reach at ``address``: at all addresses of both
+    families instead of those of IPv4 alone, if they come by IPv6."""
+    host, port = split(listen, PORT)
+    return joined(ANY6, port) if host == ANY and ":" in address else listen
+
+
+def joined(host: str, port: int) -> str:
+    """``host:port``; an IPv6 address is put in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def split(text: str, port: int) -> tuple[str, int]:
-    """Host and port of "host[:port]". Raises `Invalid` if the port is no number."""
+    """Host and port of "host[:port]", where an IPv6 address with a port is in brackets. Raises
+    `Invalid` if the port is no number."""
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, port
     host, colon, digits = text.rpartition(":")
     if not colon or "]" in digits:
         return text.strip("[]"), port

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from skep.advertise import PORT, split
+from skep.advertise import PORT, joined, split
 from skep.api.ports import InitRequest
 from skep.manager.manager import new_swarm_id
 from skep.model.cluster import Cluster, Node, NodeDescription, Tokens
@@ -37,7 +37,7 @@ def found(request: InitRequest, description: NodeDescription, address: str, vtep
     certificate = authority.sign(csr, subject, days=days, now=now)
     _, listening = split(request.listen_address, PORT)
     _, port = split(request.advertise_address, listening)
-    managers = {node_id: f"{address}:{port}"}
+    managers = {node_id: joined(address, port)}
     cluster = Cluster(
         id=cluster_id,
         ca_certificate=authority.certificate_pem,

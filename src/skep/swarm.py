@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from skep.advertise import PORT, advertised, listening, own_address, split
+from skep.advertise import PORT, advertised, listening, own_address, reached_by, split
 from skep.agent.agent import Agent
 from skep.api.ports import InitRequest, JoinRequest, Membership
 from skep.cluster import control
@@ -178,7 +178,7 @@ class Swarm:
             own = await self._kernel.addresses()
             address = advertised(request.advertise_address, own)
             vtep = own_address(request.data_path_address, own) or address
-            listen = listening(request.listen_address, own)
+            listen = reached_by(listening(request.listen_address, own), address)
             new = found(
                 msgspec.structs.replace(request, listen_address=listen),
                 self._describe(),

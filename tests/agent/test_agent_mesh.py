@@ -142,3 +142,24 @@ async def test_without_a_key_it_keeps_silent(mesh, stranger, port):
 async def test_a_taken_port_is_a_sentence(mesh, port):
     with pytest.raises(Unavailable, match=rf"cannot use UDP {HERE}:{port}"):
         await Mesh(HERE, port).start()
+
+
+async def test_one_socket_probes_both_families(port):
+    """What fills the MTU is smaller by what an IPv6 header is more."""
+    one, four, six = Mesh("::", port), Mesh(THERE, port + 1), Mesh("::1", port + 1)
+    one._port, four._port, six._port = port + 1, port, port
+    nodes = {"nodea": HERE, "nodeb": THERE, "nodec": "::1"}
+    meshes = {"nodea": one, "nodeb": four, "nodec": six}
+    for name, mesh in meshes.items():
+        await mesh.start()
+        mesh.set_peers(name, KEY, nodes | {"nodea": "::1"} if name == "nodec" else nodes)
+    try:
+        one.mtu = 1500
+        one.probe_some()
+        for name in ("nodeb", "nodec"):
+            await until(lambda name=name: one.snapshot()[name].seen_at)
+            await until(lambda name=name: one.snapshot()[name].large_probes)
+            assert one.snapshot()[name].large_loss == 0.0
+    finally:
+        for mesh in meshes.values():
+            await mesh.close()

@@ -106,8 +106,10 @@ def test_init_request_with_everything():
         ({"DataPathPort": 80}, Invalid, "not in valid range"),
         ({"SubnetSize": 31}, Invalid, "invalid subnet size 31"),
         ({"AdvertiseAddr": "a name too long"}, Invalid, "the name of a network interface"),
-        ({"DataPathAddr": "10.0.0.256"}, Invalid, "DataPathAddr must be an IPv4 address"),
-        ({"AdvertiseAddr": "fe80::1"}, Unsupported, "IPv6"),
+        ({"DataPathAddr": "10.0.0.256"}, Invalid, "DataPathAddr must be an IP address"),
+        ({"AdvertiseAddr": "fe80::1"}, Invalid, "something else on every link"),
+        ({"AdvertiseAddr": "fd00::zz"}, Invalid, "fd00::zz is no IPv6 address"),
+        ({"AdvertiseAddr": "[fd00::1]:x"}, Invalid, "invalid port"),
         ({"ListenAddr": "1.2.3.4:x"}, Invalid, "invalid port"),
         ({"DefaultAddrPool": ["10.0.0.0"] * 0 + ["ten"]}, Invalid, "address pool"),
         ({"Availability": "lazy"}, Invalid, "invalid Availability"),
@@ -120,6 +122,20 @@ def test_init_request_with_everything():
 def test_init_refusals(body, refusal, sentence):
     with pytest.raises(refusal, match=sentence):
         init_request(decode(body, InitBody))
+
+
+def test_addresses_of_ipv6():
+    body = {"ListenAddr": "[::]:2400", "AdvertiseAddr": "fd00:0::1", "DataPathAddr": "[fd00::2]"}
+    request = init_request(decode(body, InitBody))
+    assert request.listen_address == "[::]:2400"
+    assert (request.advertise_address, request.data_path_address) == ("[fd00::1]", "[fd00::2]")
+    assert init_request(decode({"ListenAddr": "fd00::1"}, InitBody)).listen_address == (
+        "[fd00::1]:2377"
+    )
+    token = "SWMTKN-1-" + "0" * 50 + "-" + "0" * 25
+    for text in ("fd00::9", "[fd00::9]", "[fd00::9]:2377"):
+        body = {"RemoteAddrs": [text], "JoinToken": token}
+        assert join_request(decode(body, JoinBody)).remotes == ("[fd00::9]:2377",)
 
 
 def test_interfaces_may_be_named():

@@ -183,6 +183,17 @@ def test_what_is_refused(swarm):
         dual(swarm, "b", cluster_subnet(swarm.state.cluster.id, MESH))
 
 
+def test_hosts_whose_tunnels_cannot_meet_are_refused(swarm):
+    six = replace(swarm.host("late"), vtep="2001:db8::9")
+    with pytest.raises(
+        Invalid, match=r"end at 2001:db8::9, those of h\d at 192.168.0.\d.*data-path"
+    ):
+        swarm.change(control.add_node, six)
+    by_ipv6 = replace(swarm.host("late"), address="2001:db8::9")
+    swarm.change(control.add_node, by_ipv6)
+    assert swarm.node("late").address == "2001:db8::9"
+
+
 # --- addresses
 
 

@@ -133,7 +133,7 @@ class Agent:
         self.network.underlay = await self._underlay(vtep)
         self.network.locals.ensure_gateway(new_local_id, time.time(), await self._prefixes())
         self.network.uplink = self.uplink
-        self.mesh = Mesh("0.0.0.0")
+        self.mesh = Mesh("::" if self.network.underlay.ipv6 else "0.0.0.0")
         self.mesh.mtu = self.network.underlay.mtu
         await self.mesh.start()
         self.uplink.load()

@@ -384,7 +384,7 @@ async def check_manager(node_id: str, address: str) -> ManagerCheck:
     why = ""
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         writer.close()
     except TimeoutError:
         why = f"no answer within {CONNECT_WITHIN:.0f} s"

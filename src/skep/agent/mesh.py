@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from skep.agent.probes import (
     ECHO,
+    IPV6_MORE,
     PROBE,
     Packet,
     Peer,
@@ -34,14 +35,17 @@ LARGE_EVERY = 4
 DONT_FRAGMENT = 3
 """IP_PMTUDISC_PROBE: packets are never cut, whatever the kernel believes of the path."""
 IP_MTU_DISCOVER = 10
+IPV6_MTU_DISCOVER = 23
 
 
 class Mesh:
     """This host's part in the mesh."""
 
     def __init__(self, bind_address: str, port: int = PORT) -> None:
-        """For the underlay address ("0.0.0.0" for all) and UDP port that all hosts use."""
+        """For the underlay address ("0.0.0.0" for all of IPv4, "::" for all) and UDP port that all
+        hosts use."""
         self._bind = (bind_address, port)
+        self._six = ":" in bind_address
         self._port = port
         self._node_id = ""
         self._key = b""
@@ -69,9 +73,13 @@ class Mesh:
 
     def _bound(self) -> socket.socket:
         """Raises OSError."""
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        family = socket.AF_INET6 if self._six else socket.AF_INET
+        opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             opened.setblocking(False)
+            if self._six:
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                opened.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, DONT_FRAGMENT)
             opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, DONT_FRAGMENT)
             opened.bind(self._bind)
         except OSError:
@@ -113,7 +121,7 @@ class Mesh:
             now = time.monotonic_ns()
             self._peers[node_id].probed(self._sequence, now)
             packet = probe(self._node_id, self._sequence, now)
-            self._send(packet, node_id, (self._addresses[node_id], self._port))
+            self._send(packet, node_id, self._place(node_id))
             if self.mtu and self._round % LARGE_EVERY == 0:
                 self._probe_large(node_id)
         self._round += 1
@@ -124,8 +132,15 @@ class Mesh:
         self._sequence += 1
         now = time.monotonic_ns()
         self._peers[node_id].probed_large(self._sequence, now, self.mtu)
-        packet = large_probe(self._node_id, self._sequence, now, self.mtu)
-        self._send(packet, node_id, (self._addresses[node_id], self._port), self.mtu)
+        size = self.mtu - (IPV6_MORE if ":" in self._addresses[node_id] else 0)
+        packet = large_probe(self._node_id, self._sequence, now, size)
+        self._send(packet, node_id, self._place(node_id), self.mtu)
+
+    def _place(self, node_id: str) -> tuple[str, int]:
+        """Where a peer is, as the socket writes it: one of both families knows no others."""
+        address = self._addresses[node_id]
+        mapped = self._six and ":" not in address
+        return (f"::ffff:{address}" if mapped else address), self._port
 
     def received(self, datagram: bytes, source: tuple[str, int]) -> None:
         """Something arrived. What is not a peer's is ignored."""

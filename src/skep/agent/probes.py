@@ -26,6 +26,8 @@ KEPT_LARGE = 5
 """The same for probes that fill the underlay's MTU."""
 HEADERS = 28
 """Bytes of a datagram's IPv4 and UDP headers."""
+IPV6_MORE = 20
+"""Bytes that an IPv6 header takes more than one of IPv4."""
 _PADDING = 32  # a probe is larger than its echo: it cannot be used to multiply traffic
 _WEIGHT = 0.2
 

@@ -30,6 +30,9 @@ HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 NUMBERS = re.compile(r"[0-9.]+")
 """What means to be an IPv4 address, and nothing else."""
 
+SIXTH = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?")
+"""An IPv6 address in brackets, with or without a port."""
+
 
 class Orchestration(Spec, frozen=True):
     """How many dead tasks are kept for each slot."""
@@ -191,23 +194,39 @@ def certificate_days(nanoseconds: int) -> int:
 
 
 def address(text: str, member: str) -> str:
-    """An address or the name of an interface, with or without a port, as it is; "" is nothing.
+    """An address or the name of an interface, with or without a port, as it is (IPv6 addresses in
+    brackets); "" is nothing.
 
-    Whether this host has it is not known here. Raises `Invalid`, `Unsupported`.
+    Whether this host has it is not known here. Raises `Invalid`.
     """
     if not text:
         return ""
     if _is_ipv6(text):
-        raise Unsupported(f"{member} {text}: IPv6 is not supported by this version of Skep")
+        return _sixth(text, member)
     host, colon, port = text.partition(":")
     if colon and not port.isdecimal():
         raise Invalid(f"invalid port in {member}: {text}")
     if not _is_ipv4(host) and (NUMBERS.fullmatch(host) or not NAME.fullmatch(host)):
         raise Invalid(
-            f"{member} must be an IPv4 address or the name of a network interface, with or without "
+            f"{member} must be an IP address or the name of a network interface, with or without "
             f"a port: {text} is neither"
         )
     return text
+
+
+def _sixth(text: str, member: str) -> str:
+    """An IPv6 address in its one way to write it, in brackets, with a port if there was one."""
+    found = SIXTH.fullmatch(text)
+    inner, port = (found["inner"], found["port"]) if found else (text, None)
+    if port is not None and not port.isdecimal():
+        raise Invalid(f"invalid port in {member}: {text}")
+    try:
+        address = ipaddress.IPv6Address(inner)
+    except ValueError:
+        raise Invalid(f"{member}: {text} is no IPv6 address") from None
+    if address.is_link_local:
+        raise Invalid(f"{member}: {text} means something else on every link: give another address")
+    return f"[{address}]" + (f":{port}" if port is not None else "")
 
 
 def remote(text: str) -> str:
@@ -218,7 +237,7 @@ def remote(text: str) -> str:
     named = HOST.fullmatch(host) and not NUMBERS.fullmatch(host)
     if not named or (colon and not port.isdecimal()):
         raise Invalid(
-            "RemoteAddrs must be IPv4 addresses or names of hosts, with or without a port: "
+            "RemoteAddrs must be IP addresses or names of hosts, with or without a port: "
             f"{text} is neither"
         )
     return text if colon else f"{text}:{PORT}"
@@ -227,7 +246,8 @@ def remote(text: str) -> str:
 def with_port(text: str, member: str) -> str:
     """The same as `address`, with the port 2377 if none was given."""
     checked = address(text, member)
-    return checked if ":" in checked else f"{checked}:{PORT}"
+    has_port = "]:" in checked if checked.startswith("[") else ":" in checked
+    return checked if has_port else f"{checked}:{PORT}"
 
 
 def availability(text: str) -> str:

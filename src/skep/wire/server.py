@@ -7,6 +7,7 @@ make sure that they only ever hear of peers whose certificate is the cluster's, 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -25,6 +26,7 @@ from skep.wire.tls import Credentials, load_own, server_context
 
 T = TypeVar("T")
 PATIENCE = 5.0
+BACKLOG = 1024
 """Seconds for the TLS handshake, then for the request, then for its body or the first message."""
 MSGPACK = "application/msgpack"
 
@@ -139,17 +141,17 @@ class Endpoint:
         return port
 
     async def start(self, address: str, port: int) -> None:
-        """Listen on an IP address (port 0: any free one). Raises `Unavailable` if that fails."""
+        """Listen on an IP address ("::": on all, of both families; port 0: any free one). Raises
+        `Unavailable` if that fails."""
         await self._runner.setup()
         assert self._runner.server is not None
         try:
             # Not aiohttp's own site: it has no say in the handshake's time limit.
             self._server = await asyncio.get_running_loop().create_server(
                 self._runner.server,
-                address,
-                port,
+                sock=_listening(address, port),
                 ssl=self._context,
-                backlog=1024,
+                backlog=BACKLOG,
                 ssl_handshake_timeout=PATIENCE,
                 ssl_shutdown_timeout=PATIENCE,
             )
@@ -261,4 +263,15 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 def _address_of(request: web.Request) -> str:
     if request.remote is None:
         raise Broken("the peer has no address")
-    return request.remote
+    # So the kernel writes an IPv4 address at a socket that listens for both families.
+    return request.remote.removeprefix("::ffff:")
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.create_server(
+        (address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::"
+    )
+    opened.setblocking(False)
+    return opened

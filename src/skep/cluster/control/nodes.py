@@ -33,14 +33,27 @@ class NodeReport(TypedDict, total=False):
 def add_node(draft: Draft, context: Context, node: Node) -> Node:
     """Take a new node in; it gets its ingress_sbox's address. Answers the node as put.
 
-    Raises `Clash` if it is a member already, `Unavailable` if the ingress network is full.
+    Raises `Clash` if it is a member already, `Invalid` if its tunnels cannot meet the others',
+    `Unavailable` if the ingress network is full.
     """
     if node.id in draft.nodes:
         raise Clash(f"node {node.id} is part of the swarm already")
+    _check_tunnels(draft, node)
     times = {"created_at": context.now, "updated_at": context.now, "seen_at": context.now}
     node = replace(with_ingress_address(draft, node), **times)
     draft.put(node)
     return node
+
+
+def _check_tunnels(draft: Draft, node: Node) -> None:
+    """A tunnel has two ends of one family, and every host has one to every other."""
+    for other in draft.nodes.values():
+        if node.vtep and other.vtep and (":" in node.vtep) != (":" in other.vtep):
+            raise Invalid(
+                f"tunnels to this host would end at {node.vtep}, those of "
+                f"{other.description.hostname} at {other.vtep}, and no tunnel goes from one family "
+                "of addresses to the other: choose the address of this host with --data-path-addr"
+            )
 
 
 def update_node_status(

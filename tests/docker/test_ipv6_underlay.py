@@ -1,0 +1,93 @@
+"""A swarm whose hosts reach each other by IPv6: sessions, tunnels and the peer mesh."""
+
+import json
+import os
+
+import pytest
+from swarm_lab import SwarmLab, until
+from test_mesh import ask, tasks
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = SwarmLab(f"vsix{os.getpid()}", 3)
+    try:
+        lab.up(swarm=False)
+        said = lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address6("h1"))
+        assert f"[{lab.address6('h1')}]:2377" in said
+        yield lab
+    finally:
+        if not os.environ.get("SKEP_KEEP_LAB"):
+            lab.down()
+
+
+@pytest.fixture(scope="module")
+def joined(lab):
+    token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
+    manager = f"[{lab.address6('h1')}]:2377"
+    code, _, why = lab.tried("h2", "swarm", "join", "--token", token,
+                             "--advertise-addr", lab.address("h2"), manager)  # fmt: skip
+    assert code == 1
+    assert f"tunnels to this host would end at {lab.address('h2')}" in why
+    lab.docker("h2", "swarm", "join", "--token", token,
+               "--advertise-addr", lab.address6("h2"), manager)  # fmt: skip
+    # Sessions by IPv4, tunnels by IPv6.
+    lab.docker("h3", "swarm", "join", "--token", token, "--advertise-addr", lab.address("h3"),
+               "--data-path-addr", lab.address6("h3"), f"{lab.address('h1')}:2377")  # fmt: skip
+    until(lambda: lab.docker("h1", "node", "ls").count("Ready") == 3)
+    return lab
+
+
+def test_hosts_are_known_by_their_addresses(joined):
+    shown = json.loads(joined.docker("h1", "node", "inspect", "h1", "h2", "h3"))
+    assert [each["Status"]["Addr"] for each in shown] == [
+        joined.address6("h1"), joined.address6("h2"), joined.address("h3"),
+    ]  # fmt: skip
+
+
+def test_tunnels_carry_both_families(joined):
+    joined.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6", "net")
+    joined.docker("h3", "run", "-d", "--name", "far", "--network", "net", "busybox",
+                  "sleep", "infinity")  # fmt: skip
+    for host in ("h1", "h2"):
+        run = (host, "run", "--rm", "--network", "net", "busybox")
+        for option, size in (("-4", "1402"), ("-6", "1382")):
+            # Packets of 1430 bytes: an IPv6 header is 20 more than one of IPv4.
+            found = joined.docker(*run, "ping", option, "-c", "2", "-s", size, "far")
+            assert "0% packet loss" in found
+        assert "mtu 1430" in joined.docker(*run, "ip", "link", "show", "eth0")
+    space = joined.run("h1", "sh", "-c", "ip netns | grep ^1- | cut -d' ' -f1").split()
+    shown = [joined.run("h1", "ip", "-n", each, "-d", "link", "show", "vxlan0") for each in space]
+    assert all(f"local {joined.address6('h1')}" in each for each in shown)
+
+
+def test_the_mesh_works_by_both_families(joined):
+    joined.docker("h1", "service", "create", "--detach", "--name", "web", "--replicas", "2",
+                  "--publish", "8080:80", "nginx")  # fmt: skip
+    until(lambda: joined.running("web", 2), 60)
+    for address, client in (
+        (joined.address("h1"), joined.address("h3")),
+        (joined.address6("h1"), joined.address6("h3")),
+    ):
+        found = ask(joined, "h3", "load", address, "8080", "10", "2")
+        assert (found["failed"], found["seen"]) == ({}, {client: 10})
+        assert sorted(found["answered"].values()) == [5, 5]
+    assert len(tasks(joined, "web")) == 2
+
+
+def test_foreign_tunnels_are_dropped(joined):
+    rules = joined.run("h1", "nft", "list", "table", "ip6", "skep")
+    assert "ip6 saddr != @vteps" in rules
+    for host in joined.hosts:
+        assert joined.address6(host) in rules
+
+
+def test_it_survives_a_restart_of_every_daemon(joined):
+    for host in joined.hosts:
+        joined.kill_daemon(host)
+    until(lambda: all(joined.answers(host) for host in joined.hosts), 60)
+    until(lambda: joined.docker("h1", "node", "ls").count("Ready") == 3, 60)
+    found = ask(joined, "h3", "load", joined.address6("h2"), "8080", "4", "1")
+    assert found["failed"] == {}
