@@ -10,6 +10,7 @@ from skep.model.cluster import Attachment, Subnet
 from skep.model.host import Bridge, Sandbox
 from skep.model.spec import IpamConfig
 from skep.model.ula import cluster_subnet
+from skep.plan.desired import desired
 
 MESH = Subnet(
     IpamConfig(subnet="10.0.0.0/24", gateway="10.0.0.1"), 4096,
@@ -95,3 +96,15 @@ def test_a_sandbox_without_endpoints_stays_as_it_is():
         id="c" * 64, name="x", image="i", sandbox_id=box.id, network_mode="web", created_at=1.0
     )
     assert host_view(DUAL, [bare], (GATEWAY,), Underlay()).sandboxes[0].endpoints == ()
+
+
+def test_networks_too_narrow_for_ipv6_have_none():
+    for mtu, sixths in ((1330, 2), (1329, 0)):
+        view = host_view(DUAL, [record()], (GATEWAY,), Underlay(vtep="192.0.2.1", mtu=mtu))
+        assert sum(bool(each.subnets[0].config6) for each in view.networks.values()) == sixths
+        web, mesh, leg = view.sandboxes[0].endpoints
+        assert bool(web.address6) == bool(mesh.address6) == bool(sixths)
+        assert leg.address6, "the way out is as wide as ever"
+        planned = desired(view)
+        carried = {each.address for each in planned["ingress_sbox"].addresses}
+        assert any(each.startswith("fd00:9:") for each in carried) == bool(sixths)

@@ -3,6 +3,7 @@ of its own."""
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from swarm_lab import SwarmLab, until
@@ -78,6 +79,38 @@ def test_the_mtu_and_the_vxlan_id_are_as_asked(lab):
     assert "mtu 1350" in seen(lab, "h2", "small", "ip", "link", "show", "eth0")
 
 
+def test_networks_follow_the_underlays_mtu(lab):
+    """Those that run, too; only those whose user said what it is stay."""
+    network(lab, "wide")
+    network(lab, "said", "--opt", "com.docker.network.driver.mtu=1200")
+    for name in ("wide", "said"):
+        lab.docker("h2", "run", "-d", "--name", name, "--network", name, "busybox",
+                   "sleep", "infinity")  # fmt: skip
+
+    def mtus():
+        shown = (lab.docker("h2", "exec", name, "cat", "/sys/class/net/eth0/mtu")
+                 for name in ("wide", "said"))  # fmt: skip
+        return [int(each) for each in shown]
+
+    try:
+        assert mtus() == [1450, 1150]
+        lab.run("h2", "ip", "link", "set", "eth0", "mtu", "1400")
+        until(lambda: mtus() == [1350, 1150], 5)
+        assert "0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1322", "wide")
+        # Too narrow for IPv6, which the mesh has: it does without it, and IPv4 goes on.
+        lab.run("h2", "ip", "link", "set", "eth0", "mtu", "1300")
+        until(lambda: mtus() == [1250, 1150], 5)
+        until(lambda: "inet6 fd" not in lab.run("h2", *MESH6), 5)
+        assert "0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1222", "wide")
+        log = Path(f"/var/lib/skep-lab/{lab.name}/h2/skepd.log").read_text()
+        assert "kernel refused" not in log
+    finally:
+        lab.run("h2", "ip", "link", "set", "eth0", "mtu", "1500")
+        until(lambda: mtus() == [1450, 1150], 5)
+        lab.docker("h2", "rm", "-f", "wide", "said")
+        until(lambda: "inet6 fd" in lab.run("h2", *MESH6))
+
+
 def test_the_ingress_network_is_made_anew(lab):
     assert "10.50.0.2/25" in lab.run("h1", *ENTRY)
     lab.docker("h1", "network", "rm", "ingress", stdin="y\n")
@@ -101,4 +134,5 @@ def test_the_ingress_network_is_made_anew(lab):
         assert found["seen"] == {expected: 10}
 
 
+MESH6 = ("ip", "netns", "exec", "ingress_sbox", "ip", "-6", "addr", "show", "eth0")
 ENTRY = ("ip", "netns", "exec", "ingress_sbox", "ip", "-4", "-o", "addr", "show", "eth0")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 from dual_scene import dual, dual_world, host6, six
+from fake_kernel import FakeKernel
 from plan_scene import (
     DOCKER0,
+    GATEWAY,
     IDLE_VIP,
     MONGO,
     WEB_VIP,
@@ -20,6 +22,7 @@ from skep.model.netstate import HOST, Address, Neighbour, PolicyRule, Route
 from skep.model.nft import Payload
 from skep.model.spec import PortConfig
 from skep.plan.desired import desired
+from skep.plan.diff import diff
 from skep.plan.journey import OUTSIDE, Delivered, Departed, Dropped, Flow, Packet, Place
 from skep.plan.layout import holds, number, subnet_of
 from skep.plan.walk import answer, walk
@@ -255,3 +258,50 @@ def test_a_host_without_ipv6_elsewhere_is_no_neighbour():
     overlay = desired(view)["1-mongonetwo"]
     known = {each.address for each in overlay.neighbours if each.mac == "02:42:0a:00:01:0c"}
     assert known == {"10.0.1.12"}
+
+
+def test_a_link_that_becomes_wide_enough_is_let_speak_before_it_gets_addresses():
+    wanted = desired(dual(web_scene().view("h1")))
+    kernel = FakeKernel()
+    kernel.apply(diff(wanted, kernel.observe(wanted)))
+    seen = kernel.observe(wanted)
+    box = seen[WEB1]
+    links = {**box.links, "eth1": msgspec.structs.replace(box.links["eth1"], mtu=1250)}
+    sysctls = {key: each for key, each in box.sysctls.items() if ".eth1." not in key}
+    addresses = frozenset(
+        each for each in box.addresses if each.link != "eth1" or ":" not in each.address
+    )
+    narrow = msgspec.structs.replace(box, links=links, sysctls=sysctls, addresses=addresses)
+    todo = diff(wanted, {**seen, WEB1: narrow})
+    kinds = [type(each).__name__ for each in todo]
+    assert kinds == ["SetLink", "SetSysctl", "AddAddress", "AddAddress", "AddAddress"]
+    assert todo[1].key == "net.ipv6.conf.eth1.disable_ipv6"
+
+
+def test_where_a_network_has_no_ipv6_nobody_is_a_neighbour_by_it():
+    view = dual(web_scene().view("h1"))
+    networks = {
+        key: msgspec.structs.replace(
+            each,
+            subnets=tuple(msgspec.structs.replace(one, config6=None) for one in each.subnets),
+        )
+        for key, each in view.networks.items()
+    }
+    boxes = tuple(
+        msgspec.structs.replace(
+            box,
+            endpoints=tuple(
+                each if each.network_id == GATEWAY else msgspec.structs.replace(each, address6="")
+                for each in box.endpoints
+            ),
+        )
+        for box in view.sandboxes
+    )
+    state = desired(msgspec.structs.replace(view, networks=networks, sandboxes=boxes))
+    sixths = {each.destination for each in state[WEB1].routes if ":" in each.destination}
+    assert sixths == {"::/0"}
+    assert {each.table for each in state[WEB1].routes if each.destination == "::/0"} == {254}
+    assert all(rule.family == "ip" for rule in state[WEB1].rules)
+    for name in ("1-mongonetwo", "1-ingressnet"):
+        assert state[name].neighbours
+        assert not [each for each in state[name].neighbours if ":" in each.address]

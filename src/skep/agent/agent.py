@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from skep.agent.applier import Applier
@@ -87,6 +88,8 @@ class Agent:
         self.inspector.mesh = lambda: self.mesh
         self.uplink.on_read_state = self.inspector.read
         self.uplink.on_stop_state = self.inspector.stop
+        self._stirred = asyncio.Event()
+        self.network.converger.on_notice = self._host_changed
         self._orphans: dict[str, float] = {}
         self.mesh: Mesh | None = None
         self.on_removed: Callable[[str], Any] | None = None
@@ -124,6 +127,7 @@ class Agent:
             group.create_task(self._follow_engine())
             group.create_task(self._keep_names())
             group.create_task(self._beat())
+            group.create_task(self._follow_underlay())
             group.create_task(self._listeners.run())
 
     # --- the swarm
@@ -141,13 +145,42 @@ class Agent:
 
     async def _underlay(self, vtep: str) -> Underlay:
         """What there is of the host's own network when it enters a swarm."""
-        ipv6, advertised_to = await self._kernel.within(HOST, sysctl.ipv6)
+        ipv6, heard = await self._kernel.within(HOST, sysctl.ipv6)
+        # Containers are no routers: on links of ours their advertisements are not to be heard.
+        ours = (await self._kernel.observe({HOST}))[HOST].links
         return Underlay(
             vtep=vtep,
             mtu=await self._kernel.mtu_of(vtep),
             ipv6=ipv6,
-            advertised_to=advertised_to,
+            advertised_to=tuple(link for link in heard if link not in ours),
         )
+
+    def _host_changed(self, namespaces: Collection[str]) -> None:
+        if HOST in namespaces:
+            self._stirred.set()
+
+    async def _follow_underlay(self) -> None:
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            if self.network.underlay.vtep:
+                await self._remeasure(self.network.underlay)
+
+    async def _remeasure(self, underlay: Underlay) -> None:
+        """If the MTU under the tunnels is another one now, the networks follow."""
+        try:
+            mtu = await self._kernel.mtu_of(underlay.vtep)
+        except Refusal as refusal:
+            # The link or its address is gone for now: the networks stay as they are.
+            log.warning("no underlay", why=str(refusal))
+            return
+        if mtu != underlay.mtu:
+            log.info("underlay changed", mtu=mtu, was=underlay.mtu)
+            self.network.underlay = msgspec.structs.replace(underlay, mtu=mtu)
+            self.network.changed()
+            self.network.converger.want()
+            if self.mesh is not None:
+                self.mesh.mtu = mtu
 
     async def depart(self) -> None:
         """This host left its swarm: stop its tasks, take its overlays and names away."""

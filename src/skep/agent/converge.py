@@ -67,6 +67,8 @@ class Converger:
         self.held_until = 0.0
         self.tally = Tally()
         self.failures: tuple[Failure, ...] = ()
+        self.on_notice: Callable[[Collection[str]], None] = lambda _: None
+        """Called with the namespaces in which the kernel says that something changed."""
 
     async def converge(self, only: Collection[str] | None = None) -> Outcome:
         """Bring these namespaces (None: all of the host's) to what they should contain, now."""
@@ -148,6 +150,7 @@ class Converger:
 
     def _take_notice(self) -> None:
         self.want(self._noticed)
+        self.on_notice(frozenset(self._noticed))
         self._noticed.clear()
 
     async def _loop(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -24,6 +24,10 @@ from skep.model.host import (
     Sandbox,
 )
 from skep.model.ids import mac_of
+from skep.plan.layout import overlay_mtu
+
+LEAST_MTU6 = 1280
+"""What a link must carry to speak IPv6 (RFC 8200)."""
 
 
 class Underlay(msgspec.Struct, frozen=True):
@@ -118,7 +122,7 @@ def host_view(
         sandboxes = [without_ipv6(box) for box in sandboxes]
         networks = {id: network_without_ipv6(network) for id, network in networks.items()}
     ingress = ingress_network(assignment)
-    return HostView(
+    view = HostView(
         node_id=assignment.node_id,
         vtep=underlay.vtep,
         underlay_mtu=underlay.mtu,
@@ -129,6 +133,27 @@ def host_view(
         sandboxes=tuple(sandboxes),
         bridges=bridges,
         advertised_to=underlay.advertised_to,
+    )
+    return without_narrow(view) if underlay.ipv6 else view
+
+
+def without_narrow(view: HostView) -> HostView:
+    """The view with IPv4 alone on networks whose packets are too small for IPv6, which the kernel
+    would refuse. Neighbours on hosts that are not as narrow do without them, too."""
+    narrow = {
+        id
+        for id, network in view.networks.items()
+        if any(each.config6 for each in network.subnets) and overlay_mtu(view, network) < LEAST_MTU6
+    }
+    if not narrow:
+        return view
+    return msgspec.structs.replace(
+        view,
+        networks={
+            id: network_without_ipv6(network) if id in narrow else network
+            for id, network in view.networks.items()
+        },
+        sandboxes=tuple(without_ipv6(box, narrow) for box in view.sandboxes),
     )
 
 
@@ -160,17 +185,19 @@ def sixth_sandbox(
     return msgspec.structs.replace(box, endpoints=tuple(changed))
 
 
-def without_ipv6(box: Sandbox) -> Sandbox:
-    """A sandbox on a host whose kernel has no IPv6."""
+def without_ipv6(box: Sandbox, networks: Collection[str] | None = None) -> Sandbox:
+    """A sandbox that has no IPv6 on these networks (None: on none at all)."""
     endpoints = tuple(
         msgspec.structs.replace(e, address6="", vips=tuple(vip for vip in e.vips if ":" not in vip))
+        if networks is None or e.network_id in networks
+        else e
         for e in box.endpoints
     )
     return msgspec.structs.replace(box, endpoints=endpoints)
 
 
 def network_without_ipv6(network: NetworkAssignment) -> NetworkAssignment:
-    """A network on a host whose kernel has no IPv6."""
+    """A network as a host has it on which it can have no IPv6."""
     return msgspec.structs.replace(
         network,
         subnets=tuple(msgspec.structs.replace(each, config6=None) for each in network.subnets),

@@ -38,7 +38,8 @@ def read(keys: Collection[str]) -> dict[str, str]:
 
 
 def ipv6() -> tuple[bool, tuple[str, ...]]:
-    """Whether this kernel has IPv6, and the links that listen to routers unless they forward."""
+    """Whether this kernel has IPv6, and the links that listen to routers unless they forward.
+    What links to come will do (``default``) is not among them."""
     conf = path_of("net.ipv6.conf")
     try:
         links = sorted(os.listdir(conf))
@@ -48,7 +49,7 @@ def ipv6() -> tuple[bool, tuple[str, ...]]:
     for link in links:
         # A link may go while it is looked at.
         with contextlib.suppress(FileNotFoundError), open(f"{conf}/{link}/accept_ra") as file:
-            if file.read().strip() == "1" and link not in ("all", "lo"):
+            if file.read().strip() == "1" and link not in ("all", "default", "lo"):
                 heard.append(link)
     return True, tuple(heard)
 

@@ -23,6 +23,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 KERNEL_PRIORITIES = frozenset({0, 32766, 32767})
 """The routing rules (local, main, default) that every namespace is born with."""
 
+LEAST_MTU6 = 1280
+"""What a link must carry to speak IPv6 (RFC 8200)."""
+
 OPTIONAL_SYSCTLS = ("net.bridge.",)
 """Sysctls of modules that need not be loaded: only set once an observation has shown them."""
 
@@ -250,13 +253,24 @@ def _sysctl_steps(pair: Pair) -> Iterator[Step]:
     namespace is only about to come."""
     for key, value in sorted(pair.want.sysctls.items(), key=_tuning_order):
         link = _link_of(key)
-        if link in pair.made or (pair.fresh and not link and not key.startswith(OPTIONAL_SYSCTLS)):
+        if (
+            link in pair.made
+            or _widens(pair, link)
+            or (pair.fresh and not link and not key.startswith(OPTIONAL_SYSCTLS))
+        ):
             changed = True
         else:
             changed = pair.have.sysctls.get(key, value) != value
         if changed:
-            phase = Phase.TUNE_LINKS if link in pair.made else Phase.TUNE
+            later = link in pair.made or _widens(pair, link)
+            phase = Phase.TUNE_LINKS if later else Phase.TUNE
             yield phase, ops.SetSysctl(ns=pair.ns, key=key, value=value)
+
+
+def _widens(pair: Pair, link: str) -> bool:
+    """Whether a link becomes wide enough for IPv6: until then it has no sysctls of it at all."""
+    want, have = pair.want.links.get(link), pair.have.links.get(link)
+    return want is not None and have is not None and have.mtu < LEAST_MTU6 <= want.mtu
 
 
 def _tuning_order(item: tuple[str, str]) -> tuple[bool, str]:

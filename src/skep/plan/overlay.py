@@ -104,14 +104,17 @@ def _remotes(view: HostView, network: NetworkAssignment) -> Iterator[Remote]:
     }
     for endpoint in network.endpoints.values():
         if endpoint.address and endpoint.node_id in vteps:
-            addresses = _both(endpoint.address, endpoint.address6)
+            addresses = _both(network, endpoint.address, endpoint.address6)
             yield addresses, endpoint.mac.lower(), vteps[endpoint.node_id]
     if network.id == view.ingress_network:
         for peer in view.peers.values():
             if peer.ingress_address and peer.id in vteps:
-                addresses = _both(peer.ingress_address, peer.ingress_address6)
+                addresses = _both(network, peer.ingress_address, peer.ingress_address6)
                 yield addresses, mac_of(peer.ingress_address), peer.vtep
 
 
-def _both(address: str, address6: str) -> tuple[str, ...]:
-    return (bare(address), bare(address6)) if address6 else (bare(address),)
+def _both(network: NetworkAssignment, address: str, address6: str) -> tuple[str, ...]:
+    """The addresses that are known here: a network may be without IPv6 on one host alone."""
+    index = subnet_index(network, bare(address))
+    spoken = index is not None and network.subnets[index].config6 is not None
+    return (bare(address), bare(address6)) if address6 and spoken else (bare(address),)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skep.model.host import HostView, Sandbox
+from skep.model.host import Endpoint, HostView, Sandbox
 from skep.model.ids import mac_of
 from skep.model.netstate import PolicyRule, Route
 from skep.model.nft import Atom, Ct, Dnat, Rule, Set, SetMark
@@ -57,16 +57,16 @@ def entrances(view: HostView) -> dict[str, int]:
     return {address: RETURN_BASE + (number(address) & ADDRESS_BITS) for address in known}
 
 
-def return_routes(view: HostView, link: str) -> frozenset[Route]:
+def return_routes(view: HostView, mesh: Endpoint) -> frozenset[Route]:
     """Per entry host a table whose only route leads to its ingress sandbox, in each family that
-    the sandbox has an address of."""
+    both have an address of on the ingress network."""
     marks = entrances(view)
     sixths = {bare(peer.ingress_address): peer.ingress_address6 for peer in view.peers.values()}
     return frozenset(
-        Route(destination=everything, link=link, via=bare(address), table=mark, onlink=True)
+        Route(destination=everything, link=mesh.link, via=bare(address), table=mark, onlink=True)
         for main, mark in marks.items()
         for everything, address in (("default", main), ("::/0", sixths[main]))
-        if address
+        if address and (mesh.address6 or everything == "default")
     )
 
 

@@ -76,7 +76,7 @@ def sandbox_namespace(
     routes = frozenset(_routes(view, sandbox, plugs))
     rules = frozenset[PolicyRule]()
     if returns and mesh is not None:
-        routes |= returning.return_routes(view, mesh.link)
+        routes |= returning.return_routes(view, mesh)
         rules = returning.return_policy(view, IP)
         if sixth is not None and mesh.address6:
             rules |= returning.return_policy(view, IP6)
