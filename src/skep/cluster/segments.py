@@ -47,7 +47,7 @@ def segments(view: View, spec: NetworkSpec) -> list[Segment]:
     if spec.enable_i_pv6:
         return list(zip(settled, [_settled6(view, each, taken) for each in sixes], strict=True))
     if spec.ingress:
-        return [(four, _mesh(view, taken, number)) for number, four in enumerate(settled)]
+        return [(four, _mesh(view, taken)) for four in settled]
     return [(four, None) for four in settled]
 
 
@@ -86,9 +86,9 @@ def _settled6(view: View, config: IpamConfig, taken: Taken) -> IpamConfig:
     return _take(completed(config), taken)
 
 
-def _mesh(view: View, taken: Taken, number: int) -> IpamConfig:
-    """Of the mesh the first has a number of its own; what addresses in it are follows from IPv4."""
-    numbers = range(ula.FIRST, ula.LAST + 1) if number else [ula.MESH]
+def _mesh(view: View, taken: Taken) -> IpamConfig:
+    """The mesh's first has a number of its own; what addresses in it are follows from IPv4."""
+    numbers = range(ula.MESH, ula.LAST + 1)
     return _take(completed(IpamConfig(subnet=_free6(view, taken, numbers))), taken)
 
 
