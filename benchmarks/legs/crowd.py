@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from legs import peer
-from legs.peer import CONNECTS
+from legs.peer import QUICK
 from legs.samples import Pairs, turns
 from skep.kernel.kernel import Kernel
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService, PeerNode
@@ -183,7 +183,7 @@ def measure(rounds: int, many: int = MANY) -> Pairs:
 
 def _asked(process: subprocess.Popen[str]) -> float:
     assert process.stdin is not None and process.stdout is not None, "it was started with pipes"
-    print(CONNECTS, HERE, SECONDS, file=process.stdin, flush=True)
+    print(QUICK, HERE, SECONDS, file=process.stdin, flush=True)
     line = process.stdout.readline()
     if not line:
         raise RuntimeError("a measuring process ended")
