@@ -193,15 +193,16 @@ class TestAnswers:
         assert box.ask(reverse(unused), "PTR").answer == []
 
 
-class TestSizes:
-    @pytest.fixture(scope="class")
-    def many(self, lab, box):
-        """Forty addresses: more than 512 bytes hold."""
-        service(lab, "many", "--replicas", "40", "--endpoint-mode", "dnsrr", "--network", "net")
-        until(lambda: len(box.ask("many", "A", "tcp").answer) == 40, 120)
-        yield
-        lab.docker("h1", "service", "rm", "many")
+@pytest.fixture(scope="class")
+def many(lab, box):
+    """Forty addresses: more than 512 bytes hold."""
+    service(lab, "many", "--replicas", "40", "--endpoint-mode", "dnsrr", "--network", "net")
+    until(lambda: len(box.ask("many", "A", "tcp").answer) == 40, 120)
+    yield
+    lab.docker("h1", "service", "rm", "many")
 
+
+class TestSizes:
     def test_512_bytes_are_the_limit_unless_more_is_asked_for(self, lab, many):
         size, flags, edns, _, found = raw(lab, "many", "A", 0)
         assert size <= 512
@@ -217,6 +218,20 @@ class TestSizes:
     def test_tcp_has_it_all_and_so_has_a_resolver(self, lab, box, many):
         assert len(box.ask("many", "A", "tcp").answer) == 40
         assert len(looked_up(lab, "-type=a", "many")) > 0
+
+
+@pytest.fixture(scope="class")
+def roll(lab, box):
+    """A service that serves, healthy a second after its start."""
+    service(
+        lab, "roll", "--replicas", "2", "--endpoint-mode", "dnsrr", "--network", "net",
+        "--health-cmd", "test -e /tmp/ready || { sleep 1; touch /tmp/ready; }",
+        "--health-interval", "1s", "--update-monitor", "100ms",
+        image="nginx", command=(),
+    )  # fmt: skip
+    until(lambda: lab.running("roll", 2), 60)
+    until(lambda: len(box.texts("roll")) == 2)
+    return box.texts("roll")
 
 
 class TestMoving:
@@ -241,19 +256,6 @@ class TestMoving:
         assert asked > 20
         assert wrong == []
         return seen
-
-    @pytest.fixture(scope="class")
-    def roll(self, lab, box):
-        """A service that serves, healthy a second after its start."""
-        service(
-            lab, "roll", "--replicas", "2", "--endpoint-mode", "dnsrr", "--network", "net",
-            "--health-cmd", "test -e /tmp/ready || { sleep 1; touch /tmp/ready; }",
-            "--health-interval", "1s", "--update-monitor", "100ms",
-            image="nginx", command=(),
-        )  # fmt: skip
-        until(lambda: lab.running("roll", 2), 60)
-        until(lambda: len(box.texts("roll")) == 2)
-        return box.texts("roll")
 
     @pytest.mark.parametrize("order", ["stop-first", "start-first"])
     def test_an_update(self, lab, box, roll, order):

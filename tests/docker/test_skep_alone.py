@@ -188,6 +188,7 @@ def test_every_shell_has_a_script(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_the_demo_runs_without_docker(tmp_path):
     """With a search path that has everything else."""
     for folder in os.environ["PATH"].split(os.pathsep):
