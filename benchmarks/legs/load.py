@@ -1,9 +1,8 @@
 """A client that asks and asks; runs inside a host or a sandbox, and needs nothing but Python.
 
-``python load.py ADDRESS PORT THREADS MOST`` makes at most so many requests, each on a connection of
-its own, and prints a line of JSON for each line of its input: what was asked and what was lost
-since the last one. The line "rest" has it make all that are left first; the end of the
-input ends it.
+``python load.py ADDRESS PORT THREADS MOST RATE`` makes at most so many requests, and so many a second,
+each on a connection of its own. For each line of its input it prints a line of JSON: what was asked
+and what was lost since the last one. The end of the input ends it.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import json
 import socket
 import sys
 import threading
+import time
 
 PATIENCE = 10.0
 REQUEST = b"GET / HTTP/1.0\r\nHost: web\r\n\r\n"
@@ -40,8 +40,10 @@ def ask(place: tuple[str, int]) -> str:
 class Load:
     """Threads that ask, and what they count."""
 
-    def __init__(self, place: tuple[str, int], threads: int, most: int) -> None:
+    def __init__(self, place: tuple[str, int], threads: int, most: int, rate: float) -> None:
         self._place = place
+        self._pause = 1 / rate
+        self._due = 0.0
         self._left = iter(range(most))
         self._lock = threading.Lock()
         self._asked = 0
@@ -59,6 +61,9 @@ class Load:
             with self._lock:
                 if next(self._left, None) is None:
                     return
+                self._due = max(self._due, time.monotonic()) + self._pause
+                early = self._due - self._pause - time.monotonic()
+            time.sleep(max(early, 0))
             fault = ask(self._place)
             with self._lock:
                 self._asked += 1
@@ -73,11 +78,6 @@ class Load:
             self._lost.clear()
         return found
 
-    def rest(self) -> None:
-        """Wait until all are made."""
-        for thread in self._threads:
-            thread.join()
-
     def stop(self) -> None:
         """Ask no more."""
         self._stopped = True
@@ -85,12 +85,10 @@ class Load:
 
 def main() -> None:
     """Do as the input says."""
-    address, port, threads, most = sys.argv[1:]
-    load = Load((address, int(port)), int(threads), int(most))
+    address, port, threads, most, rate = sys.argv[1:]
+    load = Load((address, int(port)), int(threads), int(most), float(rate))
     load.start()
-    for line in sys.stdin:
-        if line.strip() == "rest":
-            load.rest()
+    for _ in sys.stdin:
         print(json.dumps(load.taken()), flush=True)
     load.stop()
 

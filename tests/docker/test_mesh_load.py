@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 LOAD = str(Path(__file__).parents[2] / "benchmarks" / "legs" / "load.py")
 HALF, HALF_OF_ALL = 6_000, 50_000
+MOST, RATE = "120000", "250"
+"""Requests of each kind, all in all and a second: all changes end before the requests do."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def inner(lab):
 class Loads:
     """One load from outside, by hosts' addresses, and one from inside, by the virtual address."""
 
-    def __init__(self, lab, stack, most):
+    def __init__(self, lab, stack):
         enter, vip = inner(lab)
         ways = {
             "outside": ("h3", (), lab.address("h2"), "8080"),
@@ -58,17 +60,17 @@ class Loads:
         self._processes = {}
         for name, (host, words, address, port) in ways.items():
             process = subprocess.Popen(
-                lab.inside(host, *words, sys.executable, LOAD, address, port, "6", str(most)),
+                lab.inside(host, *words, sys.executable, LOAD, address, port, "6", MOST, RATE),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
             )  # fmt: skip
             stack.enter_context(process)
             stack.callback(process.kill)
             self._processes[name] = process
 
-    def taken(self, word="now"):
+    def taken(self):
         """What each has asked and lost since the last time."""
         for process in self._processes.values():
-            print(word, file=process.stdin, flush=True)
+            print(file=process.stdin, flush=True)
         return {n: json.loads(p.stdout.readline()) for n, p in self._processes.items()}
 
 
@@ -96,11 +98,18 @@ def drain(lab):
     lab.docker("h1", "node", "update", "--availability", "active", "h2")
 
 
-def through_all_changes(lab, most):
-    """Every change under load; all requests that were made, by who asked."""
+def more(loads, total):
+    for name, counts in loads.taken().items():
+        assert counts["lost"] == {}, name
+        total[name] += counts["asked"]
+    return min(total.values())
+
+
+def through_all_changes(lab, enough):
+    """Every change under load, then more load until it was enough of each; nothing is lost."""
     total = {"outside": 0, "inside": 0}
     with contextlib.ExitStack() as stack:
-        loads = Loads(lab, stack, most)
+        loads = Loads(lab, stack)
         until(lambda: all(loads.taken()[name]["asked"] for name in total))
         loads.taken()
         for change in (update, scale, drain, update):
@@ -110,20 +119,15 @@ def through_all_changes(lab, most):
                 assert counts["lost"] == {}, f"{name}, during {change.__name__}"
                 assert counts["asked"], f"{change.__name__} was under load from {name}"
                 total[name] += counts["asked"]
-        for name, counts in loads.taken("rest").items():
-            assert counts["lost"] == {}
-            total[name] += counts["asked"]
-    return total
+        until(lambda: more(loads, total) >= enough, 240)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 def test_no_change_loses_a_request(lab):
-    total = through_all_changes(lab, HALF * 4)
-    assert min(total.values()) >= HALF
+    through_all_changes(lab, HALF)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_no_change_loses_one_of_a_hundred_thousand_requests(lab):
-    total = through_all_changes(lab, HALF_OF_ALL)
-    assert sum(total.values()) >= 2 * HALF_OF_ALL - 1000
+    through_all_changes(lab, HALF_OF_ALL)
