@@ -9,7 +9,7 @@ from skep.cluster import control
 from skep.cluster.assign import assign
 from skep.model.cluster import Attachment, Subnet, VirtualIp
 from skep.model.errors import Forbidden, Invalid, Unavailable, Unsupported
-from skep.model.spec import Ipam, IpamConfig, PortConfig
+from skep.model.spec import IpamConfig, PortConfig
 from skep.model.ula import GATEWAY, MESH, cluster_subnet, mirrored, sixth_address
 
 
@@ -111,16 +111,10 @@ def test_an_ingress_network_that_is_too_small_is_refused_whole(swarm):
 
 
 def test_networks_grow_by_both_families(swarm):
-    swarm.change(control.add_subnet, "ingress", Ipam(config=(IpamConfig(subnet="10.9.0.0/24"),)))
-    own = [cluster_subnet(swarm.state.cluster.id, number) for number in (MESH, 1)]
-    assert [pair[:2] for pair in pairs(swarm, "ingress")] == [
-        ("10.0.0.0/24", own[0]),
-        ("10.9.0.0/24", own[1]),
-    ]
     dual(swarm, "a", "10.1.0.0/24", "fd00:1::/64")
-    swarm.change(control.add_subnet, "a", Ipam(config=(IpamConfig(subnet="10.2.0.0/24"),)))
+    swarm.change(control.add_subnets, "a", (IpamConfig(subnet="10.2.0.0/24"),))
     assert [pair[0] for pair in pairs(swarm, "a")] == ["10.1.0.0/24", "10.2.0.0/24"]
-    assert pairs(swarm, "a")[1][1] == cluster_subnet(swarm.state.cluster.id, 2)
+    assert pairs(swarm, "a")[1][1] == cluster_subnet(swarm.state.cluster.id, 1)
 
 
 # --- networks of users
