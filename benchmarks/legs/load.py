@@ -1,8 +1,8 @@
 """A client that asks and asks; runs inside a host or a sandbox, and needs nothing but Python.
 
-``python load.py ADDRESS PORT THREADS MOST RATE`` makes at most so many requests, and so many a second,
-each on a connection of its own. For each line of its input it prints a line of JSON: what was asked
-and what was lost since the last one. The end of the input ends it.
+``python load.py ADDRESS PORT THREADS MOST RATE`` makes at most so many requests, and so many a
+second, each on a connection of its own. For each line of its input it prints a line of JSON: what
+was asked and what was lost since the last one. The end of the input ends it.
 """
 
 from __future__ import annotations
