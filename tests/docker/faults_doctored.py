@@ -97,11 +97,17 @@ def restored(lab):
     identity(lab).write_bytes(lab.kept)
 
 
+FILL = str(Path(__file__).with_name("fill_conntrack.py"))
+
+
 def connections(lab):
-    """As many connections as the kernel keeps, and soon forgotten again."""
-    lab.inside_of("h3", "", "sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2")
-    script = Path(__file__).with_name("fill_conntrack.py")
-    lab.run("h3", sys.executable, str(script))
+    """Nearly as many connections as the kernel keeps, for longer than anybody looks."""
+    lab.inside_of("h3", "", "sysctl -qw net.netfilter.nf_conntrack_udp_timeout=300")
+    lab.run("h3", sys.executable, FILL)
+
+
+def forgotten(lab):
+    lab.run("h3", sys.executable, FILL, "forget")
 
 
 DOCTORED = {
@@ -182,7 +188,7 @@ DOCTORED = {
         where=text("1-leftover00 on h3"), why=text("belongs to nothing"), hop="h3",
     ),
     "connection table full": Fault(
-        host="h3", damage=connections, where=text("nf_conntrack_max"),
+        host="h3", damage=connections, mend=forgotten, where=text("nf_conntrack_max"),
         why=text("the connection table is"), hop="h3",
     ),
     "skepd mute": Fault(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
 from skep.api import containers, relay
@@ -10,7 +12,7 @@ from skep.api.call import Call, json
 from skep.api.ports import Membership
 from skep.api.shapes import image as image_shapes
 from skep.api.shapes import info as shapes
-from skep.api.shapes.base import Json
+from skep.api.shapes.base import Json, instant
 from skep.api.shapes.swarm import membership_info
 from skep.model.cluster import Node
 from skep.model.errors import Unavailable
@@ -47,7 +49,8 @@ async def version(call: Call) -> web.StreamResponse:
 async def info(call: Call) -> web.StreamResponse:
     """``GET /info``; without the engine's part, and a warning, while the engine is away."""
     engine, warnings = await call.request.app[INFO].get()
-    return json(shapes.info(call.facts, engine, _swarm(call), warnings))
+    answer = shapes.info(call.facts, engine, _swarm(call), warnings)
+    return json({**answer, "SystemTime": instant(time.time())})
 
 
 async def disk_usage(call: Call) -> web.StreamResponse:
