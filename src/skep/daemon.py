@@ -31,7 +31,7 @@ from skep.agent.records import write_atomically
 from skep.api.facts import Facts
 from skep.api.guard import Guard
 from skep.api.metrics import make_metrics_app
-from skep.api.ports import Ports
+from skep.api.ports import Joined, Ports
 from skep.api.server import make_app, make_page_app, make_runner
 from skep.cluster.change import Change
 from skep.describe import CPU, describe_host, generic_resource
@@ -41,7 +41,7 @@ from skep.engine.podman import PodmanService
 from skep.events import Events
 from skep.gate import DEFAULT as DEFAULT_PAGE
 from skep.gate import Gate
-from skep.happenings import of_changes, of_container
+from skep.happenings import of_changes, of_container, of_network
 from skep.kernel.kernel import Kernel
 from skep.manager.asker import Asker
 from skep.manager.atlas import Atlas
@@ -142,6 +142,7 @@ class Daemon:
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
+        self._agent.networks.tell = self._tell_of_network
         self._swarm = Swarm(self._agent, self._kernel, options.state, self._describe)
         self._swarm.on_manager = self._follow
         self._meter = Meter(
@@ -206,6 +207,7 @@ class Daemon:
             metrics=self._meter,
             topology=self._atlas,
             page=self._gate,
+            networks=self._agent.networks,
         )
 
     def _page(self, guard: Guard) -> web.Application:
@@ -238,6 +240,9 @@ class Daemon:
         container = container_of(record) if record is not None else None
         for told in of_container(event, container, drivers, time.time()):
             self._events.tell(told)
+
+    def _tell_of_network(self, action: str, network: Joined, container_id: str) -> None:
+        self._events.tell(of_network(action, network, container_id, time.time()))
 
     def _follow(self, manager: Manager) -> None:
         def tell(changes: tuple[Change, ...]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from skep.api.ports import Container, Event
+from skep.api.ports import Container, Event, Joined
 from skep.cluster.change import Change
 from skep.cluster.state import State
 from skep.engine.events import ContainerEvent
@@ -165,6 +165,15 @@ def of_container(
         for endpoint in found
     ]
     yield from (*networks, told) if action == "connect" else (told, *networks)
+
+
+def of_network(action: str, network: Joined, container_id: str, now: float) -> Event:
+    """The event of something that a user did with a network of this host, or with a container and
+    any network."""
+    attributes = {"name": network.name, "type": network.driver}
+    if container_id:
+        attributes["container"] = container_id
+    return Event(kind="network", action=action, id=network.id, attributes=attributes, time=now)
 
 
 def _endpoints(container: Container) -> tuple[Endpoint, ...]:

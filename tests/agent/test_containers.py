@@ -1,13 +1,12 @@
 """The real records, layout and files; engine, kernel, name server and session are played."""
 
-import msgspec
 import pytest
 
 from skep.agent.containers import Containers, tagged, wanted_networks
 from skep.agent.converge import Outcome
 from skep.agent.locals import Locals
 from skep.agent.network import Network
-from skep.agent.records import Records
+from skep.agent.records import Records, Wanted
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Subnet
 from skep.model.errors import Broken, Clash, Invalid, Missing, Unsupported
@@ -284,8 +283,17 @@ async def test_no_network_is_an_empty_sandbox(rig):
         ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}, "publish them with a"),
         ({"HostConfig": {"Links": ["a:b"]}}, "--link is not supported"),
         (
-            {"NetworkingConfig": {"EndpointsConfig": {"net": {"MacAddress": "02:42:00:00:00:01"}}}},
-            "network net: MacAddress",
+            {"NetworkingConfig": {"EndpointsConfig": {"net": {"DriverOpts": {"com.x": "y"}}}}},
+            "endpoint option com.x is not",
+        ),
+        (
+            {
+                "HostConfig": {"NetworkMode": "net"},
+                "NetworkingConfig": {
+                    "EndpointsConfig": {"net": {"IPAMConfig": {"LinkLocalIPs": ["169.254.1.1"]}}}
+                },
+            },
+            "link-local addresses are not",
         ),
     ],
 )
@@ -299,6 +307,8 @@ def test_several_networks_with_their_addresses_and_aliases():
     config = {
         "IPAMConfig": {"IPv4Address": "10.0.1.9", "IPv6Address": "fd00::9"},
         "Aliases": ["db"],
+        "MacAddress": "02:42:AA:00:00:01",
+        "GwPriority": 3,
     }
     mode, wanted = wanted_networks(
         {
@@ -307,10 +317,10 @@ def test_several_networks_with_their_addresses_and_aliases():
         }
     )
     assert mode == "net"
-    assert [msgspec.structs.astuple(item) for item in wanted] == [
-        ("net", "10.0.1.9", ("db",), "fd00::9"),
-        ("other", "", (), ""),
-    ]
+    net, other = wanted
+    assert (net.network, net.address, net.address6) == ("net", "10.0.1.9", "fd00::9")
+    assert (net.aliases, net.mac, net.gw_priority) == (("db",), "02:42:aa:00:00:01", 3)
+    assert other == Wanted(network="other")
     assert wanted_networks({}) == ("default", wanted_networks({})[1])
 
 

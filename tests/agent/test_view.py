@@ -1,18 +1,18 @@
 import pytest
 from msgspec.structs import replace
 
-from skep.agent.records import Record
+from skep.agent.locals import GATEWAY_OPTIONS, bridge_network, bridge_of
+from skep.agent.records import Record, Wanted
 from skep.agent.view import Layout, Underlay, host_view, ingress_sandbox
 from skep.model.assignment import Assignment, NetworkAssignment, PeerNode
 from skep.model.cluster import Attachment, Subnet, Task, TaskState
 from skep.model.errors import Unavailable
-from skep.model.host import Bridge, Sandbox
+from skep.model.host import Sandbox
 from skep.model.spec import IpamConfig, NetworkSpec, PortConfig
 
-GATEWAY = Bridge(
-    network_id="g" * 64, network_name="docker_gwbridge", name="docker_gwbridge",
-    address="172.18.0.1/16", icc=False,
-)  # fmt: skip
+OUTWARD = bridge_network("docker_gwbridge", "172.18.0.0/16", GATEWAY_OPTIONS, id="g" * 64, now=1.0)
+GATEWAY = bridge_of(OUTWARD)
+ANY = Wanted(network="docker_gwbridge")
 INGRESS = NetworkAssignment(
     id="ingressid", spec=NetworkSpec(name="ingress", driver="overlay", ingress=True),
     created_at=1.0, present=True,
@@ -77,7 +77,7 @@ def test_endpoints_are_named_in_order_and_ports_beside_those_there():
     other = Sandbox(id="a" * 64, endpoints=tuple(first.endpoints))
     second = Layout("b" * 64, [other])
     second.overlay(WEB, attachment("10.0.1.6/24"), ("10.0.1.2",), ("web",))
-    leg = second.bridge(GATEWAY, "")
+    leg = second.bridge(OUTWARD, ANY, "")
     inner = second.endpoints[0]
     assert (inner.link, inner.port, inner.vips) == ("eth0", "veth1", ("10.0.1.2",))
     assert (leg.link, leg.address) == ("eth1", "172.18.0.3/16")
@@ -85,11 +85,10 @@ def test_endpoints_are_named_in_order_and_ports_beside_those_there():
 
 
 def test_a_bridge_leaves_the_meshs_address_alone_and_goes_on_from_the_last():
-    assert Layout("a" * 64, []).bridge(GATEWAY, "172.18.0.9").address == "172.18.0.10/16"
-    small = Bridge(network_id="x", network_name="docker_gwbridge", name="docker_gwbridge",
-                   address="172.18.0.1/30")  # fmt: skip
+    assert Layout("a" * 64, []).bridge(OUTWARD, ANY, "172.18.0.9").address == "172.18.0.10/16"
+    small = bridge_network("docker_gwbridge", "172.18.0.0/30", GATEWAY_OPTIONS, id="x", now=1.0)
     with pytest.raises(Unavailable, match="addresses in use"):
-        Layout("a" * 64, []).bridge(small, "")
+        Layout("a" * 64, []).bridge(small, ANY, "")
 
 
 def test_a_network_with_a_sandbox_here_is_present_whatever_the_manager_thinks():

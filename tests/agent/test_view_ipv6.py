@@ -1,7 +1,7 @@
 """The IPv6 addresses of a host's own view: given ones, mirrored ones, none without a kernel's."""
 
 from msgspec.structs import replace
-from test_view import ASSIGNMENT, GATEWAY, INGRESS, ME, WEB
+from test_view import ANY, ASSIGNMENT, GATEWAY, INGRESS, ME, OUTWARD, WEB
 
 from skep.agent.records import Record
 from skep.agent.view import Layout, Underlay, host_view, with_sixth
@@ -41,7 +41,7 @@ def record():
     layout.overlay(DUAL.networks["webid"], place, ("10.0.1.2", "fd00:1::2"), ())
     mesh = Attachment(network_id="ingressid", address="10.0.0.5/24")
     layout.overlay(DUAL.networks["ingressid"], mesh, (), ())
-    leg = layout.bridge(GATEWAY, "")
+    leg = layout.bridge(OUTWARD, ANY, "")
     return Record(
         id="c" * 64, name="x", image="i", sandbox_id="a" * 64, network_mode="web", created_at=1.0,
         endpoints=tuple(layout.endpoints), gateway=leg.id,

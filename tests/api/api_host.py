@@ -9,7 +9,7 @@ import msgspec
 
 from skep.api.ports import Container, LocalNetwork
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService, PeerNode
-from skep.model.errors import Clash, Missing
+from skep.model.errors import Clash, Forbidden, Missing
 from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Sandbox
 from skep.model.ids import mac_of
 
@@ -25,6 +25,33 @@ GATEWAY = LocalNetwork(id="d1" * 32, name="docker_gwbridge", driver="bridge", cr
                        subnet="172.18.0.0/16", gateway="172.18.0.1")  # fmt: skip
 
 
+class FakeNetworks:
+    """A host's own networks, with what was asked for written down."""
+
+    def __init__(self, host):
+        self.host = host
+        self.asked = []
+
+    async def create(self, spec):
+        network = LocalNetwork(
+            id=os.urandom(32).hex(), name=spec.name, driver=spec.driver or "bridge",
+            created_at=3.0, subnet="172.19.0.0/16", gateway="172.19.0.1", labels=spec.labels,
+        )  # fmt: skip
+        self.host.own = (*self.host.own, network)
+        return network.id
+
+    async def remove(self, network):
+        if network in LOCALS:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        self.host.own = tuple(each for each in self.host.own if each != network)
+
+    async def connect(self, container, network, config):
+        self.asked.append(("connect", container.id, network.name, config))
+
+    async def disconnect(self, container, network):
+        self.asked.append(("disconnect", container.id, network.name))
+
+
 class FakeHost:
     """Containers with sandboxes on the bridge; swarm networks as they are given to it."""
 
@@ -32,6 +59,7 @@ class FakeHost:
         self.engine = engine
         self.records = {}
         self.gateway = False
+        self.own = ()
         self.swarm = {}
         self.ingress = None
         self.created = []
@@ -53,7 +81,7 @@ class FakeHost:
         )  # fmt: skip
 
     def local_networks(self):
-        return (*LOCALS, GATEWAY) if self.gateway else LOCALS
+        return (*LOCALS, *((GATEWAY,) if self.gateway else ()), *self.own)
 
     def swarm_networks(self):
         return self.swarm

@@ -11,7 +11,7 @@ import time
 from aiohttp import web
 from api_cluster import CA, INACTIVE, TOKENS, WORKER, FakeCluster, FakeEvents, happened
 from api_engine import FakeEngine
-from api_host import FakeHost
+from api_host import FakeHost, FakeNetworks
 
 from skep.api.facts import Facts
 from skep.api.ports import Ports
@@ -29,8 +29,9 @@ class World:
         self.events = FakeEvents()
         self.cluster, self.host = FakeCluster(self.events), FakeHost(self.engine)
         self.ports = Ports(
-            cluster=self.cluster, host=self.host, engine=self.engine, events=self.events
-        )
+            cluster=self.cluster, host=self.host, engine=self.engine, events=self.events,
+            networks=FakeNetworks(self.host),
+        )  # fmt: skip
         self.facts = Facts(id="id", hostname="node1", version="0.1.0", python="3.11")
         self.environment = {"DOCKER_CLI_HINTS": "false", "PATH": os.environ["PATH"],
                             "DOCKER_CONFIG": os.path.dirname(self.socket)}  # fmt: skip

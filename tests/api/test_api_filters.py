@@ -2,7 +2,7 @@
 
 import pytest
 
-from skep.api.filters import Filters
+from skep.api.filters import Filters, moment
 from skep.model.errors import Invalid
 
 
@@ -61,3 +61,23 @@ def test_booleans():
     assert parse("{}").truth("dangling") is None
     with pytest.raises(Invalid, match="invalid filter 'dangling="):
         parse('{"dangling":["maybe"]}').truth("dangling")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10m", 400.0),
+        ("1h30m", -4400.0),
+        ("1700000000.5", 1700000000.5),
+        ("1970-01-01", 0.0),
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T01:00:00+01:00", 0.0),
+    ],
+)
+def test_moments(text, seconds):
+    assert moment(text, 1000.0) == seconds
+
+
+def test_what_is_no_moment():
+    with pytest.raises(Invalid, match="neither a time nor a duration"):
+        moment("soon", 1000.0)

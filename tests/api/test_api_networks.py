@@ -174,10 +174,7 @@ async def test_remove_and_prune(world, client):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/networks/create", {"Name": "br1", "Driver": "bridge"}),
         ("/networks/create", {"Name": "x", "Driver": "overlay", "Bogus": True}),
-        ("/networks/bridge/connect", {"Container": "c"}),
-        ("/networks/bridge/disconnect", {"Container": "c"}),
     ],
 )
 async def test_not_yet(world, client, path, body):
@@ -185,3 +182,32 @@ async def test_not_yet(world, client, path, body):
     async with client.post(path, json=body) as reply:
         assert reply.status == 501
         assert "not supported" in (await reply.json())["message"] or path == "/networks/create"
+
+
+async def test_networks_of_the_host_itself(world, client):
+    made = await make(client, "own", Driver="bridge", Labels={"a": "b"})
+    shown = await get(client, "/networks/own")
+    assert (shown["Id"], shown["Driver"], shown["Labels"]) == (made, "bridge", {"a": "b"})
+    assert await listed(client, type=["custom"]) == ["own"]
+    async with client.post("/networks/create", json={"Name": "own"}) as reply:
+        assert reply.status == 409
+    for filters, deleted in (('{"until":["1"]}', []), ('{"label":["a"],"until":["1h"]}', ["own"])):
+        async with client.post(f"/networks/prune?filters={filters}") as reply:
+            assert (await reply.json())["NetworksDeleted"] == deleted
+    assert await listed(client, type=["custom"]) == []
+
+
+async def test_joining_and_leaving_a_network(world, client):
+    async with client.post("/containers/create?name=box", json={"Image": "busybox"}) as reply:
+        box = (await reply.json())["Id"]
+    config = {"Aliases": ["x"]}
+    body = {"Container": "box", "EndpointConfig": config}
+    async with client.post("/networks/bridge/connect", json=body) as reply:
+        assert reply.status == 200, await reply.text()
+    async with client.post("/networks/bridge/disconnect", json={"Container": "box"}) as reply:
+        assert reply.status == 200, await reply.text()
+    async with client.post("/networks/bridge/connect", json={"Container": "nosuch"}) as reply:
+        assert reply.status == 404
+    assert world.ports.networks.asked == [
+        ("connect", box, "bridge", config), ("disconnect", box, "bridge")
+    ]  # fmt: skip

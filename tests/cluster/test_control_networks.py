@@ -98,7 +98,7 @@ def test_a_network_is_an_overlay_of_the_swarm(swarm):
             {"subnet": "10.1.0.0/255.255.255.0"},
             "invalid subnet 10.1.0.0/255.255.255.0: it should be 10.1.0.0/24",
         ),
-        ({"subnet": "10.1.0.0/31"}, "an overlay network needs a /30 or larger"),
+        ({"subnet": "10.1.0.0/31"}, "a network needs a /30 or larger"),
         (
             {"ip_range": "10.0.0.0/8"},
             "invalid ip-range 10.0.0.0/8: CIDR block is bigger than its parent subnet 10.1.0.0/24",

@@ -161,7 +161,7 @@ def test_gateways_ranges_and_auxiliary_addresses(swarm):
 @pytest.mark.parametrize(
     ("subnets", "sentence"),
     [
-        (("fd00:1::/127",), "invalid subnet fd00:1::/127: an overlay network needs a /126"),
+        (("fd00:1::/127",), "invalid subnet fd00:1::/127: a network needs a /126"),
         (("fd00:1::1/64",), "invalid subnet fd00:1::1/64: it should be fd00:1::/64"),
         (("fd00:zz::/64",), "invalid subnet fd00:zz::/64: invalid CIDR block notation"),
         ((IpamConfig(subnet="fd00:1::/64", gateway="fd00:2::1"),), "doesn't contain this address"),

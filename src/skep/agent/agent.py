@@ -20,6 +20,7 @@ from skep.agent.finals import Finals
 from skep.agent.health import Health
 from skep.agent.inspection import Inspector
 from skep.agent.listening import Listeners
+from skep.agent.localnets import LocalNetworks
 from skep.agent.locals import Locals
 from skep.agent.logs import Logs
 from skep.agent.mesh import Mesh
@@ -73,6 +74,7 @@ class Agent:
             state / "sandboxes",
         )
         self.containers = Containers(self.network, engine)
+        self.networks = LocalNetworks(self.containers, self.network, kernel)
         logs = Logs(engine)
         self.uplink = Uplink(state / "assignment", self._assigned, self._removed, logs)
         self.health = Health(engine, self._health_changed)
@@ -186,7 +188,7 @@ class Agent:
         """This host left its swarm: stop its tasks, take its overlays and names away."""
         await self._assigned(Assignment())
         for record in list(self.network.records):
-            if record.task_id or record.attachment:
+            if record.task_id or record.attachments:
                 container = self.containers.find(record.id)
                 try:
                     await self.containers.stop(container, 0)
@@ -286,7 +288,7 @@ class Agent:
 
     async def _return_attachments(self) -> None:
         """Give back attachments that no container of ours holds: their answers were lost."""
-        held = {record.attachment for record in self.network.records}
+        held = {held for r in self.network.records for held in r.attachments.values()}
         tasks = self.uplink.assignment.tasks.values()
         orphans = {t.id for t in tasks if t.container_name and t.id not in held}
         now = time.monotonic()

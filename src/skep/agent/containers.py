@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
+from skep.agent.connecting import check_wanted, wanted_network
 from skep.agent.network import NO_NETWORK, Network, new_local_id
 from skep.agent.records import Record, Wanted
 from skep.engine.client import Engine
@@ -57,15 +58,7 @@ def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
     wanted = []
     for name in names:
         config = asked.get(name) or {}
-        ipam = config.get("IPAMConfig") or {}
-        wanted.append(
-            Wanted(
-                network=name,
-                address=ipam.get("IPv4Address") or "",
-                address6=ipam.get("IPv6Address") or "",
-                aliases=tuple(config.get("Aliases") or ()),
-            )
-        )
+        wanted.append(wanted_network(name, config))
     return mode, tuple(wanted)
 
 
@@ -79,11 +72,6 @@ def refuse_unsupported(body: Json) -> None:
         )
     if host.get("Links"):
         raise Unsupported("--link is not supported by this version of Skep: use network aliases")
-    asked = ((body.get("NetworkingConfig") or {}).get("EndpointsConfig")) or {}
-    for name, config in asked.items():
-        for member in ("MacAddress", "Links", "DriverOpts", "GwPriority"):
-            if (config or {}).get(member):
-                raise Unsupported(f"network {name}: {member} is not supported by this version")
 
 
 class Containers:
@@ -160,6 +148,8 @@ class Containers:
         """
         refuse_unsupported(body)
         mode, wanted = wanted_networks(body)
+        for item in wanted:
+            check_wanted(item)
         record = await self._new(name, body, mode, wanted)
         return record.id, []
 
@@ -261,6 +251,12 @@ class Containers:
         self._busy.pop(container_id, None)
 
     # --- how
+
+    @contextlib.asynccontextmanager
+    async def held(self, container_id: str) -> AsyncIterator[Record]:
+        """A container's record, while nobody else changes the container. Raises `Missing`."""
+        async with self._lock(container_id):
+            yield self._must(container_id)
 
     def _lock(self, container_id: str) -> asyncio.Lock:
         return self._busy.setdefault(container_id, asyncio.Lock())

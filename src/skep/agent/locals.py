@@ -11,10 +11,28 @@ import msgspec
 from skep.agent.records import write_atomically
 from skep.model.errors import Broken, Unavailable
 from skep.model.host import Bridge, LocalNetwork
+from skep.model.spec import IpamConfig
 
 GATEWAY_BRIDGE = "docker_gwbridge"
 DEFAULT_BRIDGE = "docker0"
 
+
+PREDEFINED = frozenset({"bridge", "host", "none", GATEWAY_BRIDGE})
+
+BRIDGE_PREFIX = "com.docker.network.bridge."
+ICC = BRIDGE_PREFIX + "enable_icc"
+MASQUERADE = BRIDGE_PREFIX + "enable_ip_masquerade"
+INHIBIT = BRIDGE_PREFIX + "inhibit_ipv4"
+BRIDGE_NAME = BRIDGE_PREFIX + "name"
+BINDING = BRIDGE_PREFIX + "host_binding_ipv4"
+MODE = BRIDGE_PREFIX + "gateway_mode_ipv4"
+MODE6 = BRIDGE_PREFIX + "gateway_mode_ipv6"
+MTU = "com.docker.network.driver.mtu"
+IFACE_PREFIX = "com.docker.network.container_iface_prefix"
+
+TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+"""What Go's strconv.ParseBool takes, and so Docker."""
 
 BRIDGE_OPTIONS = {
     "com.docker.network.bridge.default_bridge": "true",
@@ -22,13 +40,18 @@ BRIDGE_OPTIONS = {
     "com.docker.network.bridge.enable_ip_masquerade": "true",
     "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
     "com.docker.network.bridge.name": DEFAULT_BRIDGE,
-    "com.docker.network.driver.mtu": "1500",
+    MTU: "1500",
 }
 GATEWAY_OPTIONS = {
     "com.docker.network.bridge.enable_icc": "false",
     "com.docker.network.bridge.enable_ip_masquerade": "true",
     "com.docker.network.bridge.name": GATEWAY_BRIDGE,
 }
+
+
+def truth(text: str) -> bool:
+    """A boolean option that was checked when it was given."""
+    return text in TRUE
 
 
 def free_subnet(first: int, taken: Collection[str]) -> str:
@@ -60,6 +83,39 @@ def bridge_network(
         bridge=options["com.docker.network.bridge.name"],
         options=dict(options),
     )
+
+
+def bridge_of(network: LocalNetwork) -> Bridge:
+    """The bridge that a network of driver bridge is."""
+    options = network.options
+    mode = options.get(MODE, "nat")
+    six = f"{network.gateway6}/{network.subnet6.partition('/')[2]}" if network.subnet6 else ""
+    return Bridge(
+        network_id=network.id,
+        network_name=network.name,
+        name=network.bridge,
+        address=f"{network.gateway}/{network.subnet.partition('/')[2]}",
+        icc=truth(options.get(ICC, "true")),
+        masquerade=truth(options.get(MASQUERADE, "true")),
+        mtu=int(options.get(MTU, "0")) or 1500,
+        address6="" if options.get(MODE6) == "isolated" else six,
+        internal=network.internal,
+        inhibited=truth(options.get(INHIBIT, "false")) or mode == "isolated",
+        mode=mode,
+        mode6=options.get(MODE6, "nat"),
+        named=network.name not in PREDEFINED,
+    )
+
+
+def ipam_of(network: LocalNetwork) -> IpamConfig:
+    """Where a network's IPv4 addresses come from."""
+    four = (each for each in network.ipam if ":" not in each.subnet)
+    return next(four, IpamConfig(subnet=network.subnet, gateway=network.gateway))
+
+
+def ipam6_of(network: LocalNetwork) -> IpamConfig | None:
+    """Where a network's IPv6 addresses come from, None without."""
+    return next((each for each in network.ipam if ":" in each.subnet), None)
 
 
 class Locals:
@@ -124,19 +180,17 @@ class Locals:
         """Forget docker_gwbridge (the host left its swarm and nothing uses it)."""
         self._save(tuple(n for n in self._networks if n.name != GATEWAY_BRIDGE))
 
+    def add(self, network: LocalNetwork) -> None:
+        """Remember a user's network. Raises `Broken` if it cannot be written down."""
+        self._save((*self._networks, network))
+
+    def drop(self, network_id: str) -> None:
+        """Forget a user's network."""
+        self._save(tuple(n for n in self._networks if n.id != network_id))
+
     def bridges(self) -> tuple[Bridge, ...]:
         """The bridges that the host's kernel should have."""
-        return tuple(
-            Bridge(
-                network_id=network.id,
-                network_name=network.name,
-                name=network.bridge,
-                address=f"{network.gateway}/{network.subnet.partition('/')[2]}",
-                icc=network.options["com.docker.network.bridge.enable_icc"] == "true",
-            )
-            for network in self._networks
-            if network.bridge
-        )
+        return tuple(bridge_of(network) for network in self._networks if network.bridge)
 
     def _save(self, networks: tuple[LocalNetwork, ...]) -> None:
         write_atomically(self._path, msgspec.json.encode(networks))

@@ -14,28 +14,24 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from skep.agent.attaching import SETUP_FAILED, Given, attach, detach, unknown
 from skep.agent.converge import Converger, describe
 from skep.agent.files import hosts_file, resolv_conf, upstreams
-from skep.agent.locals import DEFAULT_BRIDGE, GATEWAY_BRIDGE, Locals
+from skep.agent.laying import Ground, lay_out, parted
+from skep.agent.locals import Locals
 from skep.agent.ports import HostPorts
 from skep.agent.records import Record, Records, Wanted, write_atomically
 from skep.agent.uplink import Uplink
-from skep.agent.view import Layout, Underlay, host_view
+from skep.agent.view import Underlay, host_view
 from skep.dns.client import DnsClient
 from skep.model.assignment import Assignment, NetworkAssignment
-from skep.model.cluster import Attachment, Task
+from skep.model.cluster import Task
 from skep.model.errors import (
     Broken,
-    Clash,
-    Forbidden,
-    Invalid,
-    Missing,
     Refusal,
-    Unavailable,
 )
-from skep.model.host import Bridge, Endpoint, HostView
+from skep.model.host import Endpoint, HostView
 from skep.model.ids import hex_id
-from skep.model.messages import Attach
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
 from skep.model.options import read_options
 from skep.model.spec import PortConfig
@@ -43,8 +39,6 @@ from skep.names.zones import Zones, ndots
 from skep.plan.desired import namespaces_of
 
 NO_NETWORK = ("none", "null")
-
-SETUP_FAILED = "failed to set up container networking"
 
 log = structlog.get_logger("skep.network")
 
@@ -132,34 +126,74 @@ class Network:
         ``task`` is the service task it runs, if any: its addresses come with it. Raises the
         refusal that keeps it from attaching, after undoing what was begun.
         """
-        attachment, attachments = await self._addresses(record, task)
+        given = await self._addresses(record, task)
+        attachments = task.attachments if task else tuple(each for _, each in given.values())
+        held = {network: task_id for network, (task_id, _) in given.items()}
         try:
             async with self._layout:
                 ports = await self._choose_ports(task)
-                record = self._lay_out(record, task, attachments)
-                record = msgspec.structs.replace(record, attachment=attachment, ports=ports)
+                record = lay_out(record, task, attachments, self._ground())
+                record = msgspec.structs.replace(record, attachments=held, ports=ports)
                 self.records.put(record)
                 self.changed()
             self._write_files(record)
             await self._apply(record, set())
         except Refusal:
-            if attachment and self.uplink:
-                await self.uplink.detach(attachment)
-            await self.part(record)
+            await detach(self.uplink, held.values())
+            await self.part(msgspec.structs.replace(record, attachments={}))
             raise
         return record
 
+    async def connect(self, record: Record, item: Wanted) -> Record:
+        """Attach a container to one more network while it runs. Raises what `join` does, after
+        undoing what was begun."""
+        before, former = self._namespaces(record), record
+        wanted = msgspec.structs.replace(record, wanted=(*record.wanted, item))
+        given = await self._addresses(wanted, None, only=item)
+        attachments = tuple(each for _, each in given.values())
+        held = {network: task_id for network, (task_id, _) in given.items()}
+        try:
+            async with self._layout:
+                grown = lay_out(wanted, None, attachments, self._ground())
+                held_all = {**record.attachments, **held}
+                grown = msgspec.structs.replace(grown, attachments=held_all)
+                self.records.put(grown)
+                self.changed()
+            self._write_files(grown)
+            await self._apply(grown, before)
+        except Refusal:
+            self.records.put(former)
+            self.changed()
+            await self._apply(former, before)
+            await detach(self.uplink, held.values())
+            raise
+        return grown
+
+    async def disconnect(self, record: Record, network_id: str, wanted: tuple[Wanted, ...]) -> None:
+        """Take a container off a network while it runs; ``wanted`` are those that it keeps."""
+        before = self._namespaces(record)
+        async with self._layout:
+            left = msgspec.structs.replace(record, wanted=wanted)
+            left = parted(left, network_id, self._ground())
+            kept = {key: each for key, each in left.attachments.items() if key != network_id}
+            left = msgspec.structs.replace(left, attachments=kept)
+            self.records.put(left)
+            self.changed()
+        self._write_files(left)
+        await self._apply(left, before)
+        if network_id in record.attachments:
+            await detach(self.uplink, [record.attachments[network_id]])
+
     async def part(self, record: Record) -> Record:
         """Take a stopped container off its networks; its sandbox stays, empty."""
-        if not record.endpoints and not record.attachment:
+        if not record.endpoints and not record.attachments:
             return record
         before = self._namespaces(record)
-        bare = msgspec.structs.replace(record, endpoints=(), gateway="", attachment="", ports=())
+        bare = msgspec.structs.replace(record, endpoints=(), gateway="", attachments={}, ports=())
         self.records.put(bare)
         self.changed()
         await self._apply(bare, before)
-        if record.attachment and self.uplink:
-            await self.uplink.detach(record.attachment)
+        await detach(self.uplink, record.attachments.values())
         return bare
 
     async def retire(self, record: Record) -> None:
@@ -195,44 +229,24 @@ class Network:
     # --- how
 
     async def _addresses(
-        self, record: Record, task: Task | None
-    ) -> tuple[str, tuple[Attachment, ...]]:
-        """The swarm attachments: a task's own, or asked of a manager for a hand-started one."""
+        self, record: Record, task: Task | None, *, only: Wanted | None = None
+    ) -> Given:
+        """What a manager is asked for a hand-started container (of ``only`` one network); nothing
+        for a task, which has its own."""
         if task is not None:
-            return "", task.attachments
-        wanted = {}
-        for item in record.wanted:
+            return {}
+        wanted = []
+        for item in record.wanted if only is None else (only,):
             network = self.swarm_network(item.network)
             if network is not None:
-                wanted[network.id] = item
+                wanted.append((network, item))
             elif not self._is_local(item.network):
-                raise self._unknown(item.network)
-            elif item.address6:
-                raise Invalid(
-                    f"{SETUP_FAILED}: network {item.network} of this host has no IPv6: "
-                    f"{item.address6} cannot be an address"
-                )
-        if not wanted:
-            return "", ()
-        if self.uplink is None:
-            raise Unavailable("this host is not in a swarm: its networks are out of reach")
-        try:
-            answer = await self.uplink.attach(lambda serial: attach_request(serial, record, wanted))
-        except (Missing, Forbidden, Invalid, Clash) as refusal:
-            names = ", ".join(item.network for item in wanted.values())
-            raise Broken(
-                f"{SETUP_FAILED}: Could not attach to network {names}: {refusal}"
-            ) from None
-        return answer.task_id, answer.attachments
+                raise unknown(self.uplink, item.network)
+        return await attach(self.uplink, record, wanted)
 
-    def _unknown(self, name: str) -> Refusal:
-        """Docker's sentences for a network that is not there, in a swarm and outside one."""
-        if self.uplink is None:
-            return Missing(f"{SETUP_FAILED}: network {name} not found")
-        return Broken(
-            f"{SETUP_FAILED}: Could not attach to network {name}: "
-            f"rpc error: code = NotFound desc = network {name} not found"
-        )
+    def _ground(self) -> Ground:
+        sandboxes, networks = self.view().sandboxes, self.locals.all()
+        return Ground(sandboxes, self.assignment, networks, self._cursor)
 
     async def _choose_ports(self, task: Task | None) -> tuple[PortConfig, ...]:
         """The ports that this host alone is to publish for a task. Raises `Clash`."""
@@ -243,50 +257,6 @@ class Network:
 
     def _is_local(self, reference: str) -> bool:
         return reference in NO_NETWORK or self.locals.named(reference) is not None
-
-    def _lay_out(
-        self, record: Record, task: Task | None, attachments: tuple[Attachment, ...]
-    ) -> Record:
-        layout = Layout(record.sandbox_id, self.view().sandboxes)
-        internal = True
-        for attachment in attachments:
-            network = self.assignment.networks.get(attachment.network_id)
-            if network is None:
-                raise Unavailable(f"network {attachment.network_id} is not known to this host yet")
-            internal = internal and network.spec.internal
-            layout.overlay(network, attachment, self._own_vips(network, task), attachment.aliases)
-        gateway = ""
-        bridge = self._way_out(record, overlay=bool(attachments), internal=internal)
-        if task is not None and task.host_ports:
-            bridge = self._way_in(overlay=bool(attachments), internal=internal)
-        if bridge is not None:
-            endpoint = layout.bridge(bridge, self._cursor.get(bridge.name, ""))
-            self._cursor[bridge.name] = endpoint.address.partition("/")[0]
-            gateway = endpoint.id
-        return msgspec.structs.replace(record, endpoints=tuple(layout.endpoints), gateway=gateway)
-
-    def _own_vips(self, network: NetworkAssignment, task: Task | None) -> tuple[str, ...]:
-        service = network.services.get(task.service_id) if task else None
-        vips = (service.vip, service.vip6) if service else ()
-        return tuple(vip.partition("/")[0] for vip in vips if vip)
-
-    def _way_out(self, record: Record, *, overlay: bool, internal: bool) -> Bridge | None:
-        """The bridge with the default route: docker0 if asked for (a task on no network is), else
-        docker_gwbridge beside overlays, none when all of them are internal."""
-        bridges = {bridge.name: bridge for bridge in self.locals.bridges()}
-        local = [self.locals.named(item.network) for item in record.wanted]
-        wants_default = any(network and network.bridge == DEFAULT_BRIDGE for network in local)
-        if wants_default or (record.task_id and not overlay):
-            return bridges[DEFAULT_BRIDGE]
-        if overlay and not internal:
-            return bridges[GATEWAY_BRIDGE]
-        return None
-
-    def _way_in(self, *, overlay: bool, internal: bool) -> Bridge:
-        """The bridge by which ports in mode host are reached. Raises `Unavailable`."""
-        if overlay and internal:
-            raise Unavailable("ports in mode host cannot be reached: all networks are internal")
-        return next(b for b in self.locals.bridges() if b.name == GATEWAY_BRIDGE)
 
     def _namespaces(self, record: Record) -> set[str]:
         """The namespaces that the container's sandbox is part of, as the view is now."""
@@ -348,20 +318,6 @@ def host_resolv() -> str:
         return Path("/etc/resolv.conf").read_text()
     except OSError:
         return ""
-
-
-def attach_request(serial: int, record: Record, wanted: dict[str, Wanted]) -> Attach:
-    """The request that a hand-started container's record makes of the manager."""
-    host_names = (record.hostname,) if record.hostname else ()
-    return Attach(
-        serial=serial,
-        container_id=record.id,
-        container_name=record.name,
-        networks={network_id: item.address for network_id, item in wanted.items()},
-        networks6={id: item.address6 for id, item in wanted.items() if item.address6},
-        names=(record.name, record.id[:12], *host_names),
-        aliases={network_id: item.aliases for network_id, item in wanted.items()},
-    )
 
 
 def endpoint_of(record: Record, network_id: str) -> Endpoint | None:

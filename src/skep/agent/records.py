@@ -20,20 +20,26 @@ from skep.model.spec import PortConfig
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A network as the user asked for it: a name or id, addresses ("" for any), aliases."""
+    """A network as the user asked for it: a name or id, addresses ("" for any), aliases; a MAC,
+    what it calls other containers (links: ``container:alias``), the endpoint's driver options and
+    its priority for the default route."""
 
     network: str
     address: str = ""
     aliases: tuple[str, ...] = ()
     address6: str = ""
+    mac: str = ""
+    links: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    gw_priority: int = 0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One container. ``endpoints``, ``gateway`` and ``ports`` (those that this host alone publishes
     for it) are set while it is attached to its networks.
 
-    ``attachment`` is the cluster's task that holds the addresses of a container that a user
-    started by hand; ``task_id`` is the task of a service that the container runs.
+    ``attachments`` are the cluster's tasks that hold the addresses of a container that a user
+    started by hand, by network; ``task_id`` is the task of a service that the container runs.
     """
 
     id: str
@@ -45,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = ""
     wanted: tuple[Wanted, ...] = ()
     task_id: str = ""
-    attachment: str = ""
+    attachments: dict[str, str] = {}
     endpoints: tuple[Endpoint, ...] = ()
     gateway: str = ""
     ports: tuple[PortConfig, ...] = ()

@@ -8,19 +8,21 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from skep.agent.addresses import next_address, next_name
-from skep.agent.locals import GATEWAY_BRIDGE
-from skep.agent.records import Record
+from skep.agent.addresses import free_address, given_address, next_address, next_name
+from skep.agent.locals import GATEWAY_BRIDGE, IFACE_PREFIX, bridge_of, ipam6_of, ipam_of
+from skep.agent.options import IFNAME, MACADDRESS, endpoint_options
+from skep.agent.records import Record, Wanted
 from skep.model import ula
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment
-from skep.model.errors import Unavailable
+from skep.model.errors import Invalid, Unavailable
 from skep.model.host import (
     INGRESS_SANDBOX,
     MOST_PORTS,
     Bridge,
     Endpoint,
     HostView,
+    LocalNetwork,
     Sandbox,
 )
 from skep.model.ids import mac_of
@@ -171,7 +173,7 @@ def sixth_sandbox(
 ) -> Sandbox:
     """A sandbox with the IPv6 addresses that follow from its IPv4 ones: on docker_gwbridge, and on
     swarm networks whose users need not know of IPv6."""
-    gateways = {bridge.network_id: bridge.address6 for bridge in bridges if bridge.address6}
+    gateways = {b.network_id: b.address6 for b in bridges if b.address6 and not b.named}
     changed = []
     for endpoint in box.endpoints:
         address6 = endpoint.address6
@@ -262,19 +264,72 @@ class Layout:
             )
         )
 
-    def bridge(self, bridge: Bridge, after: str) -> Endpoint:
-        """An endpoint on a host bridge, at the next free address. Raises `Unavailable` if full."""
+    def bridge(self, network: LocalNetwork, wanted: Wanted, after: str) -> Endpoint:
+        """An endpoint on a host bridge, at the wanted addresses or the next free ones.
+
+        Raises `Unavailable` if it is full, `Invalid` or `Forbidden` for an address that cannot be
+        given.
+        """
+        bridge = bridge_of(network)
         self._check_room(bridge.network_id, bridge.name)
-        taken = {e.address.partition("/")[0] for e in self._others}
-        taken |= {bridge.address.partition("/")[0]}
-        if bridge.name == GATEWAY_BRIDGE:
-            taken.add(second_address(bridge.address).partition("/")[0])
-        subnet = str_network(bridge.address)
-        address = next_address(subnet, taken, after, bridge.network_name)
-        link = next_name("eth", [e.link for e in self.endpoints])
+        taken = self._taken(network)
+        link = next_name(network.options.get(IFACE_PREFIX, "eth"), [e.link for e in self.endpoints])
+        four = ipam_of(network)
+        address = given_address(four, wanted.address, taken, network.name) or free_address(
+            four, taken, after, network.name
+        )
         endpoint = bridge_endpoint(self._sandbox_id, bridge, address, link)
+        endpoint = msgspec.structs.replace(endpoint, address6=self._sixth(network, wanted, taken))
         self.endpoints.append(endpoint)
         return endpoint
+
+    def _taken(self, network: LocalNetwork) -> set[str]:
+        there = [e for e in self._others if e.network_id == network.id]
+        taken = {a.partition("/")[0] for e in there for a in (e.address, e.address6) if a}
+        if network.bridge == GATEWAY_BRIDGE:
+            gateway = bridge_of(network).address
+            taken.add(second_address(gateway).partition("/")[0])
+        return taken
+
+    def _sixth(self, network: LocalNetwork, wanted: Wanted, taken: set[str]) -> str:
+        six = ipam6_of(network)
+        if six is None:
+            if wanted.address6:
+                raise Invalid(
+                    f"network {network.name} has no IPv6: {wanted.address6} cannot be an address"
+                )
+            return ""
+        given = given_address(six, wanted.address6, taken, network.name)
+        return given or free_address(six, taken, "", network.name)
+
+    def keep(self, endpoint: Endpoint) -> None:
+        """An endpoint that the sandbox has already."""
+        self.endpoints.append(endpoint)
+
+    def has(self, network_id: str) -> bool:
+        """Whether there is an endpoint on a network."""
+        return any(each.network_id == network_id for each in self.endpoints)
+
+    def drop(self, network_id: str) -> None:
+        """No endpoint on a network any more."""
+        self.endpoints = [each for each in self.endpoints if each.network_id != network_id]
+
+    def adjust(self, wanted: Wanted, names: tuple[str, ...] | None = None) -> None:
+        """Give the last endpoint the MAC and the options that its user wants, and its names.
+
+        Raises `Invalid` for an option that cannot be carried out.
+        """
+        last = self.endpoints[-1]
+        link, sysctls = endpoint_options(wanted.options, last.link)
+        if any(each.link == link for each in self.endpoints[:-1]):
+            raise Invalid(f"interface {link} is there already: choose another {IFNAME}")
+        self.endpoints[-1] = msgspec.structs.replace(
+            last,
+            link=link,
+            mac=wanted.mac or wanted.options.get(MACADDRESS) or last.mac,
+            sysctls=sysctls,
+            names=last.names if names is None else names,
+        )
 
     def _check_room(self, network_id: str, words: str) -> None:
         count = sum(each.network_id == network_id for each in self._others)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
 from skep.model.errors import Invalid
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 TRUE = ("1", "true", "True", "TRUE", "t", "T")
 FALSE = ("0", "false", "False", "FALSE", "f", "F")
@@ -84,3 +88,23 @@ def _search(pattern: str, text: str) -> bool:
         return pattern == text or re.search(pattern, text) is not None
     except re.error:
         return pattern in text
+
+
+def moment(text: str, now: float) -> float:
+    """When a filter like ``until`` means, in Unix seconds: "10m" is ten minutes before ``now``;
+    others are Unix seconds, dates and RFC 3339 times (UTC unless they say otherwise).
+
+    Raises `Invalid`.
+    """
+    parts = DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return now - sum(float(number) * SECONDS[unit] for number, unit in parts)
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"invalid value {text!r}: it is neither a time nor a duration") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

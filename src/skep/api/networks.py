@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
 from skep.api import errors
 from skep.api.call import Call, empty, json
-from skep.api.filters import Filters
-from skep.api.ports import LocalNetwork, Ports
+from skep.api.filters import Filters, moment
+from skep.api.ports import Joined, LocalNetwork, NetworksPort, Ports
 from skep.api.shapes import network as shapes
 from skep.api.shapes.base import Json
 from skep.api.shapes.endpoint import Networks
 from skep.api.shapes.network import SwarmNetwork
 from skep.cluster import control
 from skep.model.container import Spec
-from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
+from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable
 from skep.model.spec import IpamConfig, NetworkSpec
 
 FILTERS = ("driver", "id", "name", "label", "scope", "type", "dangling")
@@ -57,7 +59,7 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """``POST /networks/create``: swarm networks; the host's own are made by the daemon alone."""
+    """``POST /networks/create``: the swarm's networks, and this host's own."""
     spec = await call.decode(NetworkSpec)
     if not spec.name.strip():
         raise Invalid("invalid name: name is empty")
@@ -65,11 +67,11 @@ async def create(call: Call) -> web.StreamResponse:
         raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
     if any(network.name == spec.name for network in call.ports.host.local_networks()):
         raise Clash(f"network with name {spec.name} already exists")
-    if spec.driver != "overlay":
-        raise Unsupported(
-            f"networks with driver {spec.driver or 'bridge'} cannot be created by this version of "
-            "Skep: containers without --network use the network bridge; use --driver overlay"
-        )
+    if spec.driver != "overlay" or spec.config_only:
+        if any(_name(network) == spec.name for network in everything(call.ports).values()):
+            raise Clash(f"network with name {spec.name} already exists")
+        made = await _own(call.ports).create(spec)
+        return json({"Id": made, "Warning": ""}, status=201)
     try:
         call.ports.cluster.state()
     except Unavailable as unavailable:
@@ -90,7 +92,7 @@ async def update(call: Call) -> web.StreamResponse:
     """``POST /skep/networks/{id}/update``: more subnets for a swarm network, while it is in use."""
     network = find(call.ports, call.parts["id"])
     if isinstance(network, LocalNetwork):
-        raise Forbidden(f"{network.name} is a pre-defined network and cannot be changed")
+        raise Forbidden(f"{network.name} is a network of this host and cannot be changed")
     wanted = await call.decode(Update)
     try:
         call.ports.cluster.state()
@@ -106,43 +108,83 @@ async def remove(call: Call) -> web.StreamResponse:
     """``DELETE /networks/{id}``."""
     network = find(call.ports, call.parts["id"])
     if isinstance(network, LocalNetwork):
-        raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        await _own(call.ports).remove(network)
+        return empty()
     await _remove(call.ports, network.id)
     return empty()
 
 
 async def prune(call: Call) -> web.StreamResponse:
-    """``POST /networks/prune``: swarm networks that nothing uses, the ingress one excepted."""
+    """``POST /networks/prune``: all that nothing uses but predefined and ingress ones."""
     filters = call.filters(*PRUNE_FILTERS)
-    if "until" in filters:
-        raise Unsupported("pruning networks by age (until) is not supported by this version")
+    before = [moment(text, time.time()) for text in filters.get("until")]
+
+    def wanted(labels: Mapping[str, str], created_at: float) -> bool:
+        old = all(created_at < each for each in before)
+        return old and filters.labels("label", labels) and filters.without_labels("label!", labels)
+
     deleted = []
+    for own in call.ports.host.local_networks():
+        fits = own.name not in BUILT_IN and wanted(own.labels, own.created_at)
+        if fits and await _removed_own(call.ports, own):
+            deleted.append(own.name)
     for network in list(_managed(call.ports).values()):
-        spec = network.spec
-        wanted = filters.labels("label", spec.labels) and filters.without_labels(
-            "label!", spec.labels
-        )
-        if wanted and not spec.ingress and await _removed_unused(call.ports, network.id):
-            deleted.append(spec.name)
+        fits = not network.spec.ingress and wanted(network.spec.labels, network.created_at)
+        if fits and await _removed_unused(call.ports, network.id):
+            deleted.append(network.spec.name)
     return json({"NetworksDeleted": deleted})
 
 
+class Connect(Spec, frozen=True):
+    """``POST /networks/{id}/connect``: which container, and Docker's EndpointSettings."""
+
+    container: str = ""
+    endpoint_config: dict[str, Any] | None = None
+
+
+class Disconnect(Spec, frozen=True):
+    """``POST /networks/{id}/disconnect``."""
+
+    container: str = ""
+    force: bool = False
+
+
 async def connect(call: Call) -> web.StreamResponse:
-    """``POST /networks/{id}/connect``: refused."""
+    """``POST /networks/{id}/connect``."""
     network = find(call.ports, call.parts["id"])
-    raise Unsupported(
-        f"connecting a container to network {_name(network)} after its creation is not supported "
-        "by this version of Skep: name all its networks in docker run --network"
-    )
+    wanted = await call.decode(Connect)
+    container = call.ports.host.find(wanted.container)
+    await _own(call.ports).connect(container, _joined(network), wanted.endpoint_config or {})
+    return empty(200)
 
 
 async def disconnect(call: Call) -> web.StreamResponse:
-    """``POST /networks/{id}/disconnect``: refused."""
+    """``POST /networks/{id}/disconnect``."""
     network = find(call.ports, call.parts["id"])
-    raise Unsupported(
-        f"disconnecting a container from network {_name(network)} is not supported by this "
-        "version of Skep: remove the container"
-    )
+    wanted = await call.decode(Disconnect)
+    container = call.ports.host.find(wanted.container)
+    await _own(call.ports).disconnect(container, _joined(network))
+    return empty(200)
+
+
+def _joined(network: AnyNetwork) -> Joined:
+    driver = network.driver if isinstance(network, LocalNetwork) else "overlay"
+    return Joined(network.id, _name(network), driver)
+
+
+def _own(ports: Ports) -> NetworksPort:
+    if ports.networks is None:
+        raise Unavailable("the networks of this host cannot be changed now")
+    return ports.networks
+
+
+async def _removed_own(ports: Ports, network: LocalNetwork) -> bool:
+    """Remove it; False if something uses it."""
+    try:
+        await _own(ports).remove(network)
+    except Forbidden:
+        return False
+    return True
 
 
 def everything(ports: Ports) -> Mapping[str, AnyNetwork]:

@@ -108,6 +108,14 @@ class ClusterPort(Protocol):
         """Leave the swarm; a manager only by force."""
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """A network that a container is attached to or taken off: of this host or of the swarm."""
+
+    id: str
+    name: str
+    driver: str
+
+
 class HostPort(Protocol):
     """This host: its networks and the life of its containers (their networking included)."""
 
@@ -140,6 +148,23 @@ class HostPort(Protocol):
 
     async def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
         """Remove it and all that its networking made. Raises `Clash` if it runs and not force."""
+
+
+class NetworksPort(Protocol):
+    """This host's own networks, as users change them."""
+
+    async def create(self, spec: NetworkSpec) -> str:
+        """Make a network of this host; its id. Raises refusals."""
+
+    async def remove(self, network: LocalNetwork) -> None:
+        """Remove one that nothing uses. Raises `Forbidden`, `Missing`."""
+
+    async def connect(self, container: Container, network: Joined, config: Json) -> None:
+        """Attach a container to one more network, as Docker's EndpointSettings ask for it, at once
+        if it runs. Raises refusals."""
+
+    async def disconnect(self, container: Container, network: Joined) -> None:
+        """Take a container off a network. Raises `Forbidden` if it is not on it."""
 
 
 class EngineReply(Protocol):
@@ -287,6 +312,7 @@ class Ports(msgspec.Struct, frozen=True):
     metrics: MetricsPort | None = None
     topology: TopologyPort | None = None
     page: PagePort | None = None
+    networks: NetworksPort | None = None
 
 
 __all__ = [
@@ -300,11 +326,13 @@ __all__ = [
     "InspectionPort",
     "InitRequest",
     "JoinRequest",
+    "Joined",
     "Json",
     "LocalNetwork",
     "LogPiece",
     "Membership",
     "NetworkSpec",
+    "NetworksPort",
     "PageAddress",
     "PagePort",
     "Ports",

@@ -75,9 +75,7 @@ def completed(config: IpamConfig) -> IpamConfig:
     subnet = parse_network(config.subnet, "subnet")
     longest = LONGEST_PREFIX if subnet.version == 4 else LONGEST_PREFIX6
     if subnet.prefixlen > longest:
-        raise config_error(
-            f"invalid subnet {subnet}: an overlay network needs a /{longest} or larger"
-        )
+        raise config_error(f"invalid subnet {subnet}: a network needs a /{longest} or larger")
     if config.ip_range:
         _check_range(config.ip_range, subnet)
     if config.gateway:

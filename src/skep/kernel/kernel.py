@@ -306,6 +306,21 @@ class Kernel:
         found = await self._thread.run(None, self._host_addresses)
         return tuple((assigned.link, assigned.address) for _, assigned in found)
 
+    async def routed(self) -> tuple[tuple[str, str], ...]:
+        """The prefixes that the host has routes to, connected ones included: (link, prefix).
+        Default routes are left out."""
+        return await self._thread.run(None, self._routed)
+
+    def _routed(self) -> tuple[tuple[str, str], ...]:
+        handle: Handle = self._handles.get(HOST)
+        names = {link.index: name for name, link in all_links(handle).items()}
+        found = (inet.destination(each) for each in handle.socket.dump(inet.get_routes()))
+        return tuple((names.get(index, ""), prefix) for index, prefix in filter(None, found))
+
+    async def links(self) -> frozenset[str]:
+        """The names of all the host's links."""
+        return await self._thread.run(None, lambda: frozenset(all_links(self._handles.get(HOST))))
+
     def _host_addresses(self) -> list[tuple[Link, Address]]:
         handle: Handle = self._handles.get(HOST)
         links = all_links(handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.assignment import NetworkAssignment, PeerNode
-from skep.model.spec import PortConfig
+from skep.model.spec import IpamConfig, PortConfig
 
 MOST_PORTS = 1000
 """How many endpoints a bridge carries: one network's on one host, or all of docker_gwbridge's. A
@@ -23,7 +23,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ``link`` is its name inside the sandbox (eth0…), ``port`` the bridge side's name (vethN in an
     overlay's namespace, veth<7 hex> on a host bridge). ``address`` and ``address6`` (IPv6, "" for
     none) have a prefix length. ``vips`` are the VIPs (no prefix, of both families) of the service
-    that the container itself belongs to.
+    that the container itself belongs to. ``sysctls`` are those that its user wants set.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     vips: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     address6: str = ""
+    sysctls: dict[str, str] = {}
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +60,13 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bridge(msgspec.Struct, frozen=True, kw_only=True):
-    """A bridge in the host's namespace: docker0 or docker_gwbridge.
+    """A bridge in the host's namespace: docker0, docker_gwbridge or a user's own.
 
     ``icc`` false keeps its containers from each other; ``address`` is the gateway with prefix,
-    ``address6`` that of IPv6, "" if it has none.
+    ``address6`` that of IPv6, "" if it has none. Nothing is forwarded to or from an ``internal``
+    one. ``mode`` and ``mode6`` are Docker's gateway modes: nat (from elsewhere only published ports
+    are reached), nat-unprotected, routed (nothing is translated), isolated. The host itself has no
+    IPv4 address on it if ``inhibited``. On a bridge that is ``named`` containers have names.
     """
 
     network_id: str
@@ -73,6 +77,11 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     masquerade: bool = True
     mtu: int = 1500
     address6: str = ""
+    internal: bool = False
+    inhibited: bool = False
+    mode: str = "nat"
+    mode6: str = "nat"
+    named: bool = False
 
 
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,10 +107,13 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """A network of this host alone: none, host, bridge (docker0), docker_gwbridge.
+    """A network of this host alone: none, host, bridge (docker0), docker_gwbridge, and those that
+    users make.
 
     ``subnet`` and ``gateway`` ("172.17.0.0/16", "172.17.0.1") and ``bridge``, the device's name,
-    are "" for none and host.
+    are "" for none and host. ``subnet6`` and ``gateway6`` are those of IPv6, "" without. ``ipam``
+    is what a user's network was given, gateways filled in. A ``config_only`` network is a form for
+    others, which name it in ``config_from``.
     """
 
     id: str
@@ -112,6 +124,15 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str = ""
     bridge: str = ""
     options: dict[str, str] = {}
+    subnet6: str = ""
+    gateway6: str = ""
+    ipam: tuple[IpamConfig, ...] = ()
+    ipv6: bool = False
+    internal: bool = False
+    attachable: bool = False
+    config_only: bool = False
+    config_from: str = ""
+    labels: dict[str, str] = {}
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,7 +87,9 @@ def sixth(view: HostView) -> HostView:
         },
         sandboxes=tuple(map(sandbox6, view.sandboxes)),
         bridges=tuple(
-            msgspec.structs.replace(bridge, address=bridge.address6)
+            msgspec.structs.replace(
+                bridge, address=bridge.address6, mode=bridge.mode6, inhibited=False
+            )
             for bridge in view.bridges
             if bridge.address6
         ),

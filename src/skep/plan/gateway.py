@@ -11,7 +11,15 @@ from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Table
 from skep.plan import loopback
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import OUT, SNAT, TABLE, TRANSLATED, base, is_, is_not, rule
-from skep.plan.isolate import apart, forward_chain, guard_chain, tunnel_chain, vteps
+from skep.plan.isolate import (
+    TRANSLATING,
+    apart,
+    bridge_set,
+    forward_chain,
+    guard_chain,
+    tunnel_chain,
+    vteps,
+)
 from skep.plan.layout import Plug, bridge_of, gateway_endpoint, ipv6_on, link_local, subnet_of
 from skep.plan.publish import door_chains, door_sets, doors, inward_sandbox
 
@@ -45,7 +53,8 @@ def _bridge(bridge: Bridge) -> Link:
 
 def _addresses(view: HostView) -> Iterator[Address]:
     for each in view.bridges:
-        yield Address(each.name, each.address)
+        if not each.inhibited:
+            yield Address(each.name, each.address)
         if each.address6:
             yield Address(each.name, each.address6)
             yield link_local(each.name, each.address)
@@ -97,6 +106,7 @@ def _table(view: HostView, family: Family) -> Iterator[Table]:
         sets.append(loopback.ports(doors(view)))
         chains += loopback.chains(inward)
     if view.bridges:
+        sets.append(bridge_set(view))
         chains += [_postrouting(view, inward, family), forward_chain(view)]
     if chains:
         yield Table(TABLE, tuple(chains), tuple(sets), family.name)
@@ -106,7 +116,7 @@ def _postrouting(view: HostView, inward: Bridge | None, family: Family) -> Chain
     rules = [
         rule(is_(family.source, subnet_of(each.address)), is_not(OUT, each.name), Masquerade())
         for each in view.bridges
-        if each.masquerade
+        if each.masquerade and each.mode in TRANSLATING and not each.internal
     ]
     if inward is not None:
         rules += _inward_rules(inward, family)

@@ -11,6 +11,7 @@ from skep.plan.family import Family
 from skep.plan.grammar import (
     FILTER,
     IN,
+    NEW,
     OUT,
     RAW,
     TABLE,
@@ -29,19 +30,47 @@ TUNNEL_PRIORITY = -200
 
 DROP = Verdict("drop")
 
+TRANSLATING = ("nat", "nat-unprotected")
+"""Gateway modes in which what leaves has the host's address."""
+
+OPEN = ("nat-unprotected",)
+"""Gateway modes in which every port of a container can be reached by who knows the way."""
+
+
+def bridge_set(view: HostView) -> Set:
+    """The names of the host's bridges."""
+    return named_set("bridges", "ifname", (each.name for each in view.bridges))
+
 
 def forward_chain(view: HostView) -> Chain:
-    """Between bridges nothing passes but connections to a published port and their answers."""
-    rules = [rule(TRANSLATED, Verdict("accept"))]
-    rules += [_drop(each, each) for each in view.bridges if not each.icc]
+    """To and from an internal bridge nothing passes. Between bridges nothing passes but connections
+    to a published port and their answers, and these alone are begun from elsewhere with what is
+    behind a bridge, unless its user opened it."""
+    rules = [each for bridge in view.bridges if bridge.internal for each in _sealed(bridge)]
+    rules.append(rule(TRANSLATED, Verdict("accept")))
+    rules += [_drop(each, each.name) for each in view.bridges if not each.icc]
     rules += [
-        _drop(one, other) for one in view.bridges for other in view.bridges if one is not other
+        rule(is_(IN, each.name), is_not(OUT, each.name), is_(OUT, "@bridges"), DROP)
+        for each in view.bridges
+        if not each.internal
+    ]
+    rules += [
+        rule(NEW, is_not(IN, each.name), is_(OUT, each.name), DROP)
+        for each in view.bridges
+        if each.mode not in OPEN and not each.internal
     ]
     return base("forward", Hook("filter", "forward", FILTER), rules)
 
 
-def _drop(one: Bridge, other: Bridge) -> Rule:
-    return rule(is_(IN, one.name), is_(OUT, other.name), DROP)
+def _sealed(bridge: Bridge) -> tuple[Rule, Rule]:
+    return (
+        rule(is_(IN, bridge.name), is_not(OUT, bridge.name), DROP),
+        rule(is_not(IN, bridge.name), is_(OUT, bridge.name), DROP),
+    )
+
+
+def _drop(one: Bridge, out: str) -> Rule:
+    return rule(is_(IN, one.name), is_(OUT, out), DROP)
 
 
 def guard_chain(inward: Bridge) -> Chain:

@@ -105,6 +105,8 @@ def _sysctls(sandbox: Sandbox, plugs: list[Plug]) -> dict[str, str]:
     sysctls = dict(QUIET_IPV6 if sixths else NO_IPV6)
     for link in sixths:
         sysctls |= ipv6_on(link)
+    for each in plugs:
+        sysctls |= each.endpoint.sysctls
     if sandbox.id != INGRESS_SANDBOX:
         return {**sysctls, **returning.SYSCTLS}
     if sixths:

@@ -52,8 +52,8 @@ def swarm_network(network: SwarmNetwork) -> Json:
 
 def local_network(network: LocalNetwork) -> Json:
     """A network of this host alone."""
-    configs = []
-    if network.subnet:
+    configs = list(network.ipam)
+    if network.subnet and not configs:
         configs.append(IpamConfig(subnet=network.subnet, gateway=network.gateway))
     return {
         "Name": network.name,
@@ -62,16 +62,16 @@ def local_network(network: LocalNetwork) -> Json:
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv4": True,
-        "EnableIPv6": False,
+        "EnableIPv6": network.ipv6,
         "IPAM": _ipam(Ipam(), configs),
-        "Internal": False,
-        "Attachable": False,
+        "Internal": network.internal,
+        "Attachable": network.attachable,
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.config_only,
         "Containers": {},
         "Options": dict(network.options),
-        "Labels": {},
+        "Labels": dict(network.labels),
     }
 
 
@@ -100,7 +100,8 @@ def attached(view: HostView, network_id: str) -> Json:
     IPv6 addresses are shown where the network says that it has IPv6.
     """
     network = view.networks.get(network_id)
-    sixth = network is not None and bool(network.spec.enable_i_pv6)
+    own = any(each.network_id == network_id and each.named for each in view.bridges)
+    sixth = own or (network is not None and bool(network.spec.enable_i_pv6))
     return {
         INGRESS_KEY if box.id == INGRESS_SANDBOX else box.container_id: {
             **_attached(box, endpoint),

@@ -204,6 +204,17 @@ def parse_route(message: Message, names: Mapping[int, str]) -> Route | None:
     )
 
 
+def destination(message: Message) -> tuple[int, str] | None:
+    """The index of the link and the prefix that a unicast route of the main table leads to, whoever
+    made it; None for other routes, default routes and those of link-local addresses."""
+    family, length, _, _, table, _, _, kind, flags = ROUTE_HEADER.unpack_from(message.body)
+    found = nl.attributes(message.body, ROUTE_HEADER.size)
+    usual = family in FAMILIES and kind == TYPE_UNICAST and table == MAIN_TABLE
+    if not usual or flags & CLONED or RTA_DST not in found or found[RTA_DST][:2] == LINK_LOCAL:
+        return None
+    return nl.as_number(found.get(RTA_OIF, b"")), f"{nl.as_ip(found[RTA_DST])}/{length}"
+
+
 def _rule(kind: int, flags: int, rule: PolicyRule) -> Request:
     low_table = rule.table if rule.table < 256 else 0
     family = socket.AF_INET6 if rule.family == "ip6" else socket.AF_INET

@@ -1,0 +1,237 @@
+"""From ``docker network create`` to a network of this host: checked and completed. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_network
+
+import msgspec
+
+from skep.agent.locals import (
+    BINDING,
+    BRIDGE_NAME,
+    BRIDGE_PREFIX,
+    FALSE,
+    ICC,
+    IFACE_PREFIX,
+    INHIBIT,
+    MASQUERADE,
+    MODE,
+    MODE6,
+    MTU,
+    TRUE,
+    free_subnet,
+)
+from skep.cluster.subnets import Subnetwork, check_overlap, completed
+from skep.model import ula
+from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
+from skep.model.host import LocalNetwork
+from skep.model.spec import IpamConfig, NetworkSpec
+
+FIRST_POOL = 17
+"""Docker's first default pool, and docker0's: 172.17.0.0/16."""
+
+LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
+BOOLEANS = (ICC, MASQUERADE, INHIBIT, BRIDGE_PREFIX + "default_bridge")
+MODES = ("nat", "nat-unprotected", "routed", "isolated")
+PLAIN = frozenset({*BOOLEANS, BRIDGE_NAME, BINDING, MODE, MODE6, MTU, IFACE_PREFIX})
+"""The options that a bridge knows."""
+
+LINK_NAME = re.compile(r"[^\s/:]{1,15}")
+NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+
+
+class Around(msgspec.Struct, frozen=True):
+    """What a new network must get along with: the host's networks, all subnets that are taken with
+    the words for whose they are, prefixes that the host has routes to, names of its links."""
+
+    networks: tuple[LocalNetwork, ...]
+    subnets: tuple[tuple[Subnetwork, str], ...] = ()
+    routes: tuple[str, ...] = ()
+    links: frozenset[str] = frozenset()
+
+
+def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
+    """The network that ``spec`` asks for.
+
+    Raises `Invalid`, `Clash`, `Forbidden` (subnet taken), `Missing` (driver, configuration
+    network), `Unsupported`, `Unavailable` (pools used up).
+    """
+    if not NETWORK_NAME.fullmatch(spec.name):
+        raise Invalid(f"invalid name: {spec.name}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    if spec.config_only:
+        return _form(spec, id=id, now=now)
+    spec = _configured(spec, around.networks)
+    driver = spec.driver or "bridge"
+    if driver in ("host", "null"):
+        raise Forbidden(f'only one instance of "{driver}" network is allowed')
+    if driver != "bridge":
+        raise Missing(
+            f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
+        )
+    _check(spec)
+    options = dict(spec.options)
+    check_options(options, ipv6=bool(spec.enable_i_pv6))
+    four, six = _subnets(spec, around, id)
+    return LocalNetwork(
+        id=id,
+        name=spec.name,
+        driver=driver,
+        created_at=now,
+        subnet=four.subnet,
+        gateway=four.gateway,
+        bridge=_bridge_name(options, around, id),
+        options=options,
+        subnet6=six.subnet if six else "",
+        gateway6=six.gateway if six else "",
+        ipam=(four, six) if six else (four,),
+        ipv6=bool(spec.enable_i_pv6),
+        internal=spec.internal,
+        attachable=spec.attachable,
+        config_from=spec.config_from.get("Network", ""),
+        labels=dict(spec.labels),
+    )
+
+
+def _form(spec: NetworkSpec, *, id: str, now: float) -> LocalNetwork:
+    """A network that is a form for others."""
+    if spec.config_from.get("Network"):
+        raise Forbidden("a configuration network cannot be made from another one")
+    if spec.driver not in ("", "null", "default"):
+        raise Invalid("a configuration network has no driver: leave --driver away")
+    return LocalNetwork(
+        id=id,
+        name=spec.name,
+        driver="null",
+        created_at=now,
+        options=dict(spec.options),
+        ipam=spec.ipam.config,
+        ipv6=bool(spec.enable_i_pv6),
+        internal=spec.internal,
+        config_only=True,
+        labels=dict(spec.labels),
+    )
+
+
+def _configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> NetworkSpec:
+    """With what the configuration network says that it is made from."""
+    name = spec.config_from.get("Network", "")
+    if not name:
+        return spec
+    form = next((each for each in networks if name in (each.name, each.id)), None)
+    if form is None or not form.config_only:
+        raise Missing(f"configuration network {name} not found")
+    if spec.ipam.config or spec.options or spec.enable_i_pv6:
+        raise Forbidden(
+            "user specified configurations are not supported if the network depends on a "
+            "configuration network"
+        )
+    return msgspec.structs.replace(
+        spec,
+        ipam=msgspec.structs.replace(spec.ipam, config=form.ipam),
+        options=form.options,
+        enable_i_pv6=form.ipv6,
+        internal=spec.internal or form.internal,
+        labels={**form.labels, **spec.labels},
+    )
+
+
+def _check(spec: NetworkSpec) -> None:
+    if spec.scope not in ("", "local"):
+        raise Unsupported(
+            f"a {spec.driver or 'bridge'} network of scope {spec.scope} is not supported: networks "
+            "for services are made with --driver overlay"
+        )
+    if spec.ingress:
+        raise Invalid("the ingress network is an overlay network: use --driver overlay")
+    if spec.enable_i_pv4 is False:
+        raise Unsupported(
+            "a network of IPv6 alone (--ipv4=false) is not supported: leave IPv4 on, it does not "
+            "show where nobody uses it"
+        )
+    if spec.ipam.driver not in ("", "default"):
+        raise Unsupported(f"IPAM driver {spec.ipam.driver} is not supported yet")
+    if spec.ipam.options:
+        raise Unsupported("IPAM options are not supported yet")
+
+
+def check_options(options: Mapping[str, str], *, ipv6: bool) -> None:
+    """Raises `Invalid` for a driver option that a bridge does not know, or a wrong value."""
+    for key in BOOLEANS:
+        if options.get(key, "true") not in TRUE | FALSE:
+            raise Invalid(f"invalid value for {key}: {options[key]!r} is neither true nor false")
+    for key in (MODE, MODE6):
+        if options.get(key, "nat") not in MODES:
+            raise Invalid(f"unknown gateway mode {options[key]}: it is one of {', '.join(MODES)}")
+    for key in options:
+        if key not in PLAIN and key.startswith(("com.docker.network.", "skep.")):
+            raise Unsupported(f"driver option {key} is not supported: leave it away")
+    mtu, least = options.get(MTU), LEAST_MTU6 if ipv6 else LEAST_MTU
+    if mtu is not None and not (mtu.isdecimal() and least <= int(mtu) <= MOST_MTU):
+        raise Invalid(f"invalid value for {MTU}: {mtu!r} is not between {least} and {MOST_MTU}")
+    prefix = options.get(IFACE_PREFIX, "eth")
+    if not LINK_NAME.fullmatch(prefix) or len(prefix) > 12 or prefix == "lo":
+        raise Invalid(f"invalid value for {IFACE_PREFIX}: {prefix!r} cannot begin a link's name")
+    binding = options.get(BINDING, "0.0.0.0")
+    try:
+        ip_network(binding)
+    except ValueError:
+        raise Invalid(f"invalid value for {BINDING}: {binding!r} is no address") from None
+
+
+def _bridge_name(options: Mapping[str, str], around: Around, id: str) -> str:
+    name = options.get(BRIDGE_NAME, "") or f"br-{id[:12]}"
+    if not LINK_NAME.fullmatch(name) or name in (".", "..", "lo"):
+        raise Invalid(f"invalid bridge name {name!r}: links have names of 1 to 15 characters")
+    for other in around.networks:
+        if other.bridge == name:
+            raise Forbidden(
+                f"cannot create network with bridge {name}: conflicts with network {other.id} "
+                f"({other.name}): networks have same bridge name"
+            )
+    if name in around.links:
+        raise Clash(
+            f"this host has a link {name} that Skep did not make: take another name with "
+            f"-o {BRIDGE_NAME}=…, or remove it"
+        )
+    return name
+
+
+def _subnets(spec: NetworkSpec, around: Around, id: str) -> tuple[IpamConfig, IpamConfig | None]:
+    """The subnet and that of IPv6, as asked for or chosen."""
+    asked = [each for each in spec.ipam.config if each.subnet]
+    loose = next((each for each in spec.ipam.config if not each.subnet), None)
+    if loose is not None and (loose.gateway or loose.ip_range or loose.auxiliary_addresses):
+        raise Invalid("invalid network config:\ngateway, ip-range and aux-address need a subnet")
+    fours = [each for each in asked if ":" not in each.subnet]
+    sixes = [each for each in asked if ":" in each.subnet]
+    if len(fours) > 1 or len(sixes) > 1:
+        raise Forbidden("bridge driver doesn't support multiple subnets")
+    if sixes and not spec.enable_i_pv6:
+        raise Invalid(f"invalid network config:\nsubnet {sixes[0].subnet} needs --ipv6")
+    used = [str(subnet) for subnet, _ in around.subnets]
+    four = (
+        fours[0] if fours else IpamConfig(subnet=free_subnet(FIRST_POOL, [*used, *around.routes]))
+    )
+    six = None
+    if spec.enable_i_pv6:
+        six = sixes[0] if sixes else IpamConfig(subnet=free_subnet6(id, [*used, *around.routes]))
+    return _taken(four, around), _taken(six, around) if six else None
+
+
+def _taken(config: IpamConfig, around: Around) -> IpamConfig:
+    whole = completed(config)
+    check_overlap(ip_network(whole.subnet), around.subnets)
+    return whole
+
+
+def free_subnet6(seed: str, taken: list[str]) -> str:
+    """The first /64 of a prefix of its own (RFC 4193), made from ``seed``, that overlaps none of
+    those ``taken``."""
+    used = [ip_network(each, strict=False) for each in taken if ":" in each]
+    for number in range(ula.FIRST, ula.LAST):
+        found = ip_network(ula.cluster_subnet(seed, number))
+        if not any(found.overlaps(each) for each in used if each.version == found.version):
+            return str(found)
+    raise Unavailable("no free IPv6 subnet is left")
