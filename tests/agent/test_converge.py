@@ -14,7 +14,7 @@ from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Subnet
 from skep.model.host import Endpoint, HostView, Sandbox
 from skep.model.netstate import HOST, Namespace
-from skep.model.ops import AddNamespace, DelNamespace, Failure
+from skep.model.ops import AddLink, AddNamespace, DelNamespace, Failure
 from skep.model.spec import IpamConfig, NetworkSpec
 
 NETWORK = NetworkAssignment(
@@ -46,6 +46,7 @@ class Memory:
 
     def __init__(self):
         self.there = {HOST}
+        self.sysctls = {}
         self.looks = []
         self.refuses = False
         self.events = asyncio.Queue()
@@ -54,7 +55,8 @@ class Memory:
         assert flows is (names is None)
         self.looks.append(None if names is None else set(names))
         seen = self.there if names is None else self.there & set(names)
-        return {name: Namespace(name=name) for name in seen}
+        known = {name: self.sysctls.get(name, {}) for name in seen}
+        return {name: Namespace(name=name, sysctls=known[name]) for name in seen}
 
     async def apply(self, ops):
         if self.refuses:
@@ -270,6 +272,30 @@ async def test_what_somebody_changed_is_told_from_what_was_to_change(world):
     assert (await world.converger.converge()).ops
     assert dict(tally.drift) == before, "what is wanted no more is no drift"
     assert tally.looks.number == 3
+
+
+async def test_a_sysctl_that_comes_with_its_namespace_is_no_drift():
+    world = World()
+    world.boxes(box("a", "10.0.1.2/24"))
+    await world.converger.converge()
+    drift = world.converger.tally.drift
+    world.kernel.sysctls[OVERLAY] = {"net.bridge.bridge-nf-call-iptables": "1"}
+    await world.converger.converge([place("a")])
+    assert drift["SetSysctl"] == 0
+    await world.converger.converge([place("a")])
+    assert drift["SetSysctl"] == 1
+
+
+async def test_a_pair_whose_other_end_is_new_is_no_drift():
+    world = World()
+    world.boxes(box("a", "10.0.1.2/24"))
+    await world.converger.converge({OVERLAY})
+    before = world.converger.tally.drift["AddLink"]
+    ops = (await world.converger.converge([place("a")])).ops
+    alone = [op for op in ops if isinstance(op, AddLink) and op.link.peer is None]
+    pairs = [op for op in ops if isinstance(op, AddLink) and op.link.peer is not None]
+    assert pairs
+    assert world.converger.tally.drift["AddLink"] == before + len(alone)
 
 
 class TestTurns:

@@ -85,6 +85,9 @@ OUTSIDE = [
     "nft add rule ip skep c accept",
     "nft add element ip skep s { 5 }",
     "nft flush ruleset",
+    "sysctl -qw net.ipv4.ip_forward=1",
+    "sysctl -qw net.ipv6.conf.all.forwarding=1",
+    "sysctl -qw net.ipv4.conf.all.rp_filter=1",
 ]
 
 

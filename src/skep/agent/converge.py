@@ -21,7 +21,7 @@ from skep.agent.tally import Tally
 from skep.kernel.kernel import Kernel
 from skep.model.host import HostView
 from skep.model.netstate import HostState, Namespace
-from skep.model.ops import Failure, Op
+from skep.model.ops import AddLink, Failure, Op, SetSysctl
 from skep.plan.desired import desired, namespaces_of
 from skep.plan.diff import diff, needed_sysctls
 
@@ -59,6 +59,7 @@ class Converger:
         self._noticed: set[str] = set()
         self._moved = False
         self._planned: HostState = {}
+        self._unseen: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
         self._due = 0.0
         self._release: asyncio.TimerHandle | None = None
@@ -196,16 +197,30 @@ class Converger:
         ops = tuple(diff(wanted, observed, scope))
         if self.held_until:
             ops = self._newly_planned(ops, observed, scope)
-        drifted = [op for op in ops if wanted.get(op.ns) == self._planned.get(op.ns)]
+        drifted = [op for op in ops if self._is_repair(op, wanted)]
         failures = await self._kernel.apply(ops) if ops else ()
         if not (failures and self.held_until):
             self._remember(scope, {} if failures else wanted)
+        self._unseen |= {name: _not_yet_seen(wanted[name], observed, ops) for name in wanted}
         self.tally.did(ops, drifted)
         self.tally.looked(time.monotonic() - begun)
         self._report(ops, drifted, failures)
         if ops:
             self.moved()
         return Outcome(ops=ops, failures=failures)
+
+    def _is_repair(self, op: Op, wanted: HostState) -> bool:
+        """Whether an operation mends what was once as planned, rather than does what is new.
+
+        A pair of links is new as long as it is at one end. Some sysctls are there only after their
+        namespace has been made, and are set at the look after that one.
+        """
+        if isinstance(op, SetSysctl) and op.key in self._unseen.get(op.ns, ()):
+            return False
+        ends = {op.ns}
+        if isinstance(op, AddLink) and op.link.peer is not None:
+            ends.add(op.link.peer.namespace)
+        return all(wanted.get(name) == self._planned.get(name) for name in ends)
 
     def _newly_planned(
         self, ops: tuple[Op, ...], observed: HostState, scope: Collection[str] | None
@@ -221,6 +236,7 @@ class Converger:
         """The plans that the namespaces in ``scope`` were brought to; what failed has none."""
         for name in list(self._planned) if scope is None else scope:
             self._planned.pop(name, None)
+            self._unseen.pop(name, None)
         self._planned.update(brought_to)
 
     def _report(
@@ -233,6 +249,13 @@ class Converger:
         for failure in failures:
             log.warning("kernel refused", op=describe(failure.op), why=failure.message)
         self.failures = failures
+
+
+def _not_yet_seen(wanted: Namespace, observed: HostState, ops: Collection[Op]) -> frozenset[str]:
+    """The sysctls of a namespace that were neither found there nor set now."""
+    seen = observed[wanted.name].sysctls.keys() if wanted.name in observed else set()
+    done = {op.key for op in ops if isinstance(op, SetSysctl) and op.ns == wanted.name}
+    return frozenset(wanted.sysctls.keys() - seen - done)
 
 
 def _plugs(namespace: Namespace) -> Iterator[str]:

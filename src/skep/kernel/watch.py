@@ -31,7 +31,11 @@ NETLINK_LISTEN_ALL_NSID = 8
 
 LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE = 1, 3, 5, 7, 8
 ADDRESS6, ROUTE6, RULE6 = 9, 11, 19
-"""Multicast groups of rtnetlink. Neighbours of both families are told to one."""
+SETTINGS, SETTINGS6 = 24, 25
+"""Multicast groups of rtnetlink. Neighbours of both families are told to one. Settings are those
+sysctls whose change the kernel announces: forwarding, and reverse path filters."""
+GROUPS = (LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE, ADDRESS6, ROUTE6, RULE6, SETTINGS, SETTINGS6)
+NEW_SETTING = 80
 NFTABLES = 7
 """The multicast group of nfnetlink that nftables announces to."""
 
@@ -67,6 +71,8 @@ class Watched:
 
     def concerned(self, message: Message) -> bool:
         """Whether an rtnetlink event is about something that `Namespace` holds."""
+        if message.kind == NEW_SETTING:
+            return True
         match message.kind:
             case links.NEWLINK | links.DELLINK:
                 return True
@@ -126,8 +132,7 @@ class Watcher:
         with contextlib.ExitStack() as opened:
             self._directory = _watch_directory(netns_dir)
             opened.callback(os.close, self._directory)
-            groups = (LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE, ADDRESS6, ROUTE6, RULE6)
-            self._route = opened.enter_context(_event_socket(NETLINK_ROUTE, groups))
+            self._route = opened.enter_context(_event_socket(NETLINK_ROUTE, GROUPS))
             self._nft = opened.enter_context(_event_socket(NETLINK_NETFILTER, [NFTABLES]))
             self._socket = opened.enter_context(contextlib.closing(Socket()))
             self._opened = opened.pop_all()

@@ -1,0 +1,62 @@
+"""Whatever of ours somebody deletes, alters or adds comes back, is counted and told; nothing else
+is touched.
+
+All cases: bin/test faults. Some of them are in every run.
+"""
+
+import re
+
+import pytest
+from drift_case import Measured
+from drift_cases import DRIFTS
+from swarm_lab import until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab]
+
+HOST = "h1"
+PROMPT = 10.0
+"""Seconds in which events lead to a repair, on a machine that is busy with other things, too."""
+FOREIGN = """
+nft add table inet guard; nft 'add chain inet guard c { type filter hook input priority 10; }'
+nft add rule inet guard c tcp dport 9 drop
+ip link add strange0 type bridge; ip addr add 192.0.2.1/24 dev strange0; ip link set strange0 up
+ip route add 198.51.100.0/24 via 192.0.2.7
+ip rule add fwmark 0x99 lookup 99
+for n in %box% %overlay%; do
+  ip netns exec $n nft add table ip guard
+  ip -n $n link add strange1 type bridge; ip -n $n addr add 192.0.2.9/28 dev strange1
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(faulty):
+    """The lab, with things of somebody else's on the host that is damaged."""
+    faulty.shell(HOST, faulty.said(HOST, FOREIGN))
+    until(lambda: faulty.settled(HOST))
+    yield faulty
+    faulty.shell(HOST, "nft delete table inet guard; ip link del strange0; ip rule del fwmark 0x99",
+                 check=False)  # fmt: skip
+
+
+def cases():
+    for name, case in DRIFTS.items():
+        yield pytest.param(case, id=name, marks=() if case.fast else pytest.mark.fault)
+
+
+@pytest.mark.parametrize("case", cases())
+def test_damage_is_repaired_counted_and_told(lab, case):
+    before = lab.contents(HOST)
+    measured = Measured(lab, HOST, case)
+    until(lambda: lab.settled(HOST), 60)
+    told = measured.logged()
+    assert told, "nothing was logged"
+    assert case.swept or measured.seconds < PROMPT, "only a sweep found it"
+    for line in told:
+        assert any(re.match(each, line) for each in case.repairs), f"not asked for: {line}"
+    counted = lab.repairs(HOST)
+    grown = sum(counted.values()) - sum(measured.repairs_before.values())
+    assert grown == len(told)
+    changed = before ^ lab.contents(HOST)
+    strange = [line for line in changed if not any(re.search(p, line) for p in case.anew)]
+    assert strange == [], "something else was touched"
