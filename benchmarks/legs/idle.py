@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from legs.asking import held, serving
+from legs.asking import Held, held, serving
 from legs.hosts import MANAGER, WORKER, Hosts
 from legs.service import client, service, tasks, vip
 
@@ -35,7 +36,16 @@ class Idle(NamedTuple):
 
 def measure(hosts: Hosts, seconds: int = HOURS) -> list[Idle]:
     """Let ``seconds`` of connection tracking's time pass on all hosts, with connections open:
-    through the mesh by a host without the task, to the VIP, and to the task itself."""
+    through the mesh by a host without the task, and to the VIP."""
+    with opened(hosts) as ways:
+        before = {name: each.ask() for name, each in ways.items()}
+        left = [n for host in hosts.numbers for n in _aged(hosts, host, seconds)]
+        return [Idle(name, before[name], each.ask(), min(left)) for name, each in ways.items()]
+
+
+@contextmanager
+def opened(hosts: Hosts) -> Iterator[dict[str, Held]]:
+    """Connections to a task by the ways there are."""
     options = ("--constraint", f"node.hostname==h{WORKER}", f"--publish={PORT}:{PORT}")
     with service(hosts, 1, *options), client(hosts, 3) as box, ExitStack() as stack:
         (task,) = tasks(hosts)
@@ -44,10 +54,7 @@ def measure(hosts: Hosts, seconds: int = HOURS) -> list[Idle]:
             "through the mesh": held(hosts, 3, "", hosts.address(MANAGER), PORT),
             "to the service's address": held(hosts, 3, box, vip(hosts), PORT),
         }
-        opened = {name: stack.enter_context(way) for name, way in ways.items()}
-        before = {name: each.ask() for name, each in opened.items()}
-        left = [n for host in hosts.numbers for n in _aged(hosts, host, seconds)]
-        return [Idle(name, before[name], each.ask(), min(left)) for name, each in opened.items()]
+        yield {name: stack.enter_context(way) for name, way in ways.items()}
 
 
 def _aged(hosts: Hosts, host: int, seconds: int) -> list[int]:

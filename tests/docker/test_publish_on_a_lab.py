@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -370,3 +371,16 @@ class TestPromises:
         assert [each.way for each in found if each.survived] == [
             "through the mesh", "to the service's address"
         ]  # fmt: skip
+
+    @pytest.mark.long
+    @pytest.mark.timeout(1500)
+    def test_connections_live_for_twenty_real_minutes(self, hosts):
+        """Longer than the 900 s after which others forget them."""
+        from legs import idle  # noqa: PLC0415
+
+        with idle.opened(hosts) as ways:
+            before = {name: each.ask() for name, each in ways.items()}
+            enough = time.monotonic() + 20 * 60
+            until(lambda: time.monotonic() > enough, 21 * 60)
+            assert {name: each.ask() for name, each in ways.items()} == before
+        assert len(before) == 2
