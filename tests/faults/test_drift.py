@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 HOST = "h1"
 PROMPT = 10.0
 """Seconds in which events lead to a repair, on a machine that is busy with other things, too."""
+BRIDGE = r"/link \d+: br0: .*UP> mtu 1450"
+"""Carries the lowest MAC of its ports, so a port that is made anew may change it."""
 FOREIGN = """
 nft add table inet guard; nft 'add chain inet guard c { type filter hook input priority 10; }'
 nft add rule inet guard c tcp dport 9 drop
@@ -58,5 +60,6 @@ def test_damage_is_repaired_counted_and_told(lab, case):
     grown = sum(counted.values()) - sum(measured.repairs_before.values())
     assert grown == len(told)
     changed = before ^ lab.contents(HOST)
-    strange = [line for line in changed if not any(re.search(p, line) for p in case.anew)]
+    allowed = (*case.anew, BRIDGE) if case.anew else ()
+    strange = [line for line in changed if not any(re.search(each, line) for each in allowed)]
     assert strange == [], "something else was touched"

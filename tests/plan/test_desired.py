@@ -144,9 +144,7 @@ class TestHost:
 class TestOverlay:
     def test_layout(self, h1):
         space = h1[OVERLAY]
-        assert space.links["br0"] == Link(
-            name="br0", kind="bridge", mtu=1450, mac="02:42:0a:00:01:01"
-        )
+        assert space.links["br0"] == Link(name="br0", kind="bridge", mtu=1450)
         assert space.links["vxlan0"] == Link(
             name="vxlan0",
             kind="vxlan",

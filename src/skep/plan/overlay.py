@@ -80,10 +80,7 @@ def _trunks(view: HostView, network: NetworkAssignment) -> Iterator[Link]:
     rather than being carried in the open."""
     mtu = overlay_mtu(view, network)
     for index, subnet in enumerate(network.subnets):
-        # A MAC of its own, for the reason given in `gateway`. It is the same on all hosts, as the
-        # address is: each answers its own containers.
-        mac = mac_of(bare(subnet.config.gateway))
-        yield Link(name=f"br{index}", kind="bridge", mtu=mtu, mac=mac)
+        yield Link(name=f"br{index}", kind="bridge", mtu=mtu)
         if ENCRYPTED_OPTION not in network.spec.options and view.vtep:
             tunnel = Vxlan(vni=subnet.vni, port=view.data_path_port, local=view.vtep)
             yield Link(
