@@ -45,6 +45,7 @@ from skep.happenings import of_changes, of_container, of_network
 from skep.kernel.kernel import Kernel
 from skep.manager.asker import Asker
 from skep.manager.atlas import Atlas
+from skep.manager.flowing import Flowing
 from skep.manager.inspection import Looker
 from skep.manager.manager import Manager
 from skep.metering import Meter
@@ -152,6 +153,7 @@ class Daemon:
         self._looker = Looker(agent.inspector, agent.network.view, swarm.looking)
         asker = Asker(agent.inspector, agent.network.view, swarm.looking)
         self._atlas = Atlas(asker, swarm.known)
+        self._flows = Flowing(asker, swarm.known)
         self._gate = Gate(
             options.page, options.state / "page.token", self._page, describe_host().hostname
         )
@@ -208,6 +210,7 @@ class Daemon:
             topology=self._atlas,
             page=self._gate,
             networks=self._agent.networks,
+            flows=self._flows,
         )
 
     def _page(self, guard: Guard) -> web.Application:

@@ -33,6 +33,8 @@ class FakeNetworks:
         self.asked = []
 
     async def create(self, spec):
+        if spec.driver not in ("", "bridge"):
+            raise Missing(f'plugin "{spec.driver}" not found')
         network = LocalNetwork(
             id=os.urandom(32).hex(), name=spec.name, driver=spec.driver or "bridge",
             created_at=3.0, subnet="172.19.0.0/16", gateway="172.19.0.1", labels=spec.labels,

@@ -137,3 +137,37 @@ async def test_where_there_is_no_namespace(kernel):
         "cannot cut the flows to 10.9.9.1 in the namespace nowhere: there is no network namespace "
         "nowhere"
     )
+
+
+async def test_all_that_is_remembered_can_be_read(host, kernel, talk, flows):
+    host.run("a", "sysctl -qw net.netfilter.nf_conntrack_acct=1")
+    talk.open(socket.SOCK_STREAM, ask=GONE)
+    found = {(each.protocol, each.target, each.answerer, each.answerer_port): each
+             for each in await kernel.tracked("a")}  # fmt: skip
+    assert {key[:3] for key in found} == {
+        (17, VIP, GONE), (17, VIP, LEFT), (17, GONE, GONE), (6, VIP, GONE), (6, GONE, GONE)
+    }  # fmt: skip
+    asked = found[17, VIP, GONE, 53]
+    assert (asked.answered, asked.state, asked.target_port) == (False, "", 53)
+    assert asked.sent_bytes == -1, "it was there before the kernel counted"
+    counted = found[6, GONE, GONE, 53]
+    assert (counted.answered, counted.state) == (True, "open")
+    assert counted.sent_packets >= 3
+    assert counted.sent_bytes > counted.sent_packets * 40
+    assert counted.received_packets >= 1
+
+
+async def test_of_pings_and_of_ipv6_too(host, kernel):
+    await do(kernel, AddNamespace(ns="a"))
+    host.nft(
+        "a",
+        "table inet t { chain o { type filter hook output priority 0; ct state new accept; }; }",
+    )
+    host.run("a", "busybox ping -c 1 -W 2 127.0.0.1")
+    host.run("a", "busybox ping6 -c 1 -W 2 ::1")
+    found = {(each.protocol, each.source, each.answered) for each in await kernel.tracked("a")}
+    assert found == {(1, "127.0.0.1", True), (58, "::1", True)}
+
+
+async def test_a_namespace_that_is_gone_remembers_nothing(kernel):
+    assert await kernel.tracked("gone") == ()

@@ -1,4 +1,4 @@
-"""What this host shows at a glance, to the page and to pictures of the cluster."""
+"""What this host shows at a glance, and who talks to whom here, to the page and to pictures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,40 @@ from collections.abc import Mapping
 
 from skep.agent.network import Network
 from skep.kernel.kernel import Kernel
+from skep.model.flows import Flow
 from skep.model.glance import Glimpse
-from skep.model.inspection import Glance, PeerSight
+from skep.model.host import INGRESS_SANDBOX
+from skep.model.inspection import Conversations, Glance, PeerSight
 from skep.plan.layout import overlays
+from skep.topology.flows import named
 
 LONGEST = 10.0
 """Seconds that a glance may wait for a change."""
+
+
+async def look(
+    kernel: Kernel,
+    network: Network,
+    what: Glance | Conversations,
+    peers: Mapping[str, PeerSight],
+) -> Glimpse | tuple[Flow, ...]:
+    """The answer to one of these inquiries. Raises `Broken` if the kernel cannot be read."""
+    if isinstance(what, Glance):
+        return await glance(kernel, network, what, peers)
+    return await conversations(kernel, network)
+
+
+async def conversations(kernel: Kernel, network: Network) -> tuple[Flow, ...]:
+    """Who talks to whom here. One sandbox after the other, so that repairs are not held up: the
+    kernel looks through all flows of the host for each."""
+    view = network.view()
+    tracked = {
+        box.namespace: await kernel.tracked(box.namespace)
+        for box in view.sandboxes
+        if box.id != INGRESS_SANDBOX
+    }
+    me = view.peers.get(view.node_id)
+    return named(view, me.hostname if me else socket.gethostname(), tracked)
 
 
 async def glance(

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from skep.agent import asking, sending, tapping, watching
+from skep.agent import asking, glancing, sending, tapping, watching
 from skep.agent.converge import SWEEP, describe
 from skep.agent.files import upstreams
-from skep.agent.glancing import glance
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network, host_resolv
 from skep.agent.readings import read_host
@@ -29,6 +28,7 @@ from skep.model.host import INGRESS_SANDBOX, HostView
 from skep.model.inspection import (
     AskNames,
     Certificate,
+    Conversations,
     Disk,
     Glance,
     Held,
@@ -155,8 +155,8 @@ class Inspector:
                 return await sending.send(self._kernel, what)
             case Repair():
                 return await self._repair()
-            case Glance():
-                return await glance(self._kernel, self._network, what, self._sights())
+            case Glance() | Conversations():
+                return await glancing.look(self._kernel, self._network, what, self._sights())
             case Hold(seconds=seconds):
                 return Held(until=self._network.converger.hold(seconds))
 

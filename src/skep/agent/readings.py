@@ -8,6 +8,7 @@ from functools import reduce
 
 import msgspec
 
+from skep.agent.glancing import conversations
 from skep.agent.network import Network
 from skep.dns.client import DnsClient
 from skep.kernel.kernel import Kernel
@@ -16,6 +17,10 @@ from skep.model.host import HostView
 from skep.model.inspection import PeerSight
 from skep.model.readings import HostReadings, LinkTraffic, NameCounts
 from skep.plan.layout import overlay_namespace
+from skep.topology.flows import busiest
+
+MOST_PAIRS = 100
+"""Pairs whose conversations are told of by name: each is some series for Prometheus."""
 
 
 async def read_host(
@@ -34,6 +39,7 @@ async def read_host(
         tunnels=by_network(view, await kernel.tunnels()),
         names=await _names(dns),
         peers=hostnames(view, peers),
+        pairs=busiest(await conversations(kernel, network), MOST_PAIRS),
     )
 
 

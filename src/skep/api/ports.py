@@ -15,6 +15,8 @@ from skep.cluster.context import Context
 from skep.cluster.state import Draft, State
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Cluster, Tokens
+from skep.model.flows import Flows
+from skep.model.flows import Wanted as WantedFlows
 from skep.model.host import Container, HostView, LocalNetwork
 from skep.model.messages import LogPiece
 from skep.model.readings import Readings
@@ -284,6 +286,13 @@ class TopologyPort(Protocol):
         """The picture, and again whenever it may have changed. Close it when done."""
 
 
+class FlowsPort(Protocol):
+    """Who knows who talks to whom."""
+
+    async def flows(self, wanted: WantedFlows) -> Flows:
+        """On all hosts if this one is a manager, else on this one."""
+
+
 class PageAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Where the page is served: its URL, "" if it is not, and ``why``; with the ``token`` that it
     takes (in the URL's query), "" for none, and the SHA-256 of the certificate that it shows."""
@@ -313,6 +322,7 @@ class Ports(msgspec.Struct, frozen=True):
     topology: TopologyPort | None = None
     page: PagePort | None = None
     networks: NetworksPort | None = None
+    flows: FlowsPort | None = None
 
 
 __all__ = [
@@ -322,6 +332,7 @@ __all__ = [
     "EngineReply",
     "Event",
     "EventsPort",
+    "FlowsPort",
     "HostPort",
     "InspectionPort",
     "InitRequest",

@@ -18,6 +18,7 @@ VERBS = {
     "doctor": Verb("look for what is wrong with the hosts", "skep.cli.doctor"),
     "top": Verb("hosts, services and networks, as they change", "skep.cli.top"),
     "net": Verb("networks, and with ls --tree all that is on them", "skep.cli.net"),
+    "flows": Verb("who talks to whom, by names", "skep.cli.flows"),
     "topology": Verb("draw the cluster", "skep.cli.topology"),
     "page": Verb("say where the page is that draws the cluster as it changes", "skep.cli.page"),
     "hold": Verb("leave a host's kernel as it is for a while", "skep.cli.hold"),

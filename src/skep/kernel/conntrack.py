@@ -1,4 +1,5 @@
-"""Connection tracking of the network namespace that the calling thread is in: forgetting flows.
+"""Connection tracking of the network namespace that the calling thread is in: reading and
+forgetting flows.
 
 A flow without end marks (UDP) keeps its translation for as long as its packets come, though what
 it was sent on to may be gone. Forgotten, its next packet is a first one.
@@ -11,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import struct
+from collections.abc import Mapping
 
 from skep.kernel import sysctl
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
 from skep.kernel.rtnetlink.socket import Socket
+from skep.model.flows import Tracked
 from skep.model.netstate import SentFlow
 
 NETLINK_NETFILTER = 12
@@ -31,10 +34,18 @@ TUPLE_IP, TUPLE_PROTOCOL = 1, 2
 IP_SOURCE, IP_TARGET = 1, 2
 IP6_SOURCE, IP6_TARGET = 3, 4
 PROTOCOL_NUMBER, SOURCE_PORT, TARGET_PORT = 1, 2, 3
+STATUS, PROTOCOL_INFO, SENT, RECEIVED = 3, 4, 9, 10
+PACKETS, BYTES = 1, 2
+INFO_TCP, TCP_STATE = 1, 1
+SEEN_REPLY = 1 << 1
 REPLY_FLAGS = 2
 BY_SOURCE = 1
 
 TCP = 6
+
+TCP_STATES = ("", "opening", "opening", "open", "closing", "closing", "closing", "closed", "closed",
+              "opening")  # fmt: skip
+"""Source: linux/netfilter/nf_conntrack_tcp.h, enum tcp_conntrack."""
 
 COUNT = "net.netfilter.nf_conntrack_count"
 """How many flows the namespace has."""
@@ -81,6 +92,52 @@ def sent() -> frozenset[SentFlow]:
         for original, reply in found
         if reply.protocol != TCP and original.target != reply.source
     )
+
+
+def tracked() -> tuple[Tracked, ...]:
+    """All conversations of the namespace, of both families. Raises OSError."""
+    if not _counted():
+        return ()
+    with contextlib.closing(Socket(NETLINK_NETFILTER)) as opened:
+        found = opened.dump(Request(GET, 0, HEADER.pack(0, 0, 0)))
+    return tuple(_tracked(nl.attributes(each.body, HEADER.size)) for each in found)
+
+
+def _tracked(parts: Mapping[int, bytes]) -> Tracked:
+    original, reply = Half(parts[ORIGINAL]), Half(parts[REPLY])
+    status = int.from_bytes(parts.get(STATUS, b""), "big")
+    sent_, received = (_counts(parts.get(kind)) for kind in (SENT, RECEIVED))
+    return Tracked(
+        protocol=original.protocol,
+        source=nl.as_ip(original.source[0]),
+        source_port=int.from_bytes(original.source[1], "big"),
+        target=nl.as_ip(original.target[0]),
+        target_port=int.from_bytes(original.target[1], "big"),
+        answerer=nl.as_ip(reply.source[0]),
+        answerer_port=int.from_bytes(reply.source[1], "big"),
+        answered=bool(status & SEEN_REPLY),
+        state=_tcp_state(parts.get(PROTOCOL_INFO)),
+        sent_packets=sent_[0],
+        sent_bytes=sent_[1],
+        received_packets=received[0],
+        received_bytes=received[1],
+    )
+
+
+def _counts(data: bytes | None) -> tuple[int, int]:
+    """Packets and bytes; -1 where the namespace does not count (nf_conntrack_acct)."""
+    if data is None:
+        return -1, -1
+    parts = nl.attributes(data, 0)
+    return int.from_bytes(parts[PACKETS], "big"), int.from_bytes(parts[BYTES], "big")
+
+
+def _tcp_state(data: bytes | None) -> str:
+    if data is None:
+        return ""
+    parts = nl.attributes(nl.attributes(data, 0).get(INFO_TCP, b""), 0)
+    number = nl.as_number(parts[TCP_STATE]) if TCP_STATE in parts else 0
+    return TCP_STATES[number] if number < len(TCP_STATES) else str(number)
 
 
 def _counted() -> int:

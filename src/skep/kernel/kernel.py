@@ -23,6 +23,7 @@ from skep.kernel.rtnetlink import links as link_messages
 from skep.kernel.sentences import place
 from skep.kernel.watch import Watcher
 from skep.model.errors import Broken, Missing
+from skep.model.flows import Tracked
 from skep.model.glance import Space
 from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
@@ -147,6 +148,21 @@ class Kernel:
         own = {each.address.partition("/")[0] for each in parsed if each is not None}
         with handle.entered():
             return sockets.connections(own)
+
+    async def tracked(self, namespace: str) -> tuple[Tracked, ...]:
+        """The conversations that a namespace of ours tracks; none if there is no such. Raises
+        `Broken` if it cannot be read."""
+        return await self._thread.run(None, partial(self._tracked, namespace))
+
+    def _tracked(self, namespace: str) -> tuple[Tracked, ...]:
+        try:
+            return self._within(namespace, conntrack.tracked)
+        except (Missing, FileNotFoundError):
+            return ()
+        except OSError as error:
+            raise Broken(
+                f"cannot read the flows of {place(namespace)}: {error.strerror}"
+            ) from error
 
     async def tunnels(self) -> tuple[LinkTraffic, ...]:
         """What the tunnels in all namespaces of ours have carried."""

@@ -368,4 +368,8 @@ class Glance(Inquiry, frozen=True):
     seconds: float = 0.0
 
 
-Question = Inspect | AskNames | Listen | Watch | Probe | Repair | Hold | Glance
+class Conversations(Inquiry, frozen=True):
+    """Say who talks to whom here: a tuple of `skep.model.flows.Flow`."""
+
+
+Question = Conversations | Inspect | AskNames | Listen | Watch | Probe | Repair | Hold | Glance

@@ -54,11 +54,25 @@ class NameCounts(Reading, frozen=True):
     faults: int = 0
 
 
+class PairFlows(Reading, frozen=True):
+    """What is remembered now of who talks to whom: ``flows`` conversations, ``unanswered`` of them
+    without an answer, and the bytes both ways of all that are counted."""
+
+    client: str
+    server: str
+    protocol: str
+    port: int
+    flows: int
+    unanswered: int
+    sent_bytes: int
+    received_bytes: int
+
+
 class HostReadings(Reading, frozen=True):
     """One host. ``drift`` counts what was put right though nothing had asked for a change, by kind
     of operation; ``changes`` all that was done to the kernel. ``tunnels`` maps a network's name to
     its tunnel's traffic; ``endpoints`` to how many it has here. ``names`` is None while skep-dns
-    does not answer."""
+    does not answer. ``pairs`` are the busiest."""
 
     node_id: str = ""
     endpoints: Mapping[str, int] = {}
@@ -69,6 +83,7 @@ class HostReadings(Reading, frozen=True):
     looks: Times = Times()
     tunnels: Mapping[str, LinkTraffic] = {}
     names: NameCounts | None = None
+    pairs: tuple[PairFlows, ...] = ()
     peers: Mapping[str, PeerSight] = {}
 
 

@@ -54,6 +54,10 @@ QUIET_IPV6 = {
 """Where some links speak IPv6."""
 
 
+COUNTED = {"net.netfilter.nf_conntrack_acct": "1"}
+"""Connections know their packets and bytes (`skep flows`)."""
+
+
 class Sixth(msgspec.Struct, frozen=True):
     """What a sandbox with IPv6 is planned from: the view and the sandbox as IPv6 sees them."""
 
@@ -102,7 +106,7 @@ def sandbox_namespace(
 
 def _sysctls(sandbox: Sandbox, plugs: list[Plug]) -> dict[str, str]:
     sixths = [each.endpoint.link for each in plugs if each.endpoint.address6]
-    sysctls = dict(QUIET_IPV6 if sixths else NO_IPV6)
+    sysctls = COUNTED | (QUIET_IPV6 if sixths else NO_IPV6)
     for link in sixths:
         sysctls |= ipv6_on(link)
     for each in plugs:

@@ -6,7 +6,7 @@ counters end in ``_total``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from prometheus_client import generate_latest
@@ -18,7 +18,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from skep.model.readings import ClusterReadings, HostReadings, LinkTraffic, Readings, Times
+from skep.model.readings import (
+    ClusterReadings,
+    HostReadings,
+    LinkTraffic,
+    PairFlows,
+    Readings,
+    Times,
+)
 
 
 class Exposition(Collector):
@@ -60,6 +67,7 @@ def of_host(host: HostReadings) -> Iterator[Metric]:
     yield histogram("skep_convergence_seconds", "Time of a look and what it led to.", host.looks)
     yield from of_tunnels(host.tunnels)
     yield from of_names(host)
+    yield from of_pairs(host.pairs)
     for kind, what, value in (
         ("loss_ratio", "Share of the last probes that were lost.", "loss"),
         ("round_trip_seconds", "Smoothed round trip time.", "rtt"),
@@ -85,6 +93,23 @@ def of_tunnels(tunnels: Mapping[str, LinkTraffic]) -> Iterator[Metric]:
             for way in (_Direction("in", "received"), _Direction("out", "sent")):
                 count = getattr(traffic, f"{way.member}_{kind}")
                 family.add_metric((network, way.word), count)
+        yield family
+
+
+def of_pairs(pairs: Iterable[PairFlows]) -> Iterator[Metric]:
+    """Who talks to whom, as far as it is remembered: these shrink when conversations end."""
+    labels = ("client", "server", "protocol", "port")
+    for member, what in (
+        ("flows", "Conversations remembered."),
+        ("unanswered", "Of these, such as got no answer."),
+        ("sent_bytes", "Bytes from clients in them."),
+        ("received_bytes", "Bytes from servers in them."),
+    ):
+        name = "skep_flows" if member == "flows" else f"skep_flows_{member}"
+        family = GaugeMetricFamily(name, what, labels=labels)
+        for each in pairs:
+            place = (each.client, each.server, each.protocol, str(each.port or ""))
+            family.add_metric(place, getattr(each, member))
         yield family
 
 
