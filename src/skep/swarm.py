@@ -33,7 +33,7 @@ from skep.manager.sessions import Sessions
 from skep.model.cluster import NodeDescription, Tokens
 from skep.model.errors import Refusal, Unavailable
 from skep.model.messages import Hello, LogPiece
-from skep.model.readings import ClusterReadings
+from skep.model.readings import ClusterReadings, Versions
 from skep.store.sqlite import SqliteStore
 from skep.wire import identity as identities
 from skep.wire.calls import Candidate
@@ -160,6 +160,10 @@ class Swarm:
         if self._manager is None or self._sessions is None:
             return None
         return read_cluster(self._manager.state, self._sessions.behind())
+
+    def versions(self) -> Mapping[str, Versions]:
+        """How far each host with a session has come, by node id; nothing if not a manager."""
+        return self._sessions.versions() if self._sessions is not None else {}
 
     def looking(self) -> Cluster | None:
         """What a manager looks into the cluster with; None if this host is none."""

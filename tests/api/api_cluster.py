@@ -22,6 +22,7 @@ from skep.cluster.state import Draft, State
 from skep.happenings import of_changes
 from skep.model.cluster import Cluster, Node, NodeDescription, TaskState, TaskStatus, Tokens
 from skep.model.errors import Unavailable
+from skep.model.readings import Versions
 from skep.model.spec import NodeSpec
 
 INACTIVE = (
@@ -143,6 +144,9 @@ class FakeCluster:
                 await asyncio.wait_for(self._changed.wait(), timeout)
             self._changed.clear()
             due = self._decide(lambda draft, context: None)[1] if self._state.cluster else None
+
+    def versions(self):
+        return {node.id: Versions(told=7, applied=6) for node in self._state.nodes.values()}
 
     def membership(self):
         if not self._membership.manager:

@@ -94,7 +94,10 @@ async def test_a_task_on_its_networks(world, client):
     gateway = await get(client, f"/networks/{GATEWAY.id}")
     sandbox = world.host.find(container).sandbox
     assert gateway["Containers"][container]["Name"] == f"gateway_{sandbox.id[:12]}"
-    verbose = (await get(client, f"/networks/{network}?verbose=true"))["Services"]["web"]
+    detailed = await get(client, f"/networks/{network}?verbose=true")
+    (host,) = detailed["Hosts"]
+    assert (host["Name"], host["Applied"], host["Told"]) == ("h1", 6, 7)
+    verbose = detailed["Services"]["web"]
     assert verbose["LocalLBIndex"] == 256
     (shown_task,) = verbose["Tasks"]
     assert shown_task["Name"] == task.name

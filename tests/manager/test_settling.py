@@ -69,3 +69,12 @@ def test_only_news_is_news(settling):
     assert not settling.applied("stranger", 5)
     settling.told("h1", assignment(8))
     assert not settling.applied("h2", 6), "nobody waits for it"
+
+
+def test_how_far_each_has_come(settling):
+    settling.connected("h4")
+    settling.applied("h1", 6)
+    versions = settling.versions()
+    assert (versions["h1"].told, versions["h1"].applied) == (7, 6)
+    assert (versions["h2"].told, versions["h2"].applied) == (5, 0)
+    assert versions["h4"].told == 0, "it has been told nothing yet"

@@ -55,6 +55,7 @@ async def inspect(call: Call) -> web.StreamResponse:
         shown["Peers"] = shapes.peers(view, present)
         if call.flag("verbose"):
             shown["Services"] = shapes.services(view, present)
+            shown["Hosts"] = shapes.hosts(view, present, call.ports.cluster.versions())
     return json(shown)
 
 

@@ -19,7 +19,7 @@ from skep.model.flows import Flows
 from skep.model.flows import Wanted as WantedFlows
 from skep.model.host import Container, HostView, LocalNetwork
 from skep.model.messages import LogPiece
-from skep.model.readings import Readings
+from skep.model.readings import Readings, Versions
 from skep.model.spec import NetworkSpec
 from skep.topology.delays import Matrix
 from skep.topology.detail import Detail
@@ -85,6 +85,9 @@ class ClusterPort(Protocol):
 
     def state(self) -> State:
         """The cluster's state. Raises `Unavailable` (Docker's sentence) if not a manager."""
+
+    def versions(self) -> Mapping[str, Versions]:
+        """How far each host with a session has come, by node id; nothing if not a manager."""
 
     async def change(self, decide: Callable[[Draft, Context], T]) -> T:
         """Run a pure decision on the latest state and commit what it changed, all or nothing.

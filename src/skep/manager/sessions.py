@@ -40,6 +40,7 @@ from skep.model.messages import (
     StateAnswer,
     Status,
 )
+from skep.model.readings import Versions
 from skep.wire.server import Session
 
 LOST_AFTER = 5.0
@@ -87,6 +88,10 @@ class Sessions:
     def behind(self) -> dict[str, int]:
         """Each host with a session, and how far it is behind what it was told, in revisions."""
         return self._settling.behind()
+
+    def versions(self) -> dict[str, Versions]:
+        """What each host with a session was told last, and has applied."""
+        return self._settling.versions()
 
     def _session_of(self, node_id: str) -> Session | None:
         link = self._links.get(node_id)

@@ -12,6 +12,7 @@ import msgspec
 
 from skep.model.assignment import Assignment
 from skep.model.cluster import TaskState
+from skep.model.readings import Versions
 
 NOT_TOLD = sys.maxsize
 
@@ -57,6 +58,13 @@ class Settling:
         """How many revisions of what it was told each connected host has not applied yet."""
         return {
             node_id: max(host.told - host.applied, 0) if host.told != NOT_TOLD else 0
+            for node_id, host in self._hosts.items()
+        }
+
+    def versions(self) -> dict[str, Versions]:
+        """The assignment that each connected host was told last, and the one it has applied."""
+        return {
+            node_id: Versions(told=host.told if host.told != NOT_TOLD else 0, applied=host.applied)
             for node_id, host in self._hosts.items()
         }
 

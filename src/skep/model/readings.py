@@ -87,6 +87,14 @@ class HostReadings(Reading, frozen=True):
     peers: Mapping[str, PeerSight] = {}
 
 
+class Versions(Reading, frozen=True):
+    """The revisions of the state that a host was ``told`` of last, and that its kernel was brought
+    to (``applied``)."""
+
+    told: int
+    applied: int
+
+
 class PoolReading(Reading, frozen=True):
     """How many addresses of a network are taken."""
 

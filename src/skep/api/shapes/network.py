@@ -10,6 +10,7 @@ from skep.api.shapes.base import Json, instant
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService, PeerNode
 from skep.model.cluster import Network
 from skep.model.host import INGRESS_SANDBOX, SHORT, Endpoint, HostView, Sandbox
+from skep.model.readings import Versions
 from skep.model.spec import Ipam, IpamConfig
 
 INGRESS_KEY = "ingress-sbox"
@@ -131,13 +132,30 @@ def _endpoint_name(box: Sandbox, endpoint: Endpoint) -> str:
 
 def peers(view: HostView, network: NetworkAssignment) -> list[Json]:
     """``Peers``: the hosts that have endpoints on the network; all hosts for the ingress one."""
+    return [{"Name": peer_name(peer.id), "IP": peer.address} for peer in _present(view, network)]
+
+
+def hosts(
+    view: HostView, network: NetworkAssignment, versions: Mapping[str, Versions]
+) -> list[Json]:
+    """``Hosts``, which Docker does not have: the same by name, with the revision of the cluster's
+    state that each one's kernel was brought to, and the one it was told of last; both are null of
+    hosts without a session, and of all hosts if a worker is asked."""
+    found = []
+    for peer in sorted(_present(view, network), key=lambda each: each.hostname):
+        known = versions.get(peer.id)
+        applied, told = (known.applied, known.told) if known else (None, None)
+        found.append({"Name": peer.hostname, "Applied": applied, "Told": told})
+    return found
+
+
+def _present(view: HostView, network: NetworkAssignment) -> list[PeerNode]:
     if network.spec.ingress:
         present = set(view.peers)
     else:
         present = {endpoint.node_id for endpoint in network.endpoints.values()}
         present.add(view.node_id)
-    found = (view.peers[node] for node in sorted(present) if node in view.peers)
-    return [{"Name": peer_name(peer.id), "IP": peer.address} for peer in found]
+    return [view.peers[node] for node in sorted(present) if node in view.peers]
 
 
 def peer_name(node_id: str) -> str:
