@@ -96,7 +96,7 @@ async def test_a_task_on_its_networks(world, client):
     assert gateway["Containers"][container]["Name"] == f"gateway_{sandbox.id[:12]}"
     detailed = await get(client, f"/networks/{network}?verbose=true")
     (host,) = detailed["Hosts"]
-    assert (host["Name"], host["Applied"], host["Told"]) == ("h1", 6, 7)
+    assert (host["Name"], host["Applied"], host["Told"]) == ("node1", 6, 7)
     verbose = detailed["Services"]["web"]
     assert verbose["LocalLBIndex"] == 256
     (shown_task,) = verbose["Tasks"]
