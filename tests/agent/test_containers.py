@@ -280,8 +280,6 @@ async def test_no_network_is_an_empty_sandbox(rig):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}, "publish them with a"),
-        ({"HostConfig": {"Links": ["a:b"]}}, "--link is not supported"),
         (
             {"NetworkingConfig": {"EndpointsConfig": {"net": {"DriverOpts": {"com.x": "y"}}}}},
             "endpoint option com.x is not",

@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 
-from skep.agent.files import hosts_file, resolv_conf, search_domains, upstreams
-from skep.agent.records import Record
+from skep.agent.files import hosts_file, linked, resolv_conf, search_domains, upstreams
+from skep.agent.records import Record, Wanted
 from skep.model.host import Endpoint
 
 
@@ -24,7 +24,10 @@ def test_hosts_names_the_container_at_its_network_not_at_the_gateway_leg():
     text = hosts_file(
         record(
             hostname="web1",
-            endpoints=(endpoint("net", "10.0.1.5/24", "e1"), endpoint("gw", "172.18.0.3/16", "e2")),
+            endpoints=(
+                endpoint("net", "10.0.1.5/24", "e1"),
+                endpoint("docker_gwbridge", "172.18.0.3/16", "e2"),
+            ),
             gateway="e2",
             extra_hosts=("db:10.9.9.9",),
         )
@@ -62,3 +65,28 @@ def test_hosts_names_both_families():
     text = hosts_file(record(hostname="web1", endpoints=(both,), extra_hosts=("db:fd00:9::9",)))
     assert "10.0.1.5\tweb1\nfd00:1::5\tweb1\n" in text
     assert "fd00:9::9\tdb\n" in text
+
+
+def test_the_host_has_a_name_where_it_is_wanted():
+    text = hosts_file(record(extra_hosts=("me:host-gateway", "six:[fd00::1]")), "172.17.0.1")
+    assert "172.17.0.1\tme\n" in text
+    assert "fd00::1\tsix\n" in text
+
+
+def test_links_are_lines_of_what_runs():
+    database = record(
+        id="d" * 64, name="database", endpoints=(endpoint("bridge", "172.17.0.9/16", "e1"),)
+    )
+    elsewhere = replace(database, name="other", endpoints=())
+    asker = record(
+        links=("database:/web/db", "other:o"),
+        endpoints=(endpoint("bridge", "172.17.0.2/16", "e2"),),
+        gateway="e2",
+    )
+    assert linked(asker, [database, elsewhere]) == [("172.17.0.9", f"db {'d' * 12}")]
+    assert f"172.17.0.9\tdb {'d' * 12}\n" in hosts_file(asker, links=linked(asker, [database]))
+    wanted = Wanted(network="bridge", links=("database:data",))
+    by_network = replace(asker, links=(), wanted=(wanted,))
+    assert linked(by_network, [database]) == [("172.17.0.9", f"data {'d' * 12}")]
+    apart = replace(asker, endpoints=(endpoint("net", "10.0.0.2/24", "e2"),))
+    assert linked(apart, [database]) == []

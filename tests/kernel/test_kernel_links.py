@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 
+import msgspec
 import pytest
 from fresh_host import Host, do, fail, until, veth
 
@@ -13,6 +14,7 @@ from skep.model.netstate import (
     Fdb,
     Link,
     Neighbour,
+    Peer,
     Vxlan,
 )
 from skep.model.ops import (
@@ -301,3 +303,14 @@ async def _endpoint(host: Host, kernel: Kernel, me: int) -> None:
         ),
         SetFdb(ns="o", fdb=Fdb("vxlan0", f"02:42:0a:00:01:0{it}", f"192.0.2.{it}")),
     )
+
+
+async def test_a_port_is_a_hairpin_and_no_more(kernel, ns):
+    peer = Link(name="in", kind="veth", peer=Peer(ns, "out"))
+    port = Link(
+        name="out", kind="veth", master="br0", hairpin=True, owner=True, peer=Peer(ns, "in")
+    )
+    await do(kernel, AddLink(ns=ns, link=bridge()), AddLink(ns=ns, link=port, peer=peer))
+    assert (await kernel.observe({ns}))[ns].links["out"].hairpin
+    await do(kernel, SetLink(ns=ns, link=msgspec.structs.replace(port, hairpin=False)))
+    assert not (await kernel.observe({ns}))[ns].links["out"].hairpin

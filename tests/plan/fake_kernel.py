@@ -171,6 +171,7 @@ class FakeKernel:
             mac=new.mac or old.mac,
             master=new.master,
             group=new.group,
+            hairpin=new.hairpin,
         )
 
     def _AddAddress(self, box, op) -> None:

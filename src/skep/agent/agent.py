@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from skep.agent.applier import Applier
+from skep.agent.binding import published
 from skep.agent.containers import Containers
 from skep.agent.converge import Converger
 from skep.agent.drain import Draining
@@ -83,7 +84,10 @@ class Agent:
         clients = Clients(Opening(kernel.listeners), Draining(kernel.connections))
         self._finals = Finals(state / "finals")
         self.tasks = Tasks(self.containers, self.health, payloads, clients, self._report)
-        self._listeners = Listeners(kernel.taken, kernel.holders, self.uplink.listening)
+        self._listeners = Listeners(
+            kernel.taken, kernel.holders, self.uplink.listening,
+            lambda: published(self.network.view()),
+        )  # fmt: skip
         self.network.ports = HostPorts(kernel.listeners, self._listeners.look)
         self.applier = Applier(self._apply, self.uplink.beat)
         self.inspector = Inspector(kernel, self.network, self._dns, state, run)

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import structlog
 
+from skep.agent.binding import asked_bindings
 from skep.agent.connecting import check_wanted, wanted_network
 from skep.agent.network import NO_NETWORK, Network, new_local_id
 from skep.agent.records import Record, Wanted
 from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
-from skep.model.errors import Clash, Invalid, Missing, Refusal, Unsupported
+from skep.model.errors import Clash, Invalid, Missing, Refusal
 from skep.model.host import SHORT, Container, HostView, LocalNetwork
 from skep.model.netstate import NETNS_DIR
 
@@ -44,6 +45,8 @@ def container_of(record: Record) -> Container:
         task_id=record.task_id,
         exposed_ports=record.exposed_ports,
         labels=record.labels,
+        published=record.published,
+        publish_all=record.publish_all,
     )
 
 
@@ -65,13 +68,9 @@ def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
 def refuse_unsupported(body: Json) -> None:
     """Say no, before anything is made, to what this version would otherwise silently ignore."""
     host = body.get("HostConfig") or {}
-    if any(host.get("PortBindings") or {}) or host.get("PublishAllPorts"):
-        raise Unsupported(
-            "publishing ports of single containers (-p, -P) is not supported by this version of "
-            "Skep: publish them with a service (docker service create --publish …)"
-        )
-    if host.get("Links"):
-        raise Unsupported("--link is not supported by this version of Skep: use network aliases")
+    mode = host.get("NetworkMode") or ""
+    if mode.startswith("container:") and (host.get("PortBindings") or host.get("PublishAllPorts")):
+        raise Invalid("conflicting options: port publishing and the container type network mode")
 
 
 class Containers:
@@ -150,6 +149,8 @@ class Containers:
         mode, wanted = wanted_networks(body)
         for item in wanted:
             check_wanted(item)
+        for link in (body.get("HostConfig") or {}).get("Links") or ():
+            self.record(link.partition(":")[0])
         record = await self._new(name, body, mode, wanted)
         return record.id, []
 
@@ -339,6 +340,7 @@ def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json)
     exposed = {
         **((image.get("Config") or {}).get("ExposedPorts") or {}),
         **(body.get("ExposedPorts") or {}),
+        **(host.get("PortBindings") or {}),
     }
     return Record(
         id="",
@@ -349,9 +351,12 @@ def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json)
         created_at=time.time(),
         hostname=body.get("Hostname") or "",
         wanted=wanted,
+        published=asked_bindings(host),
+        publish_all=bool(host.get("PublishAllPorts")),
         exposed_ports=tuple(sorted(exposed)),
         labels=dict(body.get("Labels") or {}),
         extra_hosts=tuple(host.get("ExtraHosts") or ()),
+        links=tuple(host.get("Links") or ()),
         search=tuple(host.get("DnsSearch") or ()),
         nameservers=tuple(host.get("Dns") or ()),
         dns_options=tuple(host.get("DnsOptions") or ()),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from skep.agent.locals import GATEWAY_BRIDGE
 from skep.agent.records import Record
 from skep.model.naming import RESOLVER
+
+HOST_GATEWAY = "host-gateway"
+"""What stands for the host's own address in ``--add-host``."""
 
 LOCAL_HOSTS = """\
 127.0.0.1\tlocalhost
@@ -17,21 +21,56 @@ ff02::2\tip6-allrouters
 """
 
 
-def hosts_file(record: Record) -> str:
-    """The container's own addresses under its host name, then what the user added."""
+def hosts_file(
+    record: Record, host_gateway: str = "", links: Iterable[tuple[str, str]] = ()
+) -> str:
+    """The container's own addresses under its host name, what the user added, and the containers
+    that it is linked to (``links``: address and names). ``host_gateway`` is the host's address for
+    containers."""
     lines = [LOCAL_HOSTS]
     for entry in record.extra_hosts:
         name, _, address = entry.partition(":")
-        lines.append(f"{address}\t{name}\n")
+        if address == HOST_GATEWAY:
+            address = host_gateway
+        lines.append(f"{address.strip('[]')}\t{name}\n")
+    lines += [f"{address}\t{names}\n" for address, names in links]
     host_name = record.hostname or record.id[:12]
     for endpoint in record.endpoints:
-        if endpoint.id != record.gateway or len(record.endpoints) == 1:
+        if endpoint.network_name != GATEWAY_BRIDGE or len(record.endpoints) == 1:
             lines += [
                 f"{address.partition('/')[0]}\t{host_name}\n"
                 for address in (endpoint.address, endpoint.address6)
                 if address
             ]
     return "".join(lines)
+
+
+def linked(record: Record, others: Iterable[Record]) -> list[tuple[str, str]]:
+    """Addresses of the running containers that ``record`` is linked to, on the network that they
+    share, with what it calls them."""
+    known = list(others)
+    found = []
+    for network_id, text in _links(record):
+        target, _, alias = text.partition(":")
+        for other in known:
+            if target.removeprefix("/") not in (other.name, other.id, other.id[:12]):
+                continue
+            names = dict.fromkeys((alias.rpartition("/")[2] or other.name, other.id[:12]))
+            for endpoint in other.endpoints:
+                if endpoint.network_id == network_id:
+                    places = (endpoint.address, endpoint.address6)
+                    found += [(p.partition("/")[0], " ".join(names)) for p in places if p]
+    return found
+
+
+def _links(record: Record) -> Iterator[tuple[str, str]]:
+    """The links of a record, each with the id of the network that it is on."""
+    default = (("default", "bridge"), record.links)
+    wanted = [((item.network, item.network), item.links) for item in record.wanted]
+    for names, links in (default, *wanted):
+        for endpoint in record.endpoints:
+            if endpoint.network_name in names or endpoint.network_id in names:
+                yield from ((endpoint.network_id, link) for link in links)
 
 
 def upstreams(host_resolv: str) -> tuple[str, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from skep.agent.locals import DEFAULT_BRIDGE, GATEWAY_BRIDGE
+from skep.agent.locals import BINDING, DEFAULT_BRIDGE, GATEWAY_BRIDGE
 from skep.agent.records import Record, Wanted
 from skep.agent.view import Layout
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Task
 from skep.model.errors import Missing, Unavailable
-from skep.model.host import SHORT, Endpoint, LocalNetwork, Sandbox
+from skep.model.host import SHORT, Binding, Endpoint, LocalNetwork, Sandbox
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -162,3 +164,27 @@ def parted(record: Record, network_id: str, ground: Ground) -> Record:
         layout.keep(endpoint)
     gateway = _gateway(layout, bare, None, ground)
     return msgspec.structs.replace(bare, endpoints=tuple(layout.endpoints), gateway=gateway)
+
+
+def reachable(
+    record: Record, networks: Iterable[LocalNetwork], wanted: Iterable[Binding]
+) -> tuple[Binding, ...]:
+    """The ports to publish, at the address that the network which leads out says, if none is asked
+    for. Raises `Unavailable` if they cannot be reached."""
+    leg = next((each for each in record.endpoints if each.id == record.gateway), None)
+    if leg is None:
+        raise Unavailable(
+            f"ports of container {record.name} cannot be published: no network of it leads out"
+        )
+    network = next((each for each in networks if each.id == leg.network_id), None)
+    usual = network.options.get(BINDING, "") if network else ""
+    found = []
+    for binding in wanted:
+        address = binding.address or ("" if usual in ("", "0.0.0.0", "::") else usual)
+        if ":" in address and not leg.address6:
+            raise Unavailable(
+                f"port {binding.port}/{binding.protocol} of container {record.name} cannot be "
+                f"published at {address}: network {leg.network_name} has no IPv6"
+            )
+        found.append(msgspec.structs.replace(binding, address=address))
+    return tuple(found)

@@ -7,7 +7,7 @@ else's: the manager refuses to publish what is taken, and says so of what is tak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from skep.kernel.sockets import UNSEEN, Seen
 from skep.model.cluster import TakenPort
@@ -20,17 +20,20 @@ ANY = frozenset({"0.0.0.0", "::"})
 
 class Listeners:
     """Looks and tells. ``sockets`` gives those that listen, with their protocols; ``holders`` who
-    holds them; ``tell`` passes on what changed."""
+    holds them; ``tell`` passes on what changed. ``published`` are the ports that containers of this
+    host alone have, of which the manager must know as well."""
 
     def __init__(
         self,
         sockets: Callable[[], Awaitable[Sequence[tuple[str, Seen]]]],
         holders: Callable[[Collection[int]], Awaitable[Mapping[int, str]]],
         tell: Callable[[tuple[TakenPort, ...]], Awaitable[None]],
+        published: Callable[[], Iterable[TakenPort]] = tuple,
     ) -> None:
         self._sockets = sockets
         self._holders = holders
         self._tell = tell
+        self._published = published
         self._told: tuple[TakenPort, ...] | None = None
         self._known: dict[int, str] = {}
 
@@ -41,7 +44,7 @@ class Listeners:
             await asyncio.sleep(EVERY)
 
     async def look(self) -> tuple[TakenPort, ...]:
-        """What is listened on now; told, if that is news."""
+        """What programs listen on now; told, if that is news."""
         found = await self._sockets()
         inodes = {seen.inode for _, seen in found}
         unknown = inodes - self._known.keys()
@@ -49,11 +52,12 @@ class Listeners:
             named = await self._holders(unknown)
             self._known |= {inode: named.get(inode, UNSEEN) for inode in unknown}
         self._known = {inode: words for inode, words in self._known.items() if inode in inodes}
-        told = tuple(sorted({self._taken(protocol, seen) for protocol, seen in found}))
+        programs = {self._taken(protocol, seen) for protocol, seen in found}
+        told = tuple(sorted({*programs, *self._published()}))
         if told != self._told:
             self._told = told
             await self._tell(told)
-        return told
+        return tuple(sorted(programs))
 
     def _taken(self, protocol: str, seen: Seen) -> TakenPort:
         address, port = seen.local

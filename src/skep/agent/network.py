@@ -15,10 +15,11 @@ import msgspec
 import structlog
 
 from skep.agent.attaching import SETUP_FAILED, Given, attach, detach, unknown
+from skep.agent.binding import exposed
 from skep.agent.converge import Converger, describe
-from skep.agent.files import hosts_file, resolv_conf, upstreams
-from skep.agent.laying import Ground, lay_out, parted
-from skep.agent.locals import Locals
+from skep.agent.files import hosts_file, linked, resolv_conf, upstreams
+from skep.agent.laying import Ground, lay_out, parted, reachable
+from skep.agent.locals import DEFAULT_BRIDGE, Locals
 from skep.agent.ports import HostPorts
 from skep.agent.records import Record, Records, Wanted, write_atomically
 from skep.agent.uplink import Uplink
@@ -30,7 +31,7 @@ from skep.model.errors import (
     Broken,
     Refusal,
 )
-from skep.model.host import Endpoint, HostView
+from skep.model.host import Binding, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
 from skep.model.options import read_options
@@ -134,9 +135,11 @@ class Network:
                 ports = await self._choose_ports(task)
                 record = lay_out(record, task, attachments, self._ground())
                 record = msgspec.structs.replace(record, attachments=held, ports=ports)
+                record = await self._bind(record)
                 self.records.put(record)
                 self.changed()
             self._write_files(record)
+            self._relink(record.name)
             await self._apply(record, set())
         except Refusal:
             await detach(self.uplink, held.values())
@@ -189,7 +192,9 @@ class Network:
         if not record.endpoints and not record.attachments:
             return record
         before = self._namespaces(record)
-        bare = msgspec.structs.replace(record, endpoints=(), gateway="", attachments={}, ports=())
+        bare = msgspec.structs.replace(
+            record, endpoints=(), gateway="", attachments={}, ports=(), bindings=()
+        )
         self.records.put(bare)
         self.changed()
         await self._apply(bare, before)
@@ -219,6 +224,15 @@ class Network:
             if self.file(record, "hosts").parent.is_dir():
                 self.file(record, "hosts").parent.rmdir()
 
+    def _relink(self, name: str) -> None:
+        """A container's addresses changed: write the files of those that are linked to it anew."""
+        for other in self.records:
+            links = [*other.links, *(link for item in other.wanted for link in item.links)]
+            if other.endpoints and any(
+                link.removeprefix("/").partition(":")[0] == name for link in links
+            ):
+                self._write_files(other)
+
     async def sync_names(self) -> None:
         """Give skep-dns what it should answer; if it is away, it is told when it comes back."""
         try:
@@ -247,6 +261,19 @@ class Network:
     def _ground(self) -> Ground:
         sandboxes, networks = self.view().sandboxes, self.locals.all()
         return Ground(sandboxes, self.assignment, networks, self._cursor)
+
+    async def _bind(self, record: Record) -> Record:
+        """Settle the ports that its user publishes. Raises `Broken`, `Unavailable`."""
+        wanted = list(record.published)
+        if record.publish_all:
+            known = {(each.protocol, each.port) for each in wanted}
+            exposed_ports = (exposed(text) for text in record.exposed_ports)
+            wanted += [Binding(protocol=p, port=n) for p, n in exposed_ports if (p, n) not in known]
+        if not wanted or self.ports is None:
+            return record
+        outward = reachable(record, self.locals.all(), wanted)
+        bindings = await self.ports.bind(outward, self.view(), record.name)
+        return msgspec.structs.replace(record, bindings=bindings)
 
     async def _choose_ports(self, task: Task | None) -> tuple[PortConfig, ...]:
         """The ports that this host alone is to publish for a task. Raises `Clash`."""
@@ -280,8 +307,9 @@ class Network:
         except OSError as error:
             raise Broken(f"cannot make {directory}: {error.strerror}") from error
         host = host_resolv()
+        gateway = next((n.gateway for n in self.locals.all() if n.bridge == DEFAULT_BRIDGE), "")
         for name, text in (
-            ("hosts", hosts_file(record)),
+            ("hosts", hosts_file(record, gateway, linked(record, self.records))),
             ("resolv.conf", resolv_conf(record, host)),
         ):
             rewrite(self.file(record, name), text)

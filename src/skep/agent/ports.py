@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import msgspec
 
+from skep.agent.binding import overlap, settle
 from skep.model.cluster import TakenPort
 from skep.model.errors import Clash
-from skep.model.host import HostView
+from skep.model.host import Binding, HostView
 from skep.model.spec import PortConfig
 from skep.plan.publish import doors
 
@@ -52,7 +53,7 @@ class HostPorts:
             key = (port.protocol, port.published_port)
             for each in held:
                 same = (each.protocol, each.port) == key
-                if same and (not address or each.address in ("", address)):
+                if same and overlap(address, each.address):
                     raise Clash(in_use(key, each.holder))
             if not port.published_port:
                 taken = {*listening, *published, *((p.protocol, p.published_port) for p in wanted)}
@@ -60,6 +61,26 @@ class HostPorts:
                 port = self._any(port, taken)  # noqa: PLW2901
             chosen.append(port)
         return tuple(chosen)
+
+    async def bind(
+        self, wanted: tuple[Binding, ...], view: HostView, name: str
+    ) -> tuple[Binding, ...]:
+        """The ports that a user publishes for container ``name``, with all numbers filled in.
+        Raises `Broken` naming who is in the way."""
+        if not wanted:
+            return ()
+        listening = set(await self._listening())
+        held = [*_published(view), *await self._programs()]
+
+        def free(protocol: str) -> Iterator[int]:
+            begin, self._cursor = self._cursor, self._cursor + 1
+            for step in range(len(DYNAMIC)):
+                number = DYNAMIC[(begin - DYNAMIC.start + step) % len(DYNAMIC)]
+                if (protocol, number) not in listening:
+                    self._cursor = number + 1
+                    yield number
+
+        return settle(wanted, held, free, name)
 
     def _any(self, port: PortConfig, taken: set[Port]) -> PortConfig:
         """The next free one: what was given back lately is not given out again at once."""
@@ -75,7 +96,7 @@ class HostPorts:
 def _published(view: HostView) -> Iterator[TakenPort]:
     """What is published on this host already."""
     for each in doors(view):
-        yield TakenPort(each.protocol, each.port, each.options.publish_address, each.holder)
+        yield TakenPort(each.protocol, each.port, each.address, each.holder)
 
 
 def in_use(port: Port, holder: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from skep.model.errors import Broken
-from skep.model.host import Endpoint, Sandbox
+from skep.model.host import Binding, Endpoint, Sandbox
 from skep.model.spec import PortConfig
 
 
@@ -39,7 +39,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     for it) are set while it is attached to its networks.
 
     ``attachments`` are the cluster's tasks that hold the addresses of a container that a user
-    started by hand, by network; ``task_id`` is the task of a service that the container runs.
+    started by hand, by network. ``published`` are the ports to publish as its user wrote them,
+    ``bindings`` what became of them, set while it is attached. ``task_id`` is the task of a
+    service that the container runs.
     """
 
     id: str
@@ -55,9 +57,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     gateway: str = ""
     ports: tuple[PortConfig, ...] = ()
+    published: tuple[Binding, ...] = ()
+    publish_all: bool = False
+    bindings: tuple[Binding, ...] = ()
     exposed_ports: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     extra_hosts: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     nameservers: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -75,6 +81,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             endpoints=self.endpoints,
             gateway=self.gateway,
             ports=self.ports,
+            bindings=self.bindings,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from skep.kernel.handles import Handles
 from skep.kernel.rtnetlink import inet, links, neighbours
@@ -157,6 +157,12 @@ def _lower_request(op: Op, number: Mapping[str, int]) -> Request | None:
     return None
 
 
+def _is_port(op: Op) -> TypeGuard[AddLink | SetLink]:
+    """Whether ``op`` leaves a bridge's port whose settings as such may not be as wanted."""
+    made = isinstance(op, AddLink) and op.link.hairpin
+    return made or (isinstance(op, SetLink) and op.link.kind == "veth" and bool(op.link.master))
+
+
 class Batch:
     """Operations that share namespace and sender, in order."""
 
@@ -251,6 +257,10 @@ class Batch:
         """Bring up the far ends of new veth pairs, and put them into their bridges."""
         failures = []
         for op in done:
+            if _is_port(op):
+                # Not taken from the message that makes the link, or puts it into its bridge.
+                socket = self._handles.get(op.ns).socket
+                failures += self._send(socket, [Step(op, links.set_port(op.link))])
             if isinstance(op, AddLink) and op.peer is not None and op.link.peer is not None:
                 failures += self._finish_peer(op, op.peer, op.link.peer.namespace)
         return failures

@@ -39,10 +39,23 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     sysctls: dict[str, str] = {}
 
 
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of a container that its user publishes on this host (``-p``), at ``address``: "" for
+    any, "0.0.0.0" and "::" for any of one family. As asked for, ``published`` is 0 for any port and
+    ``last`` the end of a range, 0 for none; as carried out, ``published`` is the port."""
+
+    protocol: str
+    port: int
+    address: str = ""
+    published: int = 0
+    last: int = 0
+
+
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     """A container's network namespace. ``gateway`` is the endpoint that carries the default route
     (on docker_gwbridge or docker0), also listed in ``endpoints``; "" for none. ``ports`` are those
-    that this host alone publishes for it (mode host), ``options`` its service's."""
+    that this host alone publishes for its task (mode host), ``options`` its service's;
+    ``bindings`` those that a user publishes for it."""
 
     id: str
     container_id: str = ""
@@ -52,6 +65,7 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str = ""
     ports: tuple[PortConfig, ...] = ()
     options: dict[str, str] = {}
+    bindings: tuple[Binding, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -140,7 +154,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     ``network_mode`` and ``networks`` are as the user asked; ``sandbox`` is None when it has none
     (host network, another container's). ``task_id`` is set for tasks of services. ``health`` is
-    starting, healthy or unhealthy while it runs with a health check, else "".
+    starting, healthy or unhealthy while it runs with a health check, else "". ``published``
+    are the ports to publish as its user wrote them, what became of them is in the sandbox.
     """
 
     id: str
@@ -156,3 +171,5 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     exposed_ports: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     health: str = ""
+    published: tuple[Binding, ...] = ()
+    publish_all: bool = False

@@ -53,7 +53,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A network interface. ``kind`` is the kernel's (bridge, vxlan, veth; "" for loopback).
 
     Desired veth pairs are written down at both ends, each naming the other in ``peer``; the pair
-    is created from the end whose ``owner`` is true (the bridge's side), in one message.
+    is created from the end whose ``owner`` is true (the bridge's side), in one message. A port that
+    is a ``hairpin`` gets frames back that came from it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     peer: Peer | None = None
     owner: bool = False
     group: int = GROUP
+    hairpin: bool = False
     index: int = 0
     peer_index: int = 0
 

@@ -15,7 +15,7 @@ import msgspec
 from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkService
 from skep.model.host import INGRESS_SANDBOX, HostView, Sandbox
 from skep.model.naming import NameTable, NetworkNames, SandboxNames, ServiceNames, TaskName
-from skep.model.spec import PortConfig
+from skep.model.spec import NetworkSpec, PortConfig
 from skep.names.lookup import EVERYBODY
 from skep.names.wire import encode_name, is_ipv6
 
@@ -58,12 +58,12 @@ class Zones:
         """What the host's name server must answer, from the host's view alone.
 
         ``upstreams`` are the addresses of the host's own name servers, asked for all other names.
-        The ingress network and the host's bridges have no names.
+        The ingress network has no names, and of the host's bridges only users' own have.
         """
         ports = published(view)
         self._made = {
             network.id: self._of(network, ports)
-            for network in view.networks.values()
+            for network in (*view.networks.values(), *own_networks(view))
             if network.id != view.ingress_network and not network.spec.ingress
         }
         self.contests = frozenset(c for made in self._made.values() for c in made.contests)
@@ -83,6 +83,32 @@ class Zones:
         return Made(network, mine, network_names(network, mine), tuple(contests(network)))
 
 
+def own_networks(view: HostView) -> Iterator[NetworkAssignment]:
+    """The users' networks of this host alone, as if a swarm had assigned them: all that is on them
+    is here."""
+    for bridge in view.bridges:
+        if bridge.named:
+            yield NetworkAssignment(
+                id=bridge.network_id,
+                spec=NetworkSpec(name=bridge.network_name),
+                created_at=0.0,
+                endpoints={
+                    box.id: NetworkEndpoint(
+                        task_id=box.id,
+                        node_id=view.node_id,
+                        address=endpoint.address,
+                        address6=endpoint.address6,
+                        mac=endpoint.mac,
+                        names=endpoint.names,
+                        ready=True,
+                    )
+                    for box in view.sandboxes
+                    for endpoint in box.endpoints
+                    if endpoint.network_id == bridge.network_id
+                },
+            )
+
+
 def published(view: HostView) -> Ports:
     """The ports that services publish in ingress mode: the ingress network knows them."""
     ingress = view.networks.get(view.ingress_network)
@@ -95,7 +121,8 @@ def sandbox_names(
 ) -> SandboxNames:
     """What one sandbox sees: its networks that have names, in the order it was attached to them."""
     seen = tuple(dict.fromkeys(e.network_id for e in box.endpoints if e.network_id in networks))
-    own = [view.networks[ident].endpoints.get(box.task_id) for ident in seen]
+    swarm = (view.networks[ident] for ident in seen if ident in view.networks)
+    own = [network.endpoints.get(box.task_id) for network in swarm]
     return SandboxNames(
         namespace=box.namespace,
         networks=seen,

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two: its name in nftables (ip, ip6), the type of its addresses there, how long
     they are in bits, all of them, its default route's destination, how nft rejects without a reset,
-    its loopback address."""
+    its loopback address, the protocol of its control messages."""
 
     name: str
     kind: str
@@ -30,6 +30,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     refusal: str
     loopback: str
+    echo: str
 
     @property
     def source(self) -> Payload:
@@ -54,6 +55,7 @@ IP = Family(
     default="default",
     refusal="icmp",
     loopback="127.0.0.1",
+    echo="icmp",
 )
 IP6 = Family(
     name="ip6",
@@ -63,6 +65,7 @@ IP6 = Family(
     default="::/0",
     refusal="icmpv6",
     loopback="::1",
+    echo="ipv6-icmp",
 )
 
 

@@ -12,7 +12,6 @@ from skep.plan import loopback
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import OUT, SNAT, TABLE, TRANSLATED, base, is_, is_not, rule
 from skep.plan.isolate import (
-    TRANSLATING,
     apart,
     bridge_set,
     forward_chain,
@@ -20,8 +19,8 @@ from skep.plan.isolate import (
     tunnel_chain,
     vteps,
 )
-from skep.plan.layout import Plug, bridge_of, gateway_endpoint, ipv6_on, link_local, subnet_of
-from skep.plan.publish import door_chains, door_sets, doors, inward_sandbox
+from skep.plan.layout import ROUTED, TRANSLATING, Plug, ipv6_on, link_local, subnet_of
+from skep.plan.publish import door_chains, door_sets, doors, inward_bridges, routed_ports
 
 
 def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None) -> Namespace:
@@ -38,13 +37,6 @@ def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None
     )
 
 
-def inward_bridge(view: HostView) -> Bridge | None:
-    """The bridge by which published ports reach the ingress sandbox, and tasks in host mode."""
-    sandbox = inward_sandbox(view)
-    endpoint = None if sandbox is None else gateway_endpoint(sandbox)
-    return None if endpoint is None else bridge_of(view, endpoint.network_id)
-
-
 def _bridge(bridge: Bridge) -> Link:
     # A MAC of its own: else it takes the lowest of its ports' and changes as containers come and
     # go, and every container's entry for its gateway is stale.
@@ -58,9 +50,9 @@ def _addresses(view: HostView) -> Iterator[Address]:
         if each.address6:
             yield Address(each.name, each.address6)
             yield link_local(each.name, each.address)
-    inward = inward_bridge(view)
-    if inward is not None and inward.address6:
-        yield Address(inward.name, f"{loopback.stand_in(inward)}/{IP6.bits}")
+    carrier = loopback.carrier(each for each in inward_bridges(view) if each.address6)
+    if carrier is not None:
+        yield Address(carrier.name, f"{loopback.stand_in(carrier)}/{IP6.bits}")
 
 
 def _sysctls(view: HostView) -> dict[str, str]:
@@ -75,10 +67,9 @@ def _sysctls(view: HostView) -> dict[str, str]:
         # Who forwards does not listen to routers any more, unless it is told to.
         sysctls |= {f"net.ipv6.conf.{link}.accept_ra": "2" for link in view.advertised_to}
         sysctls["net.ipv6.conf.all.forwarding"] = "1"
-    inward = inward_bridge(view)
-    if inward is not None:
+    for each in inward_bridges(view):
         # So that a published port answers on 127.0.0.1 too; `guard_chain` closes what it opens.
-        sysctls[f"net.ipv4.conf.{inward.name}.route_localnet"] = "1"
+        sysctls[f"net.ipv4.conf.{each.name}.route_localnet"] = "1"
     return sysctls
 
 
@@ -91,35 +82,39 @@ def _tables(view: HostView, sixth: HostView | None, ports: list[Plug]) -> Iterat
 
 def _table(view: HostView, family: Family) -> Iterator[Table]:
     """A family's table, if there is anything to say in it; the view is as the family sees it."""
-    inward = inward_bridge(view)
+    inward = inward_bridges(view)
     sets: list[Set] = []
     chains: list[Chain] = []
     if view.node_id and (family is IP or family.has(view.vtep)):
         sets.append(vteps(view, family))
         chains.append(tunnel_chain(view, family))
-    if inward is not None:
-        sets += door_sets(doors(view), family)
+    carrier = loopback.carrier(inward) if family is IP6 else None
+    if inward:
+        stand_in = loopback.stand_in(carrier) if carrier else IP6.loopback
+        sets += door_sets(doors(view), family, stand_in)
         chains += door_chains(family)
-    if inward is not None and family is IP:
+    if inward and family is IP:
         chains.append(guard_chain(inward))
-    if inward is not None and family is IP6:
+    if carrier is not None:
         sets.append(loopback.ports(doors(view)))
-        chains += loopback.chains(inward)
+        chains += loopback.chains(carrier)
     if view.bridges:
         sets.append(bridge_set(view))
-        chains += [_postrouting(view, inward, family), forward_chain(view)]
+        if any(each.mode == ROUTED for each in view.bridges):
+            sets.append(routed_ports(view, family))
+        chains += [_postrouting(view, inward, family), forward_chain(view, family)]
     if chains:
         yield Table(TABLE, tuple(chains), tuple(sets), family.name)
 
 
-def _postrouting(view: HostView, inward: Bridge | None, family: Family) -> Chain:
+def _postrouting(view: HostView, inward: list[Bridge], family: Family) -> Chain:
     rules = [
         rule(is_(family.source, subnet_of(each.address)), is_not(OUT, each.name), Masquerade())
         for each in view.bridges
         if each.masquerade and each.mode in TRANSLATING and not each.internal
     ]
-    if inward is not None:
-        rules += _inward_rules(inward, family)
+    for each in inward:
+        rules += _inward_rules(each, family)
     return base("postrouting", Hook("nat", "postrouting", SNAT), rules)
 
 

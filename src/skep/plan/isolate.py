@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from skep.model.host import Bridge, HostView
-from skep.model.nft import Chain, Counter, Hook, Payload, Rule, Set, Table, Verdict
+from skep.model.nft import Chain, Counter, Hook, Match, Payload, Rule, Set, Table, Verdict
 from skep.plan.family import Family
 from skep.plan.grammar import (
     FILTER,
     IN,
     NEW,
     OUT,
+    PORT,
+    PROTOCOL,
     RAW,
     TABLE,
     TARGET,
@@ -23,15 +25,12 @@ from skep.plan.grammar import (
     named_set,
     rule,
 )
-from skep.plan.layout import Plug
+from skep.plan.layout import ROUTED, Plug
 
 TUNNEL_PRIORITY = -200
 """Before any administrator's chain could accept a tunnel packet for other reasons."""
 
 DROP = Verdict("drop")
-
-TRANSLATING = ("nat", "nat-unprotected")
-"""Gateway modes in which what leaves has the host's address."""
 
 OPEN = ("nat-unprotected",)
 """Gateway modes in which every port of a container can be reached by who knows the way."""
@@ -42,7 +41,7 @@ def bridge_set(view: HostView) -> Set:
     return named_set("bridges", "ifname", (each.name for each in view.bridges))
 
 
-def forward_chain(view: HostView) -> Chain:
+def forward_chain(view: HostView, family: Family) -> Chain:
     """To and from an internal bridge nothing passes. Between bridges nothing passes but connections
     to a published port and their answers, and these alone are begun from elsewhere with what is
     behind a bridge, unless its user opened it."""
@@ -54,6 +53,7 @@ def forward_chain(view: HostView) -> Chain:
         for each in view.bridges
         if not each.internal
     ]
+    rules += [each for bridge in view.bridges for each in _routed(bridge, family)]
     rules += [
         rule(NEW, is_not(IN, each.name), is_(OUT, each.name), DROP)
         for each in view.bridges
@@ -69,18 +69,26 @@ def _sealed(bridge: Bridge) -> tuple[Rule, Rule]:
     )
 
 
+def _routed(bridge: Bridge, family: Family) -> Iterator[Rule]:
+    """Published ports, and what tests whether a host is there, of who is reached directly."""
+    if bridge.mode == ROUTED and not bridge.internal:
+        published = Match((family.target, PROTOCOL, PORT), "@routed")
+        yield rule(is_(OUT, bridge.name), published, Verdict("accept"))
+        yield rule(is_(OUT, bridge.name), is_(PROTOCOL, family.echo), Verdict("accept"))
+
+
 def _drop(one: Bridge, out: str) -> Rule:
     return rule(is_(IN, one.name), is_(OUT, out), DROP)
 
 
-def guard_chain(inward: Bridge) -> Chain:
+def guard_chain(inward: Iterable[Bridge]) -> Chain:
     """``route_localnet`` lets containers address the host's loopback services; this takes it back.
 
     Before connection tracking: answers to the host's own connections from 127.0.0.1 still carry
     the bridge's address here.
     """
-    blocked = rule(is_(IN, inward.name), is_(TARGET, "127.0.0.0/8"), DROP)
-    return base("guard", Hook("filter", "prerouting", RAW), [blocked])
+    blocked = [rule(is_(IN, each.name), is_(TARGET, "127.0.0.0/8"), DROP) for each in inward]
+    return base("guard", Hook("filter", "prerouting", RAW), blocked)
 
 
 def vteps(view: HostView, family: Family) -> Set:

@@ -22,6 +22,11 @@ VXLAN_OVERHEAD = 50
 the underlay; an outer IPv6 header takes 20 more."""
 VXLAN_OVERHEAD6 = 70
 
+TRANSLATING = ("nat", "nat-unprotected")
+"""Gateway modes in which what leaves has the host's address."""
+
+ROUTED = "routed"
+
 MTU_OPTION = "com.docker.network.driver.mtu"
 ENCRYPTED_OPTION = "encrypted"
 
@@ -34,6 +39,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     bridge: str
     mtu: int
+    hairpin: bool = False
 
     def port(self) -> Link:
         """The bridge's end of the veth pair, from which both are made."""
@@ -42,6 +48,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
             kind="veth",
             mtu=self.mtu,
             master=self.bridge,
+            hairpin=self.hairpin,
             peer=Peer(self.sandbox, self.endpoint.link),
             owner=True,
         )
@@ -147,8 +154,16 @@ def plug(view: HostView, sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
             return None
         namespace, name = overlay_namespace(network.id), f"br{index}"
         mtu = overlay_mtu(view, network)
+    # Where bridges consult the IP rules, a container that asks for its own published port is
+    # answered by the port that it asked through.
+    published = endpoint.id == sandbox.gateway and bool(sandbox.ports or sandbox.bindings)
     return Plug(
-        sandbox=sandbox.namespace, endpoint=endpoint, namespace=namespace, bridge=name, mtu=mtu
+        sandbox=sandbox.namespace,
+        endpoint=endpoint,
+        namespace=namespace,
+        bridge=name,
+        mtu=mtu,
+        hairpin=published and namespace == HOST,
     )
 
 

@@ -19,18 +19,37 @@ from skep.plan.grammar import PORT, PROTOCOL, RAW, SNAT, TRANSLATED, base, is_, 
 from skep.plan.layout import bare, subnet_of
 from skep.plan.publish import Door
 
+ROOM = 96
+"""The longest prefix that leaves room for an IPv4 address."""
+
 LATER = SNAT + 50
 """A priority after that at which sources are translated back."""
 
 
 def stand_in(inward: Bridge) -> str:
     """The address that stands for ::1: in the bridge's subnet, it mirrors 127.0.0.1."""
-    return bare(mirrored(subnet_of(inward.address6 or inward.address), IP.loopback))
+    return bare(mirrored(subnet_of(_sixth(inward)), IP.loopback))
+
+
+def carrier(inward: Iterable[Bridge]) -> Bridge | None:
+    """The first bridge by which ports are reached whose IPv6 subnet has room for the stand-in, None
+    for none: then nothing is published at ::1."""
+    wide = (each for each in inward if ":" in _sixth(each) and _length(each) <= ROOM)
+    return next(wide, None)
+
+
+def _sixth(inward: Bridge) -> str:
+    return inward.address6 or inward.address
+
+
+def _length(inward: Bridge) -> int:
+    return int(_sixth(inward).partition("/")[2])
 
 
 def ports(doors: Iterable[Door]) -> Set:
-    """The ports that are published at every address."""
-    everywhere = [(each.protocol, each.port) for each in doors if not each.options.publish_address]
+    """The ports that are published at every address, or at ::1."""
+    places = ("", "::", IP6.loopback)
+    everywhere = {(each.protocol, each.port) for each in doors if each.address in places}
     return joined_set("loopback", ("inet_proto", "inet_service"), everywhere)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from skep.model.host import INGRESS_SANDBOX, HostView, Sandbox
+from skep.model.host import INGRESS_SANDBOX, Bridge, HostView
 from skep.model.nft import Atom, Chain, Counter, Dnat, Fib, Hook, Match, Reject, Set, Verdict
 from skep.model.options import ServiceOptions, read_options
-from skep.plan.family import Family, of_family
+from skep.plan.family import IP6, Family, of_family
 from skep.plan.grammar import (
     DNAT,
     MANGLE,
@@ -29,15 +29,20 @@ from skep.plan.grammar import (
     rule,
 )
 from skep.plan.ingress import published_ports
-from skep.plan.layout import bare, gateway_endpoint
+from skep.plan.layout import ROUTED, TRANSLATING, bare, bridge_of, gateway_endpoint
+
+EVERYWHERE = ("", "0.0.0.0", "::")
+"""How a port at every address is written: of both families, of one."""
 
 INGRESS_CHAIN = "DOCKER-INGRESS"
 REFUSE_CHAIN = "refuse"
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port of this host, the address and port that it leads to, and whose it is."""
+    """A published port of this host at ``address`` ("" for all, "0.0.0.0" and "::" for all of one
+    family), the address and port that it leads to, and whose it is."""
 
+    address: str
     protocol: str
     port: int
     to: tuple[str, int]
@@ -47,18 +52,27 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
 def doors(view: HostView) -> list[Door]:
     """All of them. Should two claim one port at one address, the first has it: ingress mode, then
-    host mode in the order of the sandboxes."""
+    host mode and containers in the order of the sandboxes."""
     found: dict[tuple[str, str, int], Door] = {}
-    for door in (*_ingress_doors(view), *_host_doors(view)):
-        found.setdefault((door.options.publish_address, door.protocol, door.port), door)
+    for door in (*_ingress_doors(view), *_host_doors(view), *_container_doors(view)):
+        found.setdefault((door.address, door.protocol, door.port), door)
     return list(found.values())
 
 
-def inward_sandbox(view: HostView) -> Sandbox | None:
-    """A sandbox with a published port that leads into it: the ingress sandbox if there is one."""
-    open_to = [box for box in view.sandboxes if box.id == INGRESS_SANDBOX or box.ports]
-    reached = [box for box in open_to if gateway_endpoint(box) is not None]
-    return min(reached, key=lambda box: box.id != INGRESS_SANDBOX, default=None)
+def inward_bridges(view: HostView) -> list[Bridge]:
+    """The bridges by which published ports are reached: first that of the mesh, if there is one."""
+    boxes = [b for b in view.sandboxes if b.id == INGRESS_SANDBOX or b.ports or b.bindings]
+    found: dict[str, Bridge] = {}
+    for box in sorted(boxes, key=lambda box: box.id != INGRESS_SANDBOX):
+        leg = gateway_endpoint(box)
+        bridge = None if leg is None else bridge_of(view, leg.network_id)
+        if bridge is not None and _leads_in(bridge):
+            found[bridge.name] = bridge
+    return list(found.values())
+
+
+def _leads_in(bridge: Bridge) -> bool:
+    return bridge.mode in TRANSLATING and not bridge.internal
 
 
 def _ingress_doors(view: HostView) -> Iterator[Door]:
@@ -68,6 +82,7 @@ def _ingress_doors(view: HostView) -> Iterator[Door]:
         return
     for (protocol, entry), published in published_ports(view).items():
         yield Door(
+            address=published.options.publish_address,
             protocol=protocol,
             port=published.port,
             to=(bare(leg.address), entry),
@@ -84,6 +99,7 @@ def _host_doors(view: HostView) -> Iterator[Door]:
         options, _ = read_options(sandbox.options)
         for port in sandbox.ports:
             yield Door(
+                address=options.publish_address,
                 protocol=port.protocol,
                 port=port.published_port,
                 to=(bare(leg.address), port.target_port),
@@ -92,17 +108,49 @@ def _host_doors(view: HostView) -> Iterator[Door]:
             )
 
 
-def door_sets(doors_: list[Door], family: Family) -> tuple[Set, ...]:
-    """Where published ports lead to, at every address or at one; and who may ask."""
+def _container_doors(view: HostView) -> Iterator[Door]:
+    for sandbox in view.sandboxes:
+        leg = gateway_endpoint(sandbox) if sandbox.bindings else None
+        bridge = None if leg is None else bridge_of(view, leg.network_id)
+        if leg is None or bridge is None or not _leads_in(bridge):
+            continue
+        for binding in sandbox.bindings:
+            yield Door(
+                address=binding.address,
+                protocol=binding.protocol,
+                port=binding.published,
+                to=(bare(leg.address), binding.port),
+                holder=f"container {sandbox.container_name}",
+                options=ServiceOptions(),
+            )
+
+
+def routed_ports(view: HostView, family: Family) -> Set:
+    """The ports that containers publish on networks whose packets are routed: at the containers'
+    own addresses."""
+    members = []
+    for sandbox in view.sandboxes:
+        leg = gateway_endpoint(sandbox) if sandbox.bindings else None
+        bridge = None if leg is None else bridge_of(view, leg.network_id)
+        if leg is not None and bridge is not None and bridge.mode == ROUTED:
+            at = bare(leg.address)
+            members += [(at, binding.protocol, binding.port) for binding in sandbox.bindings]
+    return joined_set("routed", (family.kind, "inet_proto", "inet_service"), members)
+
+
+def door_sets(doors_: list[Door], family: Family, stand_in: str) -> tuple[Set, ...]:
+    """Where published ports lead to, at every address or at one; and who may ask. What comes for
+    the loopback address of IPv6 comes for ``stand_in``."""
     found = [each for each in doors_ if _opens(each, family)]
     everywhere: dict[tuple[Atom, ...], tuple[Atom, ...]] = {}
     at_one: dict[tuple[Atom, ...], tuple[Atom, ...]] = {}
     for each in found:
         key = (each.protocol, each.port)
-        if each.options.publish_address:
-            at_one[(each.options.publish_address, *key)] = each.to
+        if each.address in EVERYWHERE:
+            everywhere.setdefault(key, each.to)
         else:
-            everywhere[key] = each.to
+            at = stand_in if each.address == IP6.loopback else each.address
+            at_one[(at, *key)] = each.to
     kinds = ("inet_proto", "inet_service")
     to = (family.kind, "inet_service")
     guarded = [each for each in found if each.options.allow is not None]
@@ -122,11 +170,12 @@ def door_sets(doors_: list[Door], family: Family) -> tuple[Set, ...]:
 
 def _opens(door: Door, family: Family) -> bool:
     """Whether a door is at any address of the family: one that is at one address may not be."""
-    return not door.options.publish_address or family.has(door.options.publish_address)
+    return not door.address or family.has(door.address)
 
 
 def _place(door: Door, family: Family) -> tuple[Atom, ...]:
-    return (door.options.publish_address or family.everywhere, door.protocol, door.port)
+    at = family.everywhere if door.address in EVERYWHERE else door.address
+    return (at, door.protocol, door.port)
 
 
 def door_chains(family: Family) -> tuple[Chain, ...]:

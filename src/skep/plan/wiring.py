@@ -199,5 +199,6 @@ def _settled(wanted: Link, have: Link) -> bool:
         and wanted.mtu in (0, have.mtu)
         and _same_mac(wanted, have)
         and wanted.master == have.master
+        and wanted.hairpin == have.hairpin
         and wanted.group == have.group
     )

@@ -105,7 +105,8 @@ def _host_config(config: Json, container: Container) -> Json:
     return {
         **config,
         "NetworkMode": container.network_mode,
-        "PortBindings": {},
+        "PortBindings": endpoint.asked_ports(container),
+        "PublishAllPorts": container.publish_all,
         "RestartPolicy": {
             "Name": policy.get("Name") or "no",
             "MaximumRetryCount": policy.get("MaximumRetryCount", 0),

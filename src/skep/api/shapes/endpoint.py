@@ -48,7 +48,7 @@ def settings(container: Container, networks: Networks) -> Json:
         "Bridge": "",
         "SandboxID": box.id if box and running else "",
         "SandboxKey": f"{NETNS_DIR}/{box.namespace}" if box and running else "",
-        "Ports": dict.fromkeys(container.exposed_ports) if running else {},
+        "Ports": bound_ports(container) if running else {},
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
@@ -104,11 +104,46 @@ def asked_networks(container: Container) -> tuple[str, ...]:
 
 
 def ports(container: Container) -> list[Json]:
-    """``Ports`` of ``docker ps``: what the image or the user exposed."""
+    """``Ports`` of ``docker ps``: what is published, and what is only exposed."""
     shown = []
-    for port in container.exposed_ports:
+    for port, places in bound_ports(container).items():
         number, _, protocol = port.partition("/")
-        shown.append({"PrivatePort": int(number), "Type": protocol or "tcp"})
+        inner: Json = {"PrivatePort": int(number), "Type": protocol or "tcp"}
+        for place in places or ():
+            shown.append({"IP": place["HostIp"], **inner, "PublicPort": int(place["HostPort"])})
+        if not places:
+            shown.append(inner)
+    return shown
+
+
+def bound_ports(container: Container) -> Json:
+    """``Ports`` of ``docker inspect``: by port of the container, where it is published; None for
+    one that is not."""
+    box = container.sandbox
+    shown: Json = dict.fromkeys(container.exposed_ports)
+    if box is None:
+        return shown
+    leg = next((each for each in box.endpoints if each.id == box.gateway), None)
+    for binding in box.bindings:
+        any_address = ["0.0.0.0", "::"] if leg and leg.address6 else ["0.0.0.0"]
+        places = [binding.address] if binding.address else any_address
+        key = f"{binding.port}/{binding.protocol}"
+        shown[key] = (shown.get(key) or []) + [
+            {"HostIp": place, "HostPort": str(binding.published)} for place in places
+        ]
+    return shown
+
+
+def asked_ports(container: Container) -> Json:
+    """``HostConfig.PortBindings``: as the user wrote them."""
+    shown: Json = {}
+    for each in container.published:
+        number = str(each.published or "")
+        asked = {
+            "HostIp": each.address,
+            "HostPort": f"{number}-{each.last}" if each.last else number,
+        }
+        shown.setdefault(f"{each.port}/{each.protocol}", []).append(asked)
     return shown
 
 

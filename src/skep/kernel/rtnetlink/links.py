@@ -43,7 +43,12 @@ TRAFFIC = struct.Struct("=8Q")
 
 KIND = 1
 DATA = 2
+SLAVE_KIND = 4
+SLAVE_DATA = 5
 VETH_PEER = 1
+
+PORT_MODE = 4
+"""IFLA_BRPORT_MODE: whether a bridge's port is a hairpin."""
 
 VXLAN_ID = 1
 VXLAN_LOCAL = 4
@@ -139,6 +144,13 @@ def change(link: Link, master: int) -> Request:
     return Request(NEWLINK, 0, body)
 
 
+def set_port(link: Link) -> Request:
+    """Make a link's settings as a bridge's port those of ``link``. It must be one already."""
+    mode = nl.attribute(PORT_MODE, b"\1" if link.hairpin else b"\0")
+    port = nl.nested(LINKINFO, nl.text(SLAVE_KIND, "bridge"), nl.nested(SLAVE_DATA, mode))
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, 0, 0, 0) + nl.text(NAME, link.name) + port)
+
+
 def claim_loopback(group: int) -> Request:
     """Bring ``lo`` up and put it into ``group``."""
     body = HEADER.pack(0, 0, 0, UP, UP) + nl.text(NAME, "lo") + nl.number(GROUP, group)
@@ -161,6 +173,7 @@ def parse(message: Message) -> Found:
     found = nl.attributes(message.body, HEADER.size)
     info = nl.attributes(found.get(LINKINFO, b""), 0)
     kind = nl.as_text(info.get(KIND, b""))
+    port = nl.attributes(info.get(SLAVE_DATA, b""), 0)
     return Found(
         name=nl.as_text(found[NAME]),
         kind=kind,
@@ -172,6 +185,7 @@ def parse(message: Message) -> Found:
         peer_index=nl.as_number(found.get(PEER_INDEX, b"")) if kind == "veth" else 0,
         vxlan=_parse_vxlan(info.get(DATA, b"")) if kind == "vxlan" else None,
         master_index=nl.as_number(found.get(MASTER, b"")),
+        hairpin=info.get(SLAVE_KIND) == b"bridge\0" and port.get(PORT_MODE) == b"\1",
     )
 
 
@@ -248,6 +262,7 @@ def _plain(found: Found, master: str) -> Link:
         master=master,
         vxlan=found.vxlan,
         group=found.group,
+        hairpin=found.hairpin,
         index=found.index,
         peer_index=found.peer_index,
     )
