@@ -2,11 +2,12 @@
 
 from ipaddress import ip_network
 
+import msgspec
 import pytest
 
 from skep.agent.addresses import free_address, given_address
 from skep.agent.creating import Around, made
-from skep.agent.locals import BRIDGE_OPTIONS, bridge_network, bridge_of
+from skep.agent.locals import BRIDGE_OPTIONS, bridge_network, bridge_of, lower_of
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Refusal, Unavailable, Unsupported
 from skep.model.spec import Ipam, IpamConfig, NetworkSpec
 
@@ -137,3 +138,46 @@ def test_addresses_that_users_want():
             given_address(CONFIG, taken, ("10.7.0.9",), "web")
     with pytest.raises(Invalid, match=r"no configured subnet contains IP address 10\.8\.0\.9"):
         given_address(CONFIG, "10.8.0.9", (), "web")
+
+
+LAN = Around((DOCKER0,), (), (), frozenset({"eth0", "eth1"}), frozenset({"macvlan", "ipvlan"}))
+
+
+def lower(around=LAN, driver="macvlan", **options):
+    return make(around, {"subnet": "10.7.0.0/24"}, driver=driver, options=options)
+
+
+def test_networks_on_links_of_the_host():
+    network = lower(parent="eth0")
+    seen = lower_of(network)
+    assert (seen.driver, seen.mode, seen.parent, seen.vlan) == ("macvlan", "bridge", "eth0", 0)
+    assert (network.bridge, network.gateway, seen.gateway) == ("", "10.7.0.1", "10.7.0.1")
+    assert lower_of(lower(parent="eth0", macvlan_mode="vepa")).mode == "vepa"
+    assert lower_of(lower(driver="ipvlan", parent="eth0", ipvlan_mode="l3s")).mode == "l3s"
+    assert lower_of(lower(parent="eth1.40")).vlan == 40
+    assert lower_of(msgspec.structs.replace(network, internal=True)).gateway == ""
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words", "options"),
+    [
+        (Invalid, "needs a link of the host", {}),
+        (Invalid, "loopback interface", {"parent": "lo"}),
+        (Invalid, "no link eth7", {"parent": "eth7"}),
+        (Invalid, "no link eth7.3", {"parent": "eth7.3"}),
+        (Invalid, "vlan id must be", {"parent": "eth0.4095"}),
+        (Invalid, "mode 'x' is not valid", {"parent": "eth0", "macvlan_mode": "x"}),
+        (Unsupported, "option colour", {"parent": "eth0", "colour": "red"}),
+    ],
+)
+def test_parents_that_cannot_be(refusal, words, options):
+    with pytest.raises(refusal, match=words):
+        lower(**options)
+
+
+def test_a_kernel_without_and_a_parent_that_is_taken():
+    with pytest.raises(Unsupported, match="kernel has no macvlan links: use --driver bridge"):
+        lower(msgspec.structs.replace(LAN, drivers=frozenset()), parent="eth0")
+    taken = msgspec.structs.replace(LAN, networks=(lower(parent="eth0"),))
+    with pytest.raises(Forbidden, match="network web is already using parent interface eth0"):
+        make(taken, {"subnet": "10.8.0.0/24"}, driver="macvlan", options={"parent": "eth0"})

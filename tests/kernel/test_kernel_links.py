@@ -314,3 +314,19 @@ async def test_a_port_is_a_hairpin_and_no_more(kernel, ns):
     assert (await kernel.observe({ns}))[ns].links["out"].hairpin
     await do(kernel, SetLink(ns=ns, link=msgspec.structs.replace(port, hairpin=False)))
     assert not (await kernel.observe({ns}))[ns].links["out"].hairpin
+
+
+async def test_a_macvlan_on_a_link_of_the_host(host, kernel, ns):
+    host.run(HOST, "ip link add lower0 type veth peer name lower1")
+    wanted = Link(
+        name="eth0", kind="macvlan", parent="lower0", mode="private", mac="02:42:00:00:00:01"
+    )
+    await do(kernel, AddLink(ns=ns, link=wanted))
+    seen = (await kernel.observe({ns}))[ns].links["eth0"]
+    assert (seen.kind, seen.mode, seen.mac, seen.up) == ("macvlan", "private", wanted.mac, True)
+    (failed,) = await kernel.apply(
+        [AddLink(ns=ns, link=msgspec.structs.replace(wanted, name="eth1", parent="gone"))]
+    )
+    assert "there is no link gone on the host" in failed.message
+    assert await kernel.makes("macvlan")
+    assert not await kernel.makes("no-such-kind")

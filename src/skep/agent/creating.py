@@ -20,7 +20,9 @@ from skep.agent.locals import (
     MODE,
     MODE6,
     MTU,
+    PARENT,
     TRUE,
+    USUAL_MODE,
     free_subnet,
 )
 from skep.cluster.subnets import Subnetwork, check_overlap, completed
@@ -34,6 +36,11 @@ FIRST_POOL = 17
 
 LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
 BOOLEANS = (ICC, MASQUERADE, INHIBIT, BRIDGE_PREFIX + "default_bridge")
+LOWER_MODES = {
+    "macvlan": ("bridge", "private", "vepa", "passthru"),
+    "ipvlan": ("l2", "l3", "l3s"),
+}
+LAST_VLAN = 4094
 MODES = ("nat", "nat-unprotected", "routed", "isolated")
 PLAIN = frozenset({*BOOLEANS, BRIDGE_NAME, BINDING, MODE, MODE6, MTU, IFACE_PREFIX})
 """The options that a bridge knows."""
@@ -44,12 +51,14 @@ NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 class Around(msgspec.Struct, frozen=True):
     """What a new network must get along with: the host's networks, all subnets that are taken with
-    the words for whose they are, prefixes that the host has routes to, names of its links."""
+    the words for whose they are, prefixes that the host has routes to, names of its links, and of
+    the drivers macvlan and ipvlan those that its kernel has."""
 
     networks: tuple[LocalNetwork, ...]
     subnets: tuple[tuple[Subnetwork, str], ...] = ()
     routes: tuple[str, ...] = ()
     links: frozenset[str] = frozenset()
+    drivers: frozenset[str] = frozenset()
 
 
 def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
@@ -66,6 +75,8 @@ def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetw
     driver = spec.driver or "bridge"
     if driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{driver}" network is allowed')
+    if driver in USUAL_MODE:
+        return lower_network(spec, around, id=id, now=now)
     if driver != "bridge":
         raise Missing(
             f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
@@ -92,6 +103,66 @@ def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetw
         config_from=spec.config_from.get("Network", ""),
         labels=dict(spec.labels),
     )
+
+
+def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
+    """A macvlan or ipvlan network on a link of the host. Raises what `made` does."""
+    driver = spec.driver
+    if driver not in around.drivers:
+        raise Unsupported(
+            f"this host's kernel has no {driver} links: use --driver bridge, or a kernel with the "
+            f"module {driver}"
+        )
+    _check(spec)
+    options = dict(spec.options)
+    mode = options.get(f"{driver}_mode") or USUAL_MODE[driver]
+    if mode not in LOWER_MODES[driver]:
+        modes = ", ".join(LOWER_MODES[driver])
+        raise Invalid(f"requested {driver} mode '{mode}' is not valid, it is one of {modes}")
+    for key in options:
+        if key not in (PARENT, f"{driver}_mode", MTU, IFACE_PREFIX):
+            raise Unsupported(f"driver option {key} is not supported: leave it away")
+    four, six = _subnets(spec, around, id)
+    options[f"{driver}_mode"] = mode
+    return LocalNetwork(
+        id=id,
+        name=spec.name,
+        driver=driver,
+        created_at=now,
+        subnet=four.subnet,
+        gateway=four.gateway,
+        options=options,
+        subnet6=six.subnet if six else "",
+        gateway6=six.gateway if six else "",
+        ipam=(four, six) if six else (four,),
+        ipv6=bool(spec.enable_i_pv6),
+        internal=spec.internal,
+        attachable=spec.attachable,
+        config_from=spec.config_from.get("Network", ""),
+        vlan=_vlan(options.get(PARENT, ""), driver, around),
+        labels=dict(spec.labels),
+    )
+
+
+def _vlan(parent: str, driver: str, around: Around) -> int:
+    """The number of the VLAN whose link is to be made for a network, 0 if its parent is there."""
+    if not parent:
+        raise Invalid(f"a {driver} network needs a link of the host: say which with -o parent=…")
+    if parent == "lo":
+        raise Invalid(f"loopback interface is not a valid {driver} parent link")
+    for other in around.networks:
+        if other.driver in USUAL_MODE and other.options.get(PARENT) == parent:
+            raise Forbidden(f"network {other.name} is already using parent interface {parent}")
+    if parent in around.links:
+        return 0
+    lower, dot, number = parent.rpartition(".")
+    if not dot or lower not in around.links or not number.isdecimal() or len(parent) > 15:
+        raise Invalid(
+            f"this host has no link {parent}: name one of its links, or a VLAN of one, like eth0.10"
+        )
+    if not 0 < int(number) <= LAST_VLAN:
+        raise Invalid(f"vlan id must be between 1-{LAST_VLAN}, received: {number}")
+    return int(number)
 
 
 def _form(spec: NetworkSpec, *, id: str, now: float) -> LocalNetwork:

@@ -143,7 +143,7 @@ def _ways_out(layout: Layout, record: Record, ground: Ground) -> str:
         for each in layout.endpoints
         if each.network_id in networks
         and each.network_id in wanted
-        and networks[each.network_id].bridge
+        and networks[each.network_id].subnet
         and not networks[each.network_id].internal
     ]
     return min(ways)[2] if ways else ""
@@ -177,6 +177,11 @@ def reachable(
             f"ports of container {record.name} cannot be published: no network of it leads out"
         )
     network = next((each for each in networks if each.id == leg.network_id), None)
+    if network is not None and not network.bridge:
+        raise Unavailable(
+            f"ports of container {record.name} cannot be published: on network {network.name} "
+            f"({network.driver}) it has an address of its own, where they are reached"
+        )
     usual = network.options.get(BINDING, "") if network else ""
     found = []
     for binding in wanted:

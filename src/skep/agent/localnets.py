@@ -14,7 +14,7 @@ from skep.agent.connecting import check_wanted, wanted_network
 from skep.agent.containers import Containers
 from skep.agent.converge import describe
 from skep.agent.creating import Around, made
-from skep.agent.locals import PREDEFINED
+from skep.agent.locals import PARENT, PREDEFINED, USUAL_MODE
 from skep.agent.network import NO_NETWORK, Network, endpoint_of, new_local_id
 from skep.agent.records import Record
 from skep.api.ports import Joined
@@ -159,6 +159,7 @@ class LocalNetworks:
     async def _around(self) -> Around:
         networks = self._network.locals.all()
         ours = {network.bridge for network in networks if network.bridge}
+        vlans = {network.options.get(PARENT, "") for network in networks if network.vlan}
         subnets = [(ip_network(n.subnet), n.name) for n in networks if n.subnet]
         subnets += [(ip_network(n.subnet6), n.name) for n in networks if n.subnet6]
         for swarm in self._network.assignment.networks.values():
@@ -170,7 +171,8 @@ class LocalNetworks:
             networks=networks,
             subnets=tuple(subnets),
             routes=tuple(prefix for link, prefix in (*addresses, *routed) if link not in ours),
-            links=await self._kernel.links() - ours,
+            links=await self._kernel.links() - ours - vlans,
+            drivers=frozenset([each for each in USUAL_MODE if await self._kernel.makes(each)]),
         )
 
 

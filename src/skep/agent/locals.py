@@ -10,7 +10,7 @@ import msgspec
 
 from skep.agent.records import write_atomically
 from skep.model.errors import Broken, Unavailable
-from skep.model.host import Bridge, LocalNetwork
+from skep.model.host import Bridge, LocalNetwork, Lower
 from skep.model.spec import IpamConfig
 
 GATEWAY_BRIDGE = "docker_gwbridge"
@@ -28,6 +28,10 @@ BINDING = BRIDGE_PREFIX + "host_binding_ipv4"
 MODE = BRIDGE_PREFIX + "gateway_mode_ipv4"
 MODE6 = BRIDGE_PREFIX + "gateway_mode_ipv6"
 MTU = "com.docker.network.driver.mtu"
+PARENT = "parent"
+USUAL_MODE = {"macvlan": "bridge", "ipvlan": "l2"}
+"""The drivers that put containers onto a link of the host, with the mode they have unasked."""
+
 IFACE_PREFIX = "com.docker.network.container_iface_prefix"
 
 TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
@@ -107,6 +111,23 @@ def bridge_of(network: LocalNetwork) -> Bridge:
     )
 
 
+def lower_of(network: LocalNetwork) -> Lower:
+    """What a network on a parent link is to the kernel."""
+    mode = network.options.get(f"{network.driver}_mode", USUAL_MODE[network.driver])
+    inward = network.internal
+    return Lower(
+        network_id=network.id,
+        network_name=network.name,
+        driver=network.driver,
+        mode=mode,
+        parent=network.options[PARENT],
+        vlan=network.vlan,
+        gateway="" if inward else network.gateway,
+        gateway6="" if inward else network.gateway6,
+        mtu=int(network.options.get(MTU, "0")),
+    )
+
+
 def ipam_of(network: LocalNetwork) -> IpamConfig:
     """Where a network's IPv4 addresses come from."""
     four = (each for each in network.ipam if ":" not in each.subnet)
@@ -179,6 +200,10 @@ class Locals:
     def drop_gateway(self) -> None:
         """Forget docker_gwbridge (the host left its swarm and nothing uses it)."""
         self._save(tuple(n for n in self._networks if n.name != GATEWAY_BRIDGE))
+
+    def lowers(self) -> tuple[Lower, ...]:
+        """The networks that share a link of the host."""
+        return tuple(lower_of(n) for n in self._networks if n.driver in USUAL_MODE)
 
     def add(self, network: LocalNetwork) -> None:
         """Remember a user's network. Raises `Broken` if it cannot be written down."""

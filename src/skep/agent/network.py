@@ -81,7 +81,8 @@ class Network:
         """What this host's kernel is made from, now."""
         if self._view is None:
             view = host_view(self.assignment, self.records, self.locals.bridges(), self.underlay)
-            self._view = msgspec.structs.replace(view, balancer=self.balancer)
+            lowers = self.locals.lowers()
+            self._view = msgspec.structs.replace(view, balancer=self.balancer, lowers=lowers)
         return self._view
 
     def changed(self) -> None:

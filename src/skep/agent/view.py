@@ -265,20 +265,22 @@ class Layout:
         )
 
     def bridge(self, network: LocalNetwork, wanted: Wanted, after: str) -> Endpoint:
-        """An endpoint on a host bridge, at the wanted addresses or the next free ones.
+        """An endpoint on a network of this host, at the wanted addresses or the next free ones.
 
         Raises `Unavailable` if it is full, `Invalid` or `Forbidden` for an address that cannot be
         given.
         """
-        bridge = bridge_of(network)
-        self._check_room(bridge.network_id, bridge.name)
+        if network.bridge:
+            self._check_room(network.id, network.bridge)
         taken = self._taken(network)
         link = next_name(network.options.get(IFACE_PREFIX, "eth"), [e.link for e in self.endpoints])
         four = ipam_of(network)
         address = given_address(four, wanted.address, taken, network.name) or free_address(
             four, taken, after, network.name
         )
-        endpoint = bridge_endpoint(self._sandbox_id, bridge, address, link)
+        endpoint = bridge_endpoint(self._sandbox_id, bridge_of(network), address, link)
+        if not network.bridge:
+            endpoint = msgspec.structs.replace(endpoint, port="")
         endpoint = msgspec.structs.replace(endpoint, address6=self._sixth(network, wanted, taken))
         self.endpoints.append(endpoint)
         return endpoint

@@ -61,7 +61,8 @@ def excused(op: Op, error: int) -> bool:
 
 def sender(op: Op) -> str:
     """The namespace from which ``op`` is sent: a VXLAN device belongs to its sender's underlay."""
-    return HOST if isinstance(op, AddLink) and op.link.kind == "vxlan" else op.ns
+    lower = isinstance(op, AddLink) and (op.link.kind == "vxlan" or bool(op.link.parent))
+    return HOST if lower else op.ns
 
 
 def links_needed(op: Op) -> tuple[str, ...]:
@@ -240,6 +241,13 @@ class Batch:
             assert op.peer is not None and op.link.peer is not None, "a veth link has a peer"
             end = files.enter_context(self._handles.get(op.link.peer.namespace).descriptor())
             return links.create_veth(op.link, master, op.peer, end)
+        if op.link.parent:
+            found = find_links(self._handles.get(HOST).socket, [op.link.parent])
+            if op.link.parent not in found:
+                reason = f"there is no link {op.link.parent} on the host"
+                raise FileNotFoundError(errno.ENODEV, reason)
+            home = files.enter_context(self._handles.get(op.ns).descriptor())
+            return links.create_upon(op.link, found[op.link.parent], home)
         if sender(op) != op.ns:
             target = files.enter_context(self._handles.get(op.ns).descriptor())
             return links.create_elsewhere(op.link, master, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import subprocess
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -333,6 +334,16 @@ class Kernel:
         names = {link.index: name for name, link in all_links(handle).items()}
         found = (inet.destination(each) for each in handle.socket.dump(inet.get_routes()))
         return tuple((names.get(index, ""), prefix) for index, prefix in filter(None, found))
+
+    async def makes(self, kind: str) -> bool:
+        """Whether the kernel can make links of a kind (macvlan, ipvlan); none is made."""
+        return await self._thread.run(None, partial(self._makes, kind))
+
+    def _makes(self, kind: str) -> bool:
+        (refused,) = self._handles.get(HOST).socket.send([link_messages.probe(kind)])
+        if refused is None:
+            self._handles.get(HOST).socket.send([link_messages.delete("skep-probe")])
+        return refused is None or refused.errno != errno.EOPNOTSUPP
 
     async def links(self) -> frozenset[str]:
         """The names of all the host's links."""

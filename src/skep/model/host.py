@@ -98,6 +98,22 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     named: bool = False
 
 
+class Lower(msgspec.Struct, frozen=True, kw_only=True):
+    """A network that shares a link of the host, ``parent``, by ``driver`` macvlan or ipvlan in
+    ``mode``. ``vlan`` is the number of the VLAN for which that link is made, 0 if it was there.
+    Gateways ("" for none) are without prefix."""
+
+    network_id: str
+    network_name: str
+    driver: str
+    mode: str
+    parent: str
+    vlan: int = 0
+    gateway: str = ""
+    gateway6: str = ""
+    mtu: int = 0
+
+
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides what this host's kernel should contain.
 
@@ -116,6 +132,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     networks: dict[str, NetworkAssignment] = {}
     sandboxes: tuple[Sandbox, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    lowers: tuple[Lower, ...] = ()
     advertised_to: tuple[str, ...] = ()
     balancer: str = "nft"
 
@@ -127,7 +144,8 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     ``subnet`` and ``gateway`` ("172.17.0.0/16", "172.17.0.1") and ``bridge``, the device's name,
     are "" for none and host. ``subnet6`` and ``gateway6`` are those of IPv6, "" without. ``ipam``
     is what a user's network was given, gateways filled in. A ``config_only`` network is a form for
-    others, which name it in ``config_from``.
+    others, which name it in ``config_from``. ``vlan`` is the number of the VLAN that a network on a
+    parent link has made, 0 for none.
     """
 
     id: str
@@ -146,6 +164,7 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     attachable: bool = False
     config_only: bool = False
     config_from: str = ""
+    vlan: int = 0
     labels: dict[str, str] = {}
 
 

@@ -54,7 +54,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     Desired veth pairs are written down at both ends, each naming the other in ``peer``; the pair
     is created from the end whose ``owner`` is true (the bridge's side), in one message. A port that
-    is a ``hairpin`` gets frames back that came from it.
+    is a ``hairpin`` gets frames back that came from it. Links of kind vlan, macvlan and ipvlan sit
+    on ``parent``, a link of the host; ``mode`` is a vlan's number or the others' mode.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     owner: bool = False
     group: int = GROUP
     hairpin: bool = False
+    parent: str = ""
+    mode: str = ""
     index: int = 0
     peer_index: int = 0
 

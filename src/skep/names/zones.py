@@ -86,27 +86,28 @@ class Zones:
 def own_networks(view: HostView) -> Iterator[NetworkAssignment]:
     """The users' networks of this host alone, as if a swarm had assigned them: all that is on them
     is here."""
-    for bridge in view.bridges:
-        if bridge.named:
-            yield NetworkAssignment(
-                id=bridge.network_id,
-                spec=NetworkSpec(name=bridge.network_name),
-                created_at=0.0,
-                endpoints={
-                    box.id: NetworkEndpoint(
-                        task_id=box.id,
-                        node_id=view.node_id,
-                        address=endpoint.address,
-                        address6=endpoint.address6,
-                        mac=endpoint.mac,
-                        names=endpoint.names,
-                        ready=True,
-                    )
-                    for box in view.sandboxes
-                    for endpoint in box.endpoints
-                    if endpoint.network_id == bridge.network_id
-                },
-            )
+    bridges = ((b.network_id, b.network_name) for b in view.bridges if b.named)
+    lowers = ((lower.network_id, lower.network_name) for lower in view.lowers)
+    for ident, name in (*bridges, *lowers):
+        yield NetworkAssignment(
+            id=ident,
+            spec=NetworkSpec(name=name),
+            created_at=0.0,
+            endpoints={
+                box.id: NetworkEndpoint(
+                    task_id=box.id,
+                    node_id=view.node_id,
+                    address=endpoint.address,
+                    address6=endpoint.address6,
+                    mac=endpoint.mac,
+                    names=endpoint.names,
+                    ready=True,
+                )
+                for box in view.sandboxes
+                for endpoint in box.endpoints
+                if endpoint.network_id == ident
+            },
+        )
 
 
 def published(view: HostView) -> Ports:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skep.model.host import Bridge, HostView
+from skep.model.host import Bridge, HostView, Lower
 from skep.model.ids import mac_of
 from skep.model.netstate import HOST, Address, Link, Namespace
 from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Table
@@ -26,8 +26,9 @@ from skep.plan.publish import door_chains, door_sets, doors, inward_bridges, rou
 def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None) -> Namespace:
     """The host's namespace; ``ports`` are the endpoints plugged into its bridges, ``sixth`` is the
     view as IPv6 sees it, None where there is none."""
-    ports = list(ports)
+    ports = [each for each in ports if each.lower is None]
     links = [*(_bridge(each) for each in view.bridges), *(each.port() for each in ports)]
+    links += [_vlan(each) for each in view.lowers if each.vlan]
     return Namespace(
         name=HOST,
         links={link.name: link for link in links},
@@ -41,6 +42,11 @@ def _bridge(bridge: Bridge) -> Link:
     # A MAC of its own: else it takes the lowest of its ports' and changes as containers come and
     # go, and every container's entry for its gateway is stale.
     return Link(name=bridge.name, kind="bridge", mtu=bridge.mtu, mac=mac_of(bridge.address))
+
+
+def _vlan(lower: Lower) -> Link:
+    parent = lower.parent.rpartition(".")[0]
+    return Link(name=lower.parent, kind="vlan", parent=parent, mode=str(lower.vlan))
 
 
 def _addresses(view: HostView) -> Iterator[Address]:

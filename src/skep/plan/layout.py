@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 import msgspec
 
 from skep.model.assignment import NetworkAssignment
-from skep.model.host import Bridge, Endpoint, HostView, Sandbox
+from skep.model.host import Bridge, Endpoint, HostView, Lower, Sandbox
 from skep.model.netstate import HOST, Address, Link, Peer
 from skep.model.ula import mirrored
 
@@ -40,6 +40,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     bridge: str
     mtu: int
     hairpin: bool = False
+    lower: Lower | None = None
 
     def port(self) -> Link:
         """The bridge's end of the veth pair, from which both are made."""
@@ -54,7 +55,16 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def interface(self) -> Link:
-        """The sandbox's end of the veth pair."""
+        """What the sandbox has: an end of the veth pair, or a link of its own on its parent."""
+        if self.lower is not None:
+            return Link(
+                name=self.endpoint.link,
+                kind=self.lower.driver,
+                mtu=self.mtu,
+                mac=self.endpoint.mac if _has_own_mac(self.lower) else "",
+                parent=self.lower.parent,
+                mode=self.lower.mode,
+            )
         return Link(
             name=self.endpoint.link,
             kind="veth",
@@ -62,6 +72,11 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
             mac=self.endpoint.mac,
             peer=Peer(self.namespace, self.endpoint.port),
         )
+
+
+def _has_own_mac(lower: Lower) -> bool:
+    """All others have their parent's."""
+    return lower.driver == "macvlan" and lower.mode != "passthru"
 
 
 def ipv6_on(link: str) -> dict[str, str]:
@@ -144,6 +159,16 @@ def bridge_of(view: HostView, network_id: str) -> Bridge | None:
 
 def plug(view: HostView, sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
     """Where an endpoint is plugged in; None while its network is not known here (any more)."""
+    lower = next((each for each in view.lowers if each.network_id == endpoint.network_id), None)
+    if lower is not None:
+        return Plug(
+            sandbox=sandbox.namespace,
+            endpoint=endpoint,
+            namespace=HOST,
+            bridge="",
+            mtu=lower.mtu,
+            lower=lower,
+        )
     bridge = bridge_of(view, endpoint.network_id)
     if bridge is not None:
         namespace, name, mtu = HOST, bridge.name, bridge.mtu

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Sandbox
+from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Lower, Sandbox
 from skep.model.netstate import (
     HOST,
     Address,
@@ -162,7 +162,10 @@ def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Rou
     """The default route, and within a network of several subnets one to each further subnet."""
     gateway = gateway_endpoint(sandbox)
     for each in plugs:
-        if each.namespace != HOST:
+        if each.lower is not None:
+            if each.endpoint == gateway:
+                yield from _lower_routes(each, each.lower)
+        elif each.namespace != HOST:
             yield from _subnet_routes(view, each)
         elif each.endpoint == gateway:
             bridge = bridge_of(view, each.endpoint.network_id)
@@ -170,6 +173,16 @@ def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Rou
             yield Route(destination="default", link=gateway.link, via=bare(bridge.address))
             if bridge.address6 and gateway.address6:
                 yield Route(destination="::/0", link=gateway.link, via=bare(bridge.address6))
+
+
+def _lower_routes(plug: Plug, lower: Lower) -> Iterator[Route]:
+    """Where addresses are routed (ipvlan in its modes l3), everything is on the link."""
+    direct = lower.mode in ("l3", "l3s")
+    link = plug.endpoint.link
+    if direct or lower.gateway:
+        yield Route(destination="default", link=link, via="" if direct else lower.gateway)
+    if plug.endpoint.address6 and (direct or lower.gateway6):
+        yield Route(destination="::/0", link=link, via="" if direct else lower.gateway6)
 
 
 def _subnet_routes(view: HostView, here: Plug) -> Iterator[Route]:

@@ -16,8 +16,8 @@ from skep.model.ops import AddLink, DelLink, SetLink
 Place = tuple[str, str]
 """A namespace and the name of a link in it."""
 
-ORDER = ("bridge", "vxlan", "veth")
-"""A port can only be made when its bridge is there."""
+ORDER = ("bridge", "vlan", "vxlan", "veth", "macvlan", "ipvlan")
+"""A port can only be made when its bridge is there, and what sits on a link when that is."""
 
 LOOPBACK = "lo"
 
@@ -65,6 +65,8 @@ class Wires(msgspec.Struct, frozen=True):
         """Whether what is there can become ``wanted`` without being made anew."""
         link = self.seen(place)
         if link is None or link.kind != wanted.kind or link.vxlan != wanted.vxlan:
+            return False
+        if link.mode != wanted.mode:
             return False
         return wanted.peer is None or self._joined(wanted, link)
 

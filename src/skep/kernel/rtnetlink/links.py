@@ -9,6 +9,7 @@ one message costs a fraction of making, moving, renaming and raising a link.
 from __future__ import annotations
 
 import struct
+import sys
 
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
@@ -30,7 +31,7 @@ ADDRESS = 1
 NAME = 3
 MTU = 4
 PEER_INDEX = 5
-"""IFLA_LINK: a veth's peer (as numbered in the peer's namespace)."""
+"""IFLA_LINK: a veth's peer (as numbered in the peer's namespace), another's parent."""
 MASTER = 10
 LINKINFO = 18
 GROUP = 27
@@ -46,6 +47,13 @@ DATA = 2
 SLAVE_KIND = 4
 SLAVE_DATA = 5
 VETH_PEER = 1
+
+MODE = 1
+"""IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE, IFLA_VLAN_ID."""
+_MODES = {
+    "macvlan": {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8},
+    "ipvlan": {"l2": 0, "l3": 1, "l3s": 2},
+}
 
 PORT_MODE = 4
 """IFLA_BRPORT_MODE: whether a bridge's port is a hairpin."""
@@ -92,6 +100,33 @@ def create(link: Link, master: int) -> Request:
     """Create a link of any kind that needs no peer, with all its settings, in one message."""
     data = (nl.nested(DATA, *_vxlan(link.vxlan)),) if link.vxlan else ()
     return _new(link, master, nl.text(KIND, link.kind), *data)
+
+
+def create_upon(link: Link, parent: int, namespace_fd: int) -> Request:
+    """`create` of a link that sits on another one of the sender's namespace, inside a namespace."""
+    mode = _MODES[link.kind][link.mode] if link.kind in _MODES else int(link.mode)
+    wide = link.kind == "macvlan"
+    data = nl.nested(DATA, nl.attribute(MODE, struct.pack("=I" if wide else "=H", mode)))
+    request = _new(link, 0, nl.text(KIND, link.kind), data)
+    body = request.body + nl.number(PEER_INDEX, parent) + nl.number(NAMESPACE_FD, namespace_fd)
+    return request._replace(body=body)
+
+
+def probe(kind: str) -> Request:
+    """Ask for a link of a kind without saying what it sits on: refused in any case, and as unknown
+    where the kernel has no such links."""
+    return _new(Link(name="skep-probe", kind=kind, up=False), 0, nl.text(KIND, kind))
+
+
+def _mode_of(kind: str, data: bytes) -> str:
+    """A link's mode; of a kind that has none "" ."""
+    found = nl.attributes(data, 0).get(MODE, b"") if data else b""
+    if kind not in (*_MODES, "vlan") or not found:
+        return ""
+    number = int.from_bytes(found, sys.byteorder)
+    if kind == "vlan":
+        return str(number)
+    return next((name for name, each in _MODES[kind].items() if each == number), "")
 
 
 def create_elsewhere(link: Link, master: int, namespace_fd: int) -> Request:
@@ -186,6 +221,7 @@ def parse(message: Message) -> Found:
         vxlan=_parse_vxlan(info.get(DATA, b"")) if kind == "vxlan" else None,
         master_index=nl.as_number(found.get(MASTER, b"")),
         hairpin=info.get(SLAVE_KIND) == b"bridge\0" and port.get(PORT_MODE) == b"\1",
+        mode=_mode_of(kind, info.get(DATA, b"")),
     )
 
 
@@ -263,6 +299,7 @@ def _plain(found: Found, master: str) -> Link:
         vxlan=found.vxlan,
         group=found.group,
         hairpin=found.hairpin,
+        mode=found.mode,
         index=found.index,
         peer_index=found.peer_index,
     )
