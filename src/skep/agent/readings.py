@@ -37,6 +37,7 @@ async def read_host(
         held=bool(converger.held_until),
         looks=converger.tally.looks,
         tunnels=by_network(view, await kernel.tunnels()),
+        refusals=await kernel.refusals(),
         names=await _names(dns),
         peers=hostnames(view, peers),
         pairs=busiest(await conversations(kernel, network), MOST_PAIRS),

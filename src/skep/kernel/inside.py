@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from skep.kernel.nftlist import Listed, listed
 from skep.kernel.observing import all_links
 from skep.kernel.rtnetlink import inet, links
 from skep.model.inspection import TRACER, Device, HostRoute, Inside, Listener, RuleCount
+from skep.model.netstate import HOST
 from skep.model.nft import Chain, Foreign, Hook, Rule, Table
 
 ROUTES = "/proc/thread-self/net/route"
@@ -33,6 +35,10 @@ REJECTED = 0x200
 """RTF_REJECT: an unreachable route."""
 OF_THE_KERNEL = 0x80300000
 """RTF_LOCAL, RTF_ANYCAST, RTF_PCPU: an address of the host itself."""
+STRANGERS = {("ip", "input"): "stranger", ("ip6", "input"): "stranger"}
+SPOOFERS = {("bridge", "spoofed"): "spoofed"}
+"""The chains of ours, with their families, whose rules drop and count: those of the host's
+namespace, and those of overlays'."""
 READABLE = frozenset({"ip", "ip6", "inet", "bridge"})
 """Families of tables that a walk can judge; others are only named."""
 
@@ -46,6 +52,23 @@ def look(handle: Handle, library: Library) -> Inside:
             counts = [c for each in plain for c in _counts(nftjson.objects(nft.rules(each)))]
             foreign = tuple(_foreign(tables, nft))
         return Inside(rules=tuple(counts), foreign=foreign, listeners=tuple(_waiting()))
+
+
+def refusals(handle: Handle, library: Library) -> Counter[str]:
+    """The packets that our rules have dropped in a namespace for their sender, by why. Raises
+    OSError, `nftables.Rejected`."""
+    chains = STRANGERS if handle.name == HOST else SPOOFERS
+    found: Counter[str] = Counter()
+    with handle.entered():
+        ours = [each for each in listed() if each.name == TABLE_PREFIX and not each.flags]
+        with library.opened() as nft:
+            for table in ours:
+                if not any(family == table.family for family, _ in chains):
+                    continue
+                for each in _counts(nftjson.objects(nft.rules(table))):
+                    if (each.family, each.chain) in chains:
+                        found[chains[each.family, each.chain]] += max(each.packets, 0)
+    return found
 
 
 def _counts(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[RuleCount]:

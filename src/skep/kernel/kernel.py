@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -183,6 +184,20 @@ class Kernel:
                 if kind == "vxlan":
                     found.append(traffic)
         return tuple(found)
+
+    async def refusals(self) -> dict[str, int]:
+        """How many packets our rules have dropped for their sender, by why."""
+        return await self._thread.run(None, self._refusals)
+
+    def _refusals(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for name in (HOST, *self._handles.pinned()):
+            # What is going just now takes its counts along.
+            with contextlib.suppress(OSError, Rejected):
+                handle = self._handles.find(name)
+                if handle is not None:
+                    found.update(inside.refusals(handle, self._library))
+        return dict(found)
 
     async def listeners(self, namespace: str = HOST) -> dict[tuple[str, int], int]:
         """The ports (protocol, number) of the host, or in a namespace of ours, that somebody

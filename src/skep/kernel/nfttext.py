@@ -255,7 +255,8 @@ def _key(key: Key) -> str:
         case nft.Ct(key=name):
             return f"ct {_word(name)}"
         case Payload(protocol=protocol, field=field):
-            return f"{_word(protocol)} {_word(field)}"
+            # What is said of ARP has two words: "saddr ip".
+            return " ".join(_word(each) for each in (protocol, *field.split(" ")))
         case nft.Fib(flag=flag):
             return f"fib {_word(flag)} type"
         case nft.Numgen(modulus=modulus, mode=mode):

@@ -25,7 +25,8 @@ class Ct(msgspec.Struct, frozen=True, tag=True):
 
 
 class Payload(msgspec.Struct, frozen=True, tag=True):
-    """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, th dport, udp dport, tcp dport."""
+    """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, arp saddr ip, th dport, udp dport, tcp
+    dport."""
 
     protocol: str
     field: str

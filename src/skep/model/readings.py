@@ -71,7 +71,9 @@ class PairFlows(Reading, frozen=True):
 class HostReadings(Reading, frozen=True):
     """One host. ``drift`` counts what was put right though nothing had asked for a change, by kind
     of operation; ``changes`` all that was done to the kernel. ``tunnels`` maps a network's name to
-    its tunnel's traffic; ``endpoints`` to how many it has here. ``names`` is None while skep-dns
+    its tunnel's traffic; ``endpoints`` to how many it has here. ``refusals`` counts packets that
+    were dropped, by why: ``stranger`` (a tunnel packet of somebody who is no host of the cluster),
+    ``spoofed`` (a container's frame that names another sender). ``names`` is None while skep-dns
     does not answer. ``pairs`` are the busiest."""
 
     node_id: str = ""
@@ -82,6 +84,7 @@ class HostReadings(Reading, frozen=True):
     held: bool = False
     looks: Times = Times()
     tunnels: Mapping[str, LinkTraffic] = {}
+    refusals: Mapping[str, int] = {}
     names: NameCounts | None = None
     pairs: tuple[PairFlows, ...] = ()
     peers: Mapping[str, PeerSight] = {}

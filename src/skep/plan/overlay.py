@@ -19,6 +19,7 @@ from skep.plan.layout import (
     overlay_namespace,
     subnet_index,
 )
+from skep.plan.sources import sources
 
 SYSCTLS = {
     "net.ipv6.conf.all.disable_ipv6": "1",
@@ -43,6 +44,7 @@ the host it is on."""
 
 def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -> Namespace:
     """The namespace of ``network``; ``ports`` are the local endpoints plugged into it."""
+    ports = list(ports)
     links = [*_trunks(view, network), *(each.port() for each in ports)]
     tunnels = {link.name for link in links if link.kind == "vxlan"}
     remotes = [
@@ -58,6 +60,7 @@ def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -
             Neighbour(link, at, mac) for link, (addresses, mac, _) in remotes for at in addresses
         ),
         fdb=frozenset(Fdb(link, mac, vtep) for link, (_, mac, vtep) in remotes),
+        tables=tuple(sources(network, ports)),
         sysctls=_sysctls(network, tunnels),
     )
 

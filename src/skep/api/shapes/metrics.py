@@ -66,6 +66,8 @@ def of_host(host: HostReadings) -> Iterator[Metric]:
     yield GaugeMetricFamily("skep_held", "Whether nothing is repaired for now.", int(host.held))
     yield histogram("skep_convergence_seconds", "Time of a look and what it led to.", host.looks)
     yield from of_tunnels(host.tunnels)
+    yield counted_by("skep_refused_packets", "Packets dropped for their sender.", "why",
+                     host.refusals)  # fmt: skip
     yield from of_names(host)
     yield from of_pairs(host.pairs)
     for kind, what, value in (

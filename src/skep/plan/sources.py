@@ -1,0 +1,86 @@
+"""Who may say what he is, on an overlay network: a port's frames carry the MAC that the port was
+given, and of the network's own addresses only those that are the endpoint's.
+
+Addresses outside the network are not looked at: a container may be a router or a gateway, and the
+routing mesh brings clients from anywhere. The ingress sandbox is Skep's own and says what it likes.
+Frames out of a tunnel were looked at where they went in; who may send tunnel packets is said in
+`isolate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from skep.model.assignment import NetworkAssignment
+from skep.model.host import INGRESS_SANDBOX, Endpoint, Sandbox
+from skep.model.nft import Chain, Counter, Hook, Match, Payload, Rule, Set, Table, Verdict
+from skep.plan.family import IP, IP6, Family
+from skep.plan.grammar import IN, RAW, SENDER, TABLE, base, is_not, joined_set, named_set, rule
+from skep.plan.layout import Plug, bare, subnet_of
+
+SPOOFED = "spoofed"
+ASKER = Payload("arp", "saddr ip")
+"""The address that an ARP packet says is its sender's."""
+
+_REFUSE = Verdict("jump", SPOOFED)
+
+
+def sources(network: NetworkAssignment, ports: Iterable[Plug]) -> Iterator[Table]:
+    """The table of the network's namespace, if containers are plugged in there."""
+    ingress = Sandbox(id=INGRESS_SANDBOX).namespace
+    endpoints = [each.endpoint for each in ports if each.sandbox != ingress]
+    if not endpoints:
+        return
+    sets = [
+        named_set("ports", "ifname", (each.port for each in endpoints)),
+        joined_set(
+            "macs", ("ifname", "ether_addr"), {(each.port, each.mac.lower()) for each in endpoints}
+        ),
+    ]
+    rules = [
+        rule(is_not(IN, "@ports"), Verdict("accept")),
+        rule(Match((IN, SENDER), "@macs", "!="), _REFUSE),
+    ]
+    for family in (IP, IP6):
+        subnets = {subnet for subnet in _subnets(network) if family.has(subnet)}
+        if subnets:
+            sets += _sets(family, subnets, endpoints)
+            rules += _rules(family)
+    refusal = Chain(SPOOFED, (rule(Counter(), Verdict("drop")),))
+    chain = base("sources", Hook("filter", "prerouting", RAW), rules)
+    yield Table(TABLE, (chain, refusal), tuple(sets), family="bridge")
+
+
+def _subnets(network: NetworkAssignment) -> Iterator[str]:
+    for subnet in network.subnets:
+        configs = (subnet.config, subnet.config6)
+        yield from (subnet_of(each.subnet) for each in configs if each is not None)
+
+
+def _sets(family: Family, subnets: Iterable[str], endpoints: Iterable[Endpoint]) -> list[Set]:
+    own = {(each.port, address) for each in endpoints for address in _own(each)}
+    return [
+        Set(
+            f"{family.name}_subnets",
+            (family.kind,),
+            frozenset((each,) for each in subnets),
+            interval=True,
+        ),
+        joined_set(
+            f"{family.name}_own",
+            ("ifname", family.kind),
+            {(port, address) for port, address in own if family.has(address)},
+        ),
+    ]
+
+
+def _own(endpoint: Endpoint) -> Iterator[str]:
+    """An endpoint's addresses. It has the VIPs of its own service, too."""
+    yield from (bare(each) for each in (endpoint.address, endpoint.address6) if each)
+    yield from endpoint.vips
+
+
+def _rules(family: Family) -> Iterator[Rule]:
+    for key in (family.source, ASKER) if family is IP else (family.source,):
+        inside = Match((key,), f"@{family.name}_subnets")
+        yield rule(inside, Match((IN, key), f"@{family.name}_own", "!="), _REFUSE)
