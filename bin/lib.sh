@@ -81,6 +81,18 @@ _need_test_programs() {
     command -v prometheus >/dev/null || apt_install prometheus
 }
 
+# What boots a machine with a kernel that has everything (tests/guest), and shows IPVS there.
+need_guest() { alone _need_guest; }
+_need_guest() {
+    local missing=() entry
+    for entry in qemu-system-x86_64:qemu-system-x86 ipvsadm:ipvsadm depmod:kmod; do
+        command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
+    [ -e /usr/lib/qemu/virtiofsd ] || [ -e /usr/libexec/virtiofsd ] || apt_install virtiofsd
+    apt_lists
+}
+
 # A docker client: the one that is there, else the distribution's. Where that one comes only together
 # with the daemon, just the client is taken out of the package: nothing of Docker is set up here.
 need_docker() { command -v docker >/dev/null || alone _need_docker; }

@@ -5,109 +5,20 @@ SKEP_KEEP_LAB=1 leaves the lab up ("walk-" and a number) for a look around.
 """
 
 import os
-import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from rows import ROWS
+from walker import walking
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
-
-LAB = f"walk-{os.getpid()}"
-SHORTHAND = Path(__file__).with_name("shorthand.sh")
-SKEP = [sys.executable, "-m", "skep.cli.main", "lab"]
-_PATIENCE = 240
-_SHOWN = 6000
-
-
-class Shell:
-    """Runs scripts with the walkthroughs' words at hand."""
-
-    def __init__(self, docker, folder):
-        self._folder = folder
-        # The system's python3 for assertions, whatever environment the tests themselves run in.
-        self._environment = os.environ | {
-            "LAB": LAB,
-            "PYTHON": sys.executable,
-            "DOCKER": docker,
-            "LC_ALL": "C",
-        }
-
-    def run(self, script, stdin=subprocess.DEVNULL):
-        """A script's exit code, output and complaints; it and its children end in time."""
-        process = subprocess.Popen(
-            ["bash", "-c", f'source "{SHORTHAND}"\n{script}'],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self._environment,
-            cwd=self._folder,
-            start_new_session=True,
-            text=True,
-            errors="replace",
-        )
-        try:
-            output, complaints = process.communicate(timeout=_PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, complaints = process.communicate()
-            return 124, output, f"{complaints}\nnot done within {_PATIENCE} seconds"
-        return process.returncode, output, complaints
-
-    def judge(self, assertion, output, code):
-        """Run an assertion on an output."""
-        kept = self._folder / "output"
-        kept.write_text(output)
-        with kept.open() as stdin:
-            return self.run(f'OUT=$(cat "{kept}")\nRC={code}\n{assertion}', stdin)
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    docker = shutil.which("docker")
-    assert docker, "there is no docker client: bin/test installs one"
-    _skep("down")
-    try:
-        _skep("up", "--hosts", "2")
-        ready = Shell(docker, tmp_path_factory.mktemp("walk"))
-        # A row runs "ubuntu"; nothing of it matters but that it can sleep.
-        for host in (1, 2):
-            code, _, complaints = ready.run(f"D {host} tag busybox:latest ubuntu:latest")
-            assert code == 0, complaints
+    with walking(f"walk-{os.getpid()}", tmp_path_factory.mktemp("walk")) as ready:
         yield ready
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            _skep("down")
-
-
-def _skep(verb, *options):
-    done = subprocess.run(
-        [*SKEP, verb, "--name", LAB, *options], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"skep lab {verb}: {done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_row(shell, row):
-    code, output, complaints = shell.run(row.command)
-    verdict, said, complained = shell.judge(row.assertion, output, code)
-    if verdict != 0:
-        pytest.fail(
-            f"{row.id}: {row.shows}\n"
-            f"$ {row.command}\n{output[-_SHOWN:]}{complaints[-_SHOWN:]}(exit code {code})\n"
-            f"? {row.assertion}\n{said}{complained}(exit code {verdict})\n{_logs()}",
-            pytrace=False,
-        )
-
-
-def _logs():
-    """What the daemons said last."""
-    parts = []
-    for host in ("h1", "h2"):
-        log = Path(f"/var/lib/skep-lab/{LAB}/{host}/skepd.log")
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        parts.append(f"{host} skepd: " + "\n          ".join(lines[-6:]))
-    return "\n".join(parts)
+    shell.check(row)
