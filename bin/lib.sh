@@ -75,10 +75,11 @@ _need_packages() {
     if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
 }
 
-# What some tests need besides: a Prometheus that reads what hosts measure.
+# What some tests need besides: a Prometheus that reads what hosts measure, a browser for the page.
 need_test_programs() { alone _need_test_programs; }
 _need_test_programs() {
     command -v prometheus >/dev/null || apt_install prometheus
+    command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core
 }
 
 # What boots a machine with a kernel that has everything (tests/guest), and shows IPVS there.

@@ -16,7 +16,7 @@ export function colour(graph, id) {
 /** The cards of a view, and the lines between them. */
 export function cards(graph, view, fits) {
   const make = { hosts, services, networks }[view];
-  return make(graph, fits);
+  return { view, ...make(graph, fits) };
 }
 
 function byName(one, other) {

@@ -64,6 +64,17 @@ export class Stream {
     this.source = null;
     this.query = null;
     this.timer = 0;
+    // A browser keeps few connections to one address, and pages that are left keep theirs.
+    window.addEventListener("pagehide", () => this.rest());
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted && this.query !== null) this.begin();
+    });
+  }
+
+  rest() {
+    clearTimeout(this.timer);
+    this.source?.close();
+    this.source = null;
   }
 
   /** Follow the picture that a query (URLSearchParams) asks for. */
@@ -75,8 +86,7 @@ export class Stream {
   }
 
   begin() {
-    clearTimeout(this.timer);
-    this.source?.close();
+    this.rest();
     const source = new EventSource(`/skep/topology/events${this.query ? `?${this.query}` : ""}`);
     this.source = source;
     source.addEventListener("whole", (event) => {

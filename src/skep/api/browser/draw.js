@@ -18,6 +18,7 @@ export class Picture {
     this.items = new Map();
     this.lines = new Map();
     this.known = new Set();
+    this.view = "";
     this.size = { width: 0, height: 0 };
     this.focus = "";
     this.root.addEventListener("click", (event) => {
@@ -32,6 +33,9 @@ export class Picture {
 
   /** Draw cards and what joins them. */
   draw(drawing) {
+    // In another view nothing is new.
+    if (drawing.view !== this.view) this.known.clear();
+    this.view = drawing.view;
     if (this.fits) this.scale = this.fitting(drawing);
     const placed = layout(drawing, this.stage.clientWidth / this.scale);
     const held = document.activeElement?.closest?.("[data-item]")?.dataset.item ?? "";

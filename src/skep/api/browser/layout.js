@@ -19,9 +19,10 @@ export function layout(drawing, width) {
   const rows = fill(placed, width - 2 * SPACE);
   let y = SPACE;
   let widest = 0;
+  const margin = narrow ? 8 : SPACE;
   for (const row of rows) {
     const total = row.reduce((sum, card) => sum + card.width, 0) + SPACE * (row.length - 1);
-    let x = Math.max((width - total) / 2, narrow ? 8 : SPACE);
+    let x = Math.max((width - total) / 2, margin);
     const tallest = Math.max(...row.map((card) => card.height));
     for (const card of row) {
       Object.assign(card, { x, y });
@@ -29,7 +30,7 @@ export function layout(drawing, width) {
       x += card.width + SPACE;
     }
     if (drawing.joins.length) row.forEach((card) => stretch(card, tallest));
-    widest = Math.max(widest, x);
+    widest = Math.max(widest, x - SPACE + margin);
     y += tallest + rowGap;
   }
   return { cards: placed, width: Math.max(widest, width), height: y + 8 };

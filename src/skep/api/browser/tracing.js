@@ -189,13 +189,19 @@ export class Tracing {
   }
 
   form() {
-    const from = el("input", { name: "from", value: this.from, list: "names", autocomplete: "off", "aria-label": "From", placeholder: "from" });
-    const to = el("input", { name: "to", value: this.to, list: "names", autocomplete: "off", "aria-label": "To", placeholder: "to, as in web/tcp:80" });
+    // A container goes by its name, and is asked for by its host and id.
+    const shown = (asked) => {
+      const thing = this.named(asked);
+      return thing?.kind === "box" && thing.asked === asked ? thing.name : asked;
+    };
+    const meant = (input, asked) => (input.value === shown(asked) ? asked : input.value.trim());
+    const from = el("input", { name: "from", value: shown(this.from), list: "names", autocomplete: "off", "aria-label": "From", placeholder: "from" });
+    const to = el("input", { name: "to", value: shown(this.to), list: "names", autocomplete: "off", "aria-label": "To", placeholder: "to, as in web/tcp:80" });
     const names = new Set([...this.graph.things.values()].filter((each) => each.asked)
       .map((each) => (each.kind === "box" ? each.name : each.asked)));
     const submit = (event) => {
       event.preventDefault();
-      this.set(from.value.trim(), to.value.trim());
+      this.set(meant(from, this.from), meant(to, this.to));
     };
     return el("form", { class: "ends", onsubmit: submit }, from, el("span", { "aria-hidden": true }, "→"), to,
       el("button", {}, "Go"),
