@@ -19,7 +19,7 @@ from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
 from skep.model.errors import Clash, Invalid, Missing, Refusal
-from skep.model.host import SHORT, Container, HostView, LocalNetwork
+from skep.model.host import SHORT, Container, HostView, LocalNetwork, Place
 from skep.model.netstate import NETNS_DIR
 
 Json = dict[str, Any]
@@ -45,6 +45,15 @@ def container_of(record: Record) -> Container:
         task_id=record.task_id,
         exposed_ports=record.exposed_ports,
         labels=record.labels,
+        places={
+            item.network: Place(
+                mac=item.mac,
+                links=item.links,
+                options=item.options,
+                gw_priority=item.gw_priority,
+            )
+            for item in record.wanted
+        },
         published=record.published,
         publish_all=record.publish_all,
     )

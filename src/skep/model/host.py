@@ -168,6 +168,15 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user asked for of a container's place on a network, beside addresses and aliases."""
+
+    mac: str = ""
+    links: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    gw_priority: int = 0
+
+
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A container that this host keeps a record of (all that were created through Skep).
 
@@ -192,3 +201,4 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     health: str = ""
     published: tuple[Binding, ...] = ()
     publish_all: bool = False
+    places: dict[str, Place] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from skep.api.ports import Container, LocalNetwork
 from skep.api.shapes.base import Json
 from skep.api.shapes.network import GATEWAY_NETWORK
-from skep.model.host import SHORT, Endpoint
+from skep.model.host import SHORT, Endpoint, Place
 from skep.model.netstate import NETNS_DIR
 
 DEFAULT_NETWORK = "bridge"
@@ -35,6 +35,11 @@ class Networks:
         """The gateway of one of the host's own networks; an overlay has none of its own."""
         network = self._local.get(network_id)
         return network.gateway if network else ""
+
+    def gateway6(self, network_id: str) -> str:
+        """`gateway` of IPv6."""
+        network = self._local.get(network_id)
+        return network.gateway6 if network else ""
 
 
 def settings(container: Container, networks: Networks) -> Json:
@@ -152,13 +157,14 @@ def _blank(container: Container, reference: str, network_id: str) -> Json:
         "IPv4Address": container.addresses.get(reference, ""),
         "IPv6Address": container.addresses6.get(reference, ""),
     }
+    place = container.places.get(reference, Place())
     return {
         "IPAMConfig": {key: value for key, value in wanted.items() if value} or None,
-        "Links": None,
+        "Links": list(place.links) or None,
         "Aliases": list(container.aliases.get(reference, ())) or None,
-        "MacAddress": "",
-        "DriverOpts": None,
-        "GwPriority": 0,
+        "MacAddress": place.mac,
+        "DriverOpts": dict(place.options) or None,
+        "GwPriority": place.gw_priority,
         "NetworkID": network_id,
         "EndpointID": "",
         "Gateway": "",
@@ -179,6 +185,7 @@ def _filled(endpoint: Endpoint, networks: Networks) -> Json:
         "NetworkID": endpoint.network_id,
         "EndpointID": endpoint.id,
         "Gateway": networks.gateway(endpoint.network_id),
+        "IPv6Gateway": networks.gateway6(endpoint.network_id) if address6 else "",
         "IPAddress": address,
         "IPPrefixLen": int(prefix or 0),
         "GlobalIPv6Address": address6,
