@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,14 +24,15 @@ from skep.model.readings import (
 TRAFFIC = LinkTraffic(
     namespace="1-net", link="vxlan0", received_bytes=10, sent_bytes=20, received_dropped=3
 )
+TIMES = Times(bounds=(0.1, 1.0), counts=(3, 5), number=6, total=7.5)
 HOST = HostReadings(
     node_id="n1",
     endpoints={"net": 2},
     drift={"AddFdb": 4},
     changes=9,
-    looks=Times(bounds=(0.1, 1.0), counts=(3, 5), number=6, total=7.5),
+    looks=TIMES,
     tunnels={"net": TRAFFIC},
-    names=NameCounts(questions={"A": 11, "PTR": 1}, forwarded=2),
+    names=NameCounts(questions={"A": 11, "PTR": 1}, forwarded=2, own=TIMES),
     peers={"h2": PeerSight(address="192.0.2.2", rtt=0.002, loss=0.25)},
 )
 CLUSTER = ClusterReadings(
@@ -70,12 +72,15 @@ def test_a_host_s_readings():
     assert not any(name.startswith("skep_nodes") for name, *_ in found), "it is no manager"
 
 
-def test_times_are_a_histogram():
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("skep_convergence_seconds", ()), ("skep_dns_answer_seconds", (("by", "skep"),))],
+)
+def test_times_are_a_histogram(name, labels):
     found = told()
-    name = "skep_convergence_seconds"
-    buckets = [found[f"{name}_bucket", ("le", bound)] for bound in ("0.1", "1.0", "+Inf")]
+    buckets = [found[f"{name}_bucket", *labels, ("le", bound)] for bound in ("0.1", "1.0", "+Inf")]
     assert buckets == [3, 5, 6]
-    assert (found[f"{name}_sum",], found[f"{name}_count",]) == (7.5, 6)
+    assert (found[f"{name}_sum", *labels], found[f"{name}_count", *labels]) == (7.5, 6)
 
 
 def test_a_name_server_that_is_away_is_no_zero():

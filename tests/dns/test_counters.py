@@ -6,9 +6,11 @@ from functools import partial
 import dns.rcode
 import pytest
 from conftest import box, says, table, until
+from msgspec.structs import replace
 
-from skep.dns.counters import KINDS, Counts, kind_of
+from skep.dns.counters import BOUNDS, KINDS, Counts, Durations, kind_of
 from skep.model.naming import RESOLVER, RESOLVER_PORT
+from skep.model.readings import Times
 from skep.names import wire
 
 UPSTREAM = "192.0.2.1"
@@ -54,11 +56,26 @@ async def test_all_questions_are_counted(rig):
         faults=1,
     )
     await until(partial(counted, client, expected))
+    counts = await client.stats()
+    assert counts.own.number == 8, "seven names, and a message that is none"
+    assert counts.upstream.number == 1
+    assert counts.upstream.total > 0 < counts.own.total
     await client.close()
 
 
 async def counted(client, expected):
-    return await client.stats() == expected
+    return replace(await client.stats(), own=Times(), upstream=Times()) == expected
+
+
+def test_durations_are_counted_up_to_each_bound():
+    durations = Durations()
+    durations.add(BOUNDS[0] / 2, 3)
+    durations.add(BOUNDS[1])
+    durations.add(BOUNDS[-1] * 2)
+    found = durations.times()
+    assert found.bounds == BOUNDS
+    assert found.counts == (3, *[4] * (len(BOUNDS) - 1)) and found.number == 5
+    assert found.total == pytest.approx(1.5 * BOUNDS[0] + BOUNDS[1] + 2 * BOUNDS[-1])
 
 
 def say(data):
@@ -79,4 +96,5 @@ async def test_forwards_that_are_answered_as_before_are_counted_as_such(rig):
     assert (counts.forwards, counts.forwards_kept, counts.failures) == (3, 2, 0)
     assert counts.questions["A"] == 3
     assert sum(counts.kept.values()) == 0
+    assert (counts.own.number, counts.upstream.number) == (2, 1)
     await client.close()

@@ -84,4 +84,6 @@ async def _names(dns: DnsClient) -> NameCounts | None:
         busy=counts.busy,
         sandboxes=counts.sandboxes,
         faults=counts.faults,
+        own=counts.own,
+        upstream=counts.upstream,
     )

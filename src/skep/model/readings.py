@@ -44,7 +44,8 @@ class LinkTraffic(Reading, frozen=True):
 
 class NameCounts(Reading, frozen=True):
     """What skep-dns has done: ``questions`` by kind; those it ``forwarded``, and of these such as
-    got no answer (``failed``) or were one too many at a time (``busy``)."""
+    got no answer (``failed``) or were one too many at a time (``busy``). ``own`` and ``upstream``
+    are how long replies took that were its own, and such as upstreams were asked for."""
 
     questions: Mapping[str, int]
     forwarded: int = 0
@@ -52,6 +53,8 @@ class NameCounts(Reading, frozen=True):
     busy: int = 0
     sandboxes: int = 0
     faults: int = 0
+    own: Times = Times()
+    upstream: Times = Times()
 
 
 class PairFlows(Reading, frozen=True):

@@ -129,6 +129,10 @@ def of_names(host: HostReadings) -> Iterator[Metric]:
         ("busy", "Questions refused because too many were under way.", names.busy),
     ):
         yield CounterMetricFamily(f"skep_dns_{kind}", what, count)
+    times = HistogramMetricFamily("skep_dns_answer_seconds", "Time of an answer.", labels=("by",))
+    for who, each in (("skep", names.own), ("upstream", names.upstream)):
+        times.add_metric((who,), buckets(each), sum_value=each.total)
+    yield times
     yield GaugeMetricFamily("skep_dns_sandboxes", "Sandboxes served.", names.sandboxes)
     yield GaugeMetricFamily("skep_dns_faults", "Sandboxes that cannot be served.", names.faults)
 
@@ -169,6 +173,10 @@ def counted_by(name: str, what: str, label: str, counts: Mapping[str, int]) -> M
 
 def histogram(name: str, what: str, times: Times) -> Metric:
     """Times, as a histogram."""
+    return HistogramMetricFamily(name, what, buckets=buckets(times), sum_value=times.total)
+
+
+def buckets(times: Times) -> list[tuple[str, float]]:
+    """How many took at most so long, each bound as a text."""
     bounds = [str(bound) for bound in times.bounds]
-    buckets = [*zip(bounds, times.counts, strict=True), ("+Inf", times.number)]
-    return HistogramMetricFamily(name, what, buckets=buckets, sum_value=times.total)
+    return [*zip(bounds, times.counts, strict=True), ("+Inf", times.number)]
