@@ -12,7 +12,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:$venv/bin"
 packages=(
     podman:podman runc:runc conmon:conmon catatonit:catatonit nft:nftables ip:iproute2 bridge:iproute2
     busybox:busybox-static tcpdump:tcpdump curl:curl brctl:bridge-utils ethtool:ethtool ps:procps
-    nsenter:util-linux
+    nsenter:util-linux wg:wireguard-tools wireguard-go:wireguard-go
 )
 
 say() { printf '· %s\n' "$*" >&2; }

@@ -211,6 +211,7 @@ class Daemon:
             page=self._gate,
             networks=self._agent.networks,
             flows=self._flows,
+            encryption=self._agent.secure.pairs,
         )
 
     def _page(self, guard: Guard) -> web.Application:

@@ -27,6 +27,7 @@ from skep.founding import found
 from skep.kernel.kernel import Kernel
 from skep.manager.asker import Cluster
 from skep.manager.joining import Door
+from skep.manager.keys import keep_rotating
 from skep.manager.manager import Manager
 from skep.manager.readings import read_cluster
 from skep.manager.sessions import Sessions
@@ -292,6 +293,7 @@ class Swarm:
         await self._server.start(*split(identity.listen_address, PORT))
         self._spawn(manager.run())
         self._spawn(self._sessions.run())
+        self._spawn(keep_rotating(manager))
 
     async def _enter(self, identity: Identity, *, wait: bool = True) -> None:
         self._identity = identity

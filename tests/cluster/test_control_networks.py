@@ -171,8 +171,6 @@ def test_names_are_checked_in_dockers_words(swarm):
 @pytest.mark.parametrize(
     "spec",
     [
-        {"options": {"encrypted": ""}},
-        {"options": {"encrypted": "true"}},
         {"options": {"dsr": ""}},
         {"enable_i_pv4": False},
         {"config_only": True},

@@ -272,7 +272,7 @@ class TestIsolation:
         world = scene.world()
         assert delivered(send(world, Place(H1, one), "tcp", "10.1.1.21", 80))[1] == two
         far = send(world, Place(H1, one), "tcp", "10.1.1.22", 80)
-        assert why(far) == "nobody on br0 answers for 10.1.1.22"
+        assert why(far) == "there is no WireGuard tunnel to 192.168.50.2"
 
 
 class TestRoads:

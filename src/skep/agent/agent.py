@@ -4,6 +4,7 @@ the cluster's assignments, and keeps going through the loss of either."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -30,6 +31,7 @@ from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
 from skep.agent.ports import HostPorts
 from skep.agent.records import Records
+from skep.agent.secure import Secure
 from skep.agent.tasks import Clients, Tasks
 from skep.agent.uplink import ANSWER_WITHIN, Uplink
 from skep.agent.view import Underlay
@@ -98,6 +100,8 @@ class Agent:
         self.network.converger.on_notice = self._host_changed
         self._orphans: dict[str, float] = {}
         self.mesh: Mesh | None = None
+        self.secure = Secure(kernel, self.network, state / "tunnel-keys", self.uplink.keys)
+        self.network.encryption = self.secure.pairs
         self.on_removed: Callable[[str], Any] | None = None
 
     async def load(self) -> None:
@@ -135,6 +139,7 @@ class Agent:
             group.create_task(self._beat())
             group.create_task(self._follow_underlay())
             group.create_task(self._listeners.run())
+            group.create_task(self.secure.run())
 
     # --- the swarm
 
@@ -147,7 +152,10 @@ class Agent:
         self.mesh.mtu = self.network.underlay.mtu
         await self.mesh.start()
         self.uplink.load()
+        await self.secure.enter()
         self._take_up(self.uplink.assignment)
+        with contextlib.suppress(Refusal):
+            await self.secure.look()
 
     async def _underlay(self, vtep: str) -> Underlay:
         """What there is of the host's own network when it enters a swarm."""
@@ -200,6 +208,7 @@ class Agent:
                         await self.containers.remove(container, force=True, volumes=True)
                 except Refusal as refusal:
                     log.warning("container not stopped", id=record.id, why=str(refusal))
+        await self.secure.leave()
         self.uplink.forget()
         self.network.uplink = None
         self.network.underlay = Underlay()
@@ -212,6 +221,7 @@ class Agent:
 
     async def _assigned(self, assignment: Assignment) -> None:
         self._take_up(assignment)
+        await self.secure.assigned(assignment)
         self.applier.assigned(assignment.index)
 
     async def _report(self, statuses: dict[str, TaskStatus]) -> None:

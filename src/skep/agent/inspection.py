@@ -183,6 +183,7 @@ class Inspector:
             failures=refused(self._network.converger.failures),
             sweep=SWEEP,
             held_until=self._network.converger.held_until,
+            encryption=self._network.encryption(),
         )
         if deep:
             found = await self._deepened(found)

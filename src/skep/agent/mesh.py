@@ -58,21 +58,22 @@ class Mesh:
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
-        """Answer from now on, and probe whom `set_peers` names. Raises `Unavailable` if the port is
+    async def start(self, opened: socket.socket | None = None) -> None:
+        """Answer from now on (on a socket that was `bound` elsewhere, if one is given), and probe
+        whom `set_peers` names. Raises `Unavailable` if the port is
         taken or the address is not this host's."""
         loop = asyncio.get_running_loop()
         try:
             self._transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Socket(self), sock=self._bound()
+                lambda: _Socket(self), sock=opened or self.bound()
             )
         except OSError as error:
             address, port = self._bind
             raise Unavailable(f"cannot use UDP {address}:{port}: {error.strerror}") from error
         self._tick()
 
-    def _bound(self) -> socket.socket:
-        """Raises OSError."""
+    def bound(self) -> socket.socket:
+        """A socket of the calling thread's network namespace, ready for `start`. Raises OSError."""
         family = socket.AF_INET6 if self._six else socket.AF_INET
         opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:

@@ -35,6 +35,7 @@ from skep.model.host import Binding, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
 from skep.model.options import read_options
+from skep.model.secure import Pair, TunnelKey
 from skep.model.spec import PortConfig
 from skep.names.zones import Zones, ndots
 from skep.plan.desired import namespaces_of
@@ -65,6 +66,9 @@ class Network:
         self.assignment = Assignment()
         self.underlay = Underlay()
         self.balancer = "nft"
+        self.keys: tuple[TunnelKey, ...] = ()
+        self.secure_slots: dict[str, int] = {}
+        self.encryption: Callable[[], tuple[Pair, ...]] = lambda: ()
         self.uplink: Uplink | None = None
         self.ports: HostPorts | None = None
         self.converger = converger_of(self.view)
@@ -81,8 +85,13 @@ class Network:
         """What this host's kernel is made from, now."""
         if self._view is None:
             view = host_view(self.assignment, self.records, self.locals.bridges(), self.underlay)
-            lowers = self.locals.lowers()
-            self._view = msgspec.structs.replace(view, balancer=self.balancer, lowers=lowers)
+            self._view = msgspec.structs.replace(
+                view,
+                balancer=self.balancer,
+                lowers=self.locals.lowers(),
+                keys=self.keys,
+                secure_slots=self.secure_slots,
+            )
         return self._view
 
     def changed(self) -> None:

@@ -41,6 +41,7 @@ async def read_host(
         names=await _names(dns),
         peers=hostnames(view, peers),
         pairs=busiest(await conversations(kernel, network), MOST_PAIRS),
+        encrypted={pair.hostname: pair.encrypted for pair in network.encryption()},
     )
 
 

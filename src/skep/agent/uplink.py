@@ -29,6 +29,7 @@ from skep.model.messages import (
     FromManager,
     Goodbye,
     Hello,
+    Keys,
     Listening,
     LogPiece,
     MoreLogs,
@@ -40,6 +41,7 @@ from skep.model.messages import (
     StopLogs,
     StopState,
 )
+from skep.model.secure import TunnelKey
 from skep.wire.client import AgentConnection
 
 ANSWER_WITHIN = 10.0
@@ -73,6 +75,7 @@ class Uplink:
         self._waiting: dict[int, asyncio.Future[Attached]] = {}
         self._owed: list[str] = []
         self._taken: tuple[TakenPort, ...] | None = None
+        self._keys: tuple[TunnelKey, ...] = ()
         self.statuses: dict[str, TaskStatus] = {}
         self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
         self.on_stop_state: Callable[[int], None] = lambda _: None
@@ -108,6 +111,8 @@ class Uplink:
         self._logs.stop_all()
         owed, self._owed = self._owed, []
         said: list[FromAgent] = [hello]
+        if self._keys:
+            said.append(Keys(keys=self._keys))
         if self.statuses:
             said.append(Status(tasks=dict(self.statuses)))
         if self._taken is not None:
@@ -128,6 +133,11 @@ class Uplink:
         """Tell which ports this host's programs listen on; told again when a session begins."""
         self._taken = taken
         await self._send(Listening(ports=taken))
+
+    async def keys(self, keys: tuple[TunnelKey, ...]) -> None:
+        """Tell the public halves of this host's keys; told again when a session begins."""
+        self._keys = keys
+        await self._send(Keys(keys=keys))
 
     async def attach(self, request: Callable[[int], Attach]) -> Attached:
         """Ask for addresses on swarm networks. Raises the manager's refusal, or `Unavailable`."""

@@ -19,6 +19,7 @@ from skep.api.shapes.network import SwarmNetwork
 from skep.cluster import control
 from skep.model.container import Spec
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable
+from skep.model.secure import is_encrypted
 from skep.model.spec import IpamConfig, NetworkSpec
 
 FILTERS = ("driver", "id", "name", "label", "scope", "type", "dangling")
@@ -53,6 +54,8 @@ async def inspect(call: Call) -> web.StreamResponse:
     present = view.networks.get(network.id)
     if present is not None:
         shown["Peers"] = shapes.peers(view, present)
+        if is_encrypted(present.spec.options):
+            shown["Encryption"] = shapes.encryption(present, call.ports.encryption())
         if call.flag("verbose"):
             shown["Services"] = shapes.services(view, present)
             shown["Hosts"] = shapes.hosts(view, present, call.ports.cluster.versions())

@@ -20,6 +20,7 @@ from skep.model.flows import Wanted as WantedFlows
 from skep.model.host import Container, HostView, LocalNetwork
 from skep.model.messages import LogPiece
 from skep.model.readings import Readings, Versions
+from skep.model.secure import Pair
 from skep.model.spec import NetworkSpec
 from skep.topology.delays import Matrix
 from skep.topology.detail import Detail
@@ -326,6 +327,7 @@ class Ports(msgspec.Struct, frozen=True):
     page: PagePort | None = None
     networks: NetworksPort | None = None
     flows: FlowsPort | None = None
+    encryption: Callable[[], tuple[Pair, ...]] = lambda: ()
 
 
 __all__ = [

@@ -174,6 +174,7 @@ ROUTES = (
     Route("GET", "/skep/doctor", inspection.doctor, streams=True),
     Route("POST", "/skep/doctor", inspection.doctor),
     Route("POST", "/skep/hold", inspection.hold),
+    Route("POST", "/skep/rotate-keys", swarm.rotate_keys),
     Route("GET", "/skep/page-address", page.address),
     *LOOKING,
     Route("GET", "/plugins", absent.no_plugins),

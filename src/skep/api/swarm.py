@@ -124,3 +124,9 @@ def _settings(found: Cluster, spec: SwarmSpec) -> control.Settings:
         certificate_days=certificate_days(expiry) if expiry else found.certificate_days,
         labels=spec.labels,
     )
+
+
+async def rotate_keys(call: Call) -> web.StreamResponse:
+    """``POST /skep/rotate-keys``: new keys for encrypted tunnels."""
+    generation = await call.ports.cluster.change(control.rotate_keys)
+    return json({"generation": generation})

@@ -22,5 +22,6 @@ VERBS = {
     "topology": Verb("draw the cluster", "skep.cli.topology"),
     "page": Verb("say where the page is that draws the cluster as it changes", "skep.cli.page"),
     "hold": Verb("leave a host's kernel as it is for a while", "skep.cli.hold"),
+    "rotate-keys": Verb("have all hosts change the keys of their tunnels", "skep.cli.rotate"),
     "completion": Verb("make bash, zsh or fish complete skep's commands", "skep.cli.completion"),
 }

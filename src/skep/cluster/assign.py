@@ -79,6 +79,7 @@ def cover(state: State, node_id: str) -> Assignment:
         cluster_id=cluster.id,
         data_path_port=cluster.data_path_port,
         mesh_key=cluster.mesh_key,
+        generation=cluster.generation,
     )
 
 
@@ -93,6 +94,7 @@ def peer(node: Node) -> PeerNode:
         manager_address=node.manager_address,
         labels=node.spec.labels,
         ingress_address6=node.ingress_address6,
+        keys=node.keys,
     )
 
 

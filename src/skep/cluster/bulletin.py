@@ -309,6 +309,7 @@ def _same(one: Assignment, other: Assignment) -> bool:
         and one.cluster_id == other.cluster_id
         and one.data_path_port == other.data_path_port
         and one.mesh_key == other.mesh_key
+        and one.generation == other.generation
     )
 
 

@@ -40,6 +40,7 @@ class Scalars(Entry, frozen=True):
     data_path_port: int
     mesh_key: bytes
     settled: int = 0
+    generation: int = 0
 
 
 _PEER = msgspec.msgpack.Decoder(PeerNode)
@@ -164,6 +165,7 @@ def patch(old: Assignment | None, delta: AssignmentDelta) -> Assignment:
         data_path_port=scalars.data_path_port,
         mesh_key=scalars.mesh_key,
         settled=scalars.settled,
+        generation=scalars.generation,
         peers=_merge(base.peers, delta.peers, _PEER),
         networks=networks,
         tasks=_merge(base.tasks, delta.tasks, _TASK),
@@ -191,6 +193,7 @@ def _scalars(assignment: Assignment) -> Scalars:
         data_path_port=assignment.data_path_port,
         mesh_key=assignment.mesh_key,
         settled=assignment.settled,
+        generation=assignment.generation,
     )
 
 

@@ -61,8 +61,9 @@ def excused(op: Op, error: int) -> bool:
 
 def sender(op: Op) -> str:
     """The namespace from which ``op`` is sent: a VXLAN device belongs to its sender's underlay."""
-    lower = isinstance(op, AddLink) and (op.link.kind == "vxlan" or bool(op.link.parent))
-    return HOST if lower else op.ns
+    if isinstance(op, AddLink) and op.link.vxlan is not None:
+        return op.link.vxlan.underlay
+    return HOST if isinstance(op, AddLink) and op.link.parent else op.ns
 
 
 def links_needed(op: Op) -> tuple[str, ...]:

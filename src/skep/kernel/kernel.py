@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from skep.kernel import conntrack, features, gauging, inside, ipvs, sockets
+from skep.kernel import conntrack, features, gauging, inside, ipvs, sockets, wireguard
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.netns import NamespaceThread
 from skep.kernel.nftables import Library, Rejected
@@ -31,6 +31,7 @@ from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
 from skep.model.ops import Failure, Op
 from skep.model.readings import LinkTraffic
+from skep.model.secure import SECURE
 
 T = TypeVar("T")
 
@@ -116,7 +117,9 @@ class Kernel:
             handle = self._handles.find(name)
             if handle is None:
                 return None
-            seen = observe(handle, self._library, sysctls, self._performer.ipvs)
+            found = (self._handles.find(each) for each in (HOST, SECURE))
+            underlays = [each for each in found if each is not None]
+            seen = observe(handle, self._library, sysctls, self._performer.ipvs, underlays)
         except FileNotFoundError:
             return None
         except (OSError, Rejected) as error:
@@ -248,6 +251,10 @@ class Kernel:
             if self._performer.ipvs is None:
                 return said or "its module is loaded, but nobody answers for it"
         return ""
+
+    async def wireguard(self) -> str:
+        """What encrypts here: "kernel", "wireguard-go", or "" for nothing."""
+        return await self._thread.run(None, partial(wireguard.available, self._handles))
 
     async def spaces(self, also: str = "") -> dict[str, Space]:
         """The links with their counters of all namespaces of ours and the host's; of the host's own

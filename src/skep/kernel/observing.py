@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
+import msgspec
+
 from skep.kernel import sysctl
 from skep.kernel.generation import generation
 from skep.kernel.handles import Handle
@@ -28,13 +30,21 @@ from skep.model.nft import Table
 
 T = TypeVar("T")
 
+UNKNOWN = "?"
+"""A namespace that tunnels should not send from."""
+
 
 def observe(
-    handle: Handle, library: Library, sysctls: Collection[str], ipvs: Ipvs | None = None
+    handle: Handle,
+    library: Library,
+    sysctls: Collection[str],
+    ipvs: Ipvs | None = None,
+    underlays: Collection[Handle] = (),
 ) -> Namespace:
     """All of ours in a namespace, and of the host's links those with names that we use, too.
-    Raises OSError, or `nftables.Rejected`."""
-    everything = all_links(handle)
+    ``underlays`` are the namespaces that tunnels may send from. Raises OSError, or
+    `nftables.Rejected`."""
+    everything = _with_underlays(handle, underlays)
     ours = {name: link for name, link in everything.items() if link.group == GROUP}
     names = {link.index: name for name, link in ours.items()}
     tables, values = _inside(handle, library, sysctls)
@@ -69,6 +79,28 @@ def _judged(links: Mapping[str, Link]) -> dict[str, Link]:
 def all_links(handle: Handle) -> dict[str, Link]:
     """All links of a namespace by name, whoever made them. Raises OSError."""
     return links.named([links.parse(each) for each in handle.socket.dump(links.get_all())])
+
+
+def _with_underlays(handle: Handle, underlays: Collection[Handle]) -> dict[str, Link]:
+    found = [links.parse(each) for each in handle.socket.dump(links.get_all())]
+    named = links.named(found)
+    tunnels = {each.name: each.other_namespace for each in found if each.vxlan}
+    if not tunnels:
+        return named
+    names = {number: other.name for other in underlays if (number := _number(handle, other)) >= 0}
+    names[links.HERE] = handle.name
+    for name, number in tunnels.items():
+        vxlan = named[name].vxlan
+        assert vxlan is not None, "it was a tunnel"
+        vxlan = msgspec.structs.replace(vxlan, underlay=names.get(number, UNKNOWN))
+        named[name] = msgspec.structs.replace(named[name], vxlan=vxlan)
+    return named
+
+
+def _number(handle: Handle, other: Handle) -> int:
+    with other.descriptor() as opened:
+        (answer,) = handle.socket.ask([links.get_number(opened)])
+    return links.number_of(answer) if isinstance(answer, Message) else links.HERE
 
 
 def _read(found: list[Message], parse: Callable[[Message], T | None]) -> frozenset[T]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
-from skep.kernel import conntrack, netns, sysctl
+from skep.kernel import conntrack, netns, sysctl, wireguard
 from skep.kernel.batch import BATCHED, Batch, excused
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.ipvs import Ipvs
@@ -18,6 +18,7 @@ from skep.kernel.rtnetlink import links
 from skep.kernel.sentences import failure
 from skep.model.netstate import GROUP
 from skep.model.ops import (
+    AddLink,
     AddNamespace,
     CutFlows,
     DelDestination,
@@ -49,7 +50,7 @@ class Performer:
         batch: Batch | None = None
         begun: set[tuple[str, str, str]] = set()
         for op in ops:
-            if isinstance(op, BATCHED):
+            if isinstance(op, BATCHED) and not _special(op):
                 if batch is not None and not batch.fits(op):
                     failures += batch.perform()
                     batch = None
@@ -77,6 +78,8 @@ class Performer:
 
     def _work(self, op: Op) -> Callable[[], None]:
         match op:
+            case AddLink():
+                return lambda: wireguard.make(self._handles, op)
             case AddNamespace(ns=name):
                 return lambda: self._add_namespace(name)
             case DelNamespace(ns=name):
@@ -164,6 +167,11 @@ def _untouched(handle: Handle) -> bool:
 
 def _failures(ops: Sequence[Op], error: int, reason: str) -> list[Failure]:
     return [failure(op, error, reason) for op in ops if not excused(op, error)]
+
+
+def _special(op: Op) -> bool:
+    """Whether more than a message is needed for it."""
+    return isinstance(op, AddLink) and op.link.kind == "wireguard"
 
 
 def _table(op: TableChange) -> tuple[str, str, str]:

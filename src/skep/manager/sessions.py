@@ -34,6 +34,7 @@ from skep.model.messages import (
     FromAgent,
     Goodbye,
     Hello,
+    Keys,
     Listening,
     LogPiece,
     Resync,
@@ -152,6 +153,8 @@ class Sessions:
                 await self._change(lambda d, c: control.update_status(d, c, node_id, tasks))
             case Listening(ports=ports):
                 await self._change(lambda d, c: control.report_ports(d, c, node_id, ports))
+            case Keys(keys=keys):
+                await self._change(lambda d, c: control.report_keys(d, c, node_id, keys))
             case Attach():
                 await self._attach(link, message)
             case Detach(task_id=task_id):

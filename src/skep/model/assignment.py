@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.cluster import Subnet, Task
+from skep.model.secure import TunnelKey
 from skep.model.spec import NetworkSpec, PortConfig
 
 
@@ -19,7 +20,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 class PeerNode(Entry, frozen=True):
     """Another host, or this one: its name, addresses, labels, and its ingress_sbox's ingress
-    addresses (with prefix; the IPv6 one is "" if the ingress network has none)."""
+    addresses (with prefix; the IPv6 one is "" if the ingress network has none); the public halves
+    of its tunnel keys."""
 
     id: str
     hostname: str
@@ -29,6 +31,7 @@ class PeerNode(Entry, frozen=True):
     manager_address: str = ""
     labels: dict[str, str] = {}
     ingress_address6: str = ""
+    keys: tuple[TunnelKey, ...] = ()
 
 
 class NetworkEndpoint(Entry, frozen=True):
@@ -99,7 +102,8 @@ class Assignment(Entry, frozen=True):
     """The whole of it. ``tasks`` are this host's own, service tasks and attachments alike.
 
     ``settled`` is the index up to which every connected host has applied what it was told; it is
-    only kept up to date for hosts that have a task to stop.
+    only kept up to date for hosts that have a task to stop. ``generation`` is that of the tunnel
+    keys that every host is to have.
     """
 
     index: int = 0
@@ -108,6 +112,7 @@ class Assignment(Entry, frozen=True):
     data_path_port: int = 4789
     mesh_key: bytes = b""
     settled: int = 0
+    generation: int = 0
     peers: dict[str, PeerNode] = {}
     networks: dict[str, NetworkAssignment] = {}
     tasks: dict[str, Task] = {}

@@ -13,6 +13,7 @@ from enum import IntEnum
 
 import msgspec
 
+from skep.model.secure import TunnelKey
 from skep.model.spec import (
     EndpointSpec,
     GenericResource,
@@ -43,7 +44,9 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Cluster(Record, frozen=True):
-    """The one record of the swarm itself. ``ca_key`` never leaves the managers."""
+    """The one record of the swarm itself. ``ca_key`` never leaves the managers.
+
+    ``generation`` is that of the tunnel keys, begun at ``generation_at``."""
 
     ca_certificate: str
     ca_key: str
@@ -56,6 +59,8 @@ class Cluster(Record, frozen=True):
     certificate_days: int = 90
     mesh_key: bytes = b""
     labels: dict[str, str] = {}
+    generation: int = 1
+    generation_at: float = 0.0
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -100,7 +105,7 @@ class Node(Record, frozen=True):
     ``ingress_address`` (with prefix) is its ingress_sbox's own address on the ingress network,
     ``ingress_address6`` its IPv6 one, "" if that network has none.
     ``state`` is unknown, down, ready or disconnected. ``taken`` are the ports that programs of its
-    own listen on.
+    own listen on, ``keys`` the public halves of its tunnel keys, at most one for each slot.
     """
 
     spec: NodeSpec = NodeSpec()
@@ -114,6 +119,7 @@ class Node(Record, frozen=True):
     seen_at: float = 0.0
     ingress_address6: str = ""
     taken: tuple[TakenPort, ...] = ()
+    keys: tuple[TunnelKey, ...] = ()
 
 
 class Subnet(msgspec.Struct, frozen=True):

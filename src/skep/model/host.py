@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.assignment import NetworkAssignment, PeerNode
+from skep.model.secure import TunnelKey
 from skep.model.spec import IpamConfig, PortConfig
 
 MOST_PORTS = 1000
@@ -120,7 +121,9 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     ``underlay_mtu`` is the MTU of the link that carries ``vtep``. ``networks`` are those present
     here; ``sandboxes`` includes the ingress sandbox when this host has one. ``advertised_to`` are
     the links of the host's own that take their IPv6 routes from routers' advertisements.
-    ``balancer`` is what shares connections out here: nft or ipvs.
+    ``balancer`` is what shares connections out here: nft or ipvs. ``keys`` are this host's own
+    tunnel keys, none where it has no WireGuard; ``secure_slots`` says by which of them peers are to
+    be reached.
     """
 
     node_id: str = ""
@@ -135,6 +138,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     lowers: tuple[Lower, ...] = ()
     advertised_to: tuple[str, ...] = ()
     balancer: str = "nft"
+    keys: tuple[TunnelKey, ...] = ()
+    secure_slots: dict[str, int] = {}
 
 
 class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 from skep.model.host import HostView
 from skep.model.netstate import HostState
 from skep.model.nft import Table
+from skep.model.secure import Pair
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +194,7 @@ class Inspection(Fact, frozen=True):
     identity_error: str = ""
     disks: tuple[Disk, ...] = ()
     store: StoreCheck | None = None
+    encryption: tuple[Pair, ...] = ()
 
 
 # --- evidence of a probe under way

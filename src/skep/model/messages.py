@@ -11,6 +11,7 @@ import msgspec
 from skep.model.assignment import AssignmentDelta
 from skep.model.cluster import Attachment, NodeDescription, TakenPort, TaskStatus
 from skep.model.inspection import Question
+from skep.model.secure import TunnelKey
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -24,6 +25,12 @@ class Hello(Message, frozen=True):
     address: str
     vtep: str
     index: int = 0
+
+
+class Keys(Message, frozen=True):
+    """Agent: the public halves of my tunnel keys."""
+
+    keys: tuple[TunnelKey, ...]
 
 
 class Status(Message, frozen=True):
@@ -165,6 +172,16 @@ class StateAnswer(Message, frozen=True):
 
 
 FromAgent = (
-    Hello | Status | Beat | Listening | Attach | Detach | Resync | LogPiece | StateAnswer | Goodbye
+    Hello
+    | Keys
+    | Status
+    | Beat
+    | Listening
+    | Attach
+    | Detach
+    | Resync
+    | LogPiece
+    | StateAnswer
+    | Goodbye
 )
 FromManager = Assign | Attached | ReadLogs | MoreLogs | StopLogs | ReadState | StopState | Goodbye

@@ -34,12 +34,14 @@ MAIN_TABLE = 254
 class Vxlan(msgspec.Struct, frozen=True):
     """A VXLAN device's attributes: VNI, UDP destination port, local VTEP address (IPv4 or IPv6).
 
+    ``underlay`` is the namespace that it sends from and receives in ("?": none of those).
     proxy, l2miss and l3miss are always on, learning always off.
     """
 
     vni: int
     port: int
     local: str
+    underlay: str = HOST
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -50,7 +52,8 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A network interface. ``kind`` is the kernel's (bridge, vxlan, veth; "" for loopback).
+    """A network interface. ``kind`` is the kernel's (bridge, vxlan, veth; "" for
+    loopback; "wireguard" also where a program does the work behind a tun device).
 
     Desired veth pairs are written down at both ends, each naming the other in ``peer``; the pair
     is created from the end whose ``owner`` is true (the bridge's side), in one message. A port that

@@ -77,7 +77,8 @@ class HostReadings(Reading, frozen=True):
     its tunnel's traffic; ``endpoints`` to how many it has here. ``refusals`` counts packets that
     were dropped, by why: ``stranger`` (a tunnel packet of somebody who is no host of the cluster),
     ``spoofed`` (a container's frame that names another sender). ``names`` is None while skep-dns
-    does not answer. ``pairs`` are the busiest."""
+    does not answer. ``pairs`` are the busiest. ``encrypted`` tells of peers on
+    encrypted networks whether they have just answered through the tunnel."""
 
     node_id: str = ""
     endpoints: Mapping[str, int] = {}
@@ -91,6 +92,7 @@ class HostReadings(Reading, frozen=True):
     names: NameCounts | None = None
     pairs: tuple[PairFlows, ...] = ()
     peers: Mapping[str, PeerSight] = {}
+    encrypted: Mapping[str, bool] = {}
 
 
 class Versions(Reading, frozen=True):

@@ -16,6 +16,7 @@ from skep.plan.journey import (
     Tunnelled,
 )
 from skep.plan.judge import Moment, base_chains, families, judge
+from skep.plan.layout import bare
 from skep.plan.roads import other_end, owns, ports, tunnel_exit
 
 World = Mapping[str, HostState]
@@ -126,18 +127,32 @@ class Carrier:
                 mac=mac,
             )
         )
-        outer = Flow("udp", tunnel.vxlan.local, vtep, 0, tunnel.vxlan.port)
-        self._pass(Moment(Place(at.host, HOST, ""), outer, 0), "output", families(outer))
+        if tunnel.vxlan.underlay != HOST:
+            self._sealed(at.host, tunnel.vxlan.underlay, vtep)
+        else:
+            outer = Flow("udp", tunnel.vxlan.local, vtep, 0, tunnel.vxlan.port)
+            self._pass(Moment(Place(at.host, HOST, ""), outer, 0), "output", families(outer))
         if vtep not in self.world:
             # Tunnels end at VTEPs alone, whatever other addresses hosts have.
             raise Lost(f"no host has the address {vtep}", there)
         return self._out_of_tunnel(vtep, tunnel, mac)
 
+    def _sealed(self, host: str, underlay: str, vtep: str) -> None:
+        """Where only WireGuard leads out, there is a way or none."""
+        namespace = self.world[host].get(underlay)
+        routes = namespace.routes if namespace is not None else ()
+        for route in routes:
+            link = namespace.links.get(route.link) if namespace is not None else None
+            if bare(route.destination) == vtep and link is not None and link.up:
+                return
+        raise Lost(f"there is no WireGuard tunnel to {vtep}", Place(host, underlay))
+
     def _out_of_tunnel(self, host: str, tunnel: Link, mac: str) -> Place:
         """Past the host's rules for tunnel packets, and by its MAC to a port."""
         assert tunnel.vxlan is not None, f"{tunnel.name} is no tunnel"
-        outer = Flow("udp", tunnel.vxlan.local, host, 0, tunnel.vxlan.port)
-        self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", families(outer))
+        if tunnel.vxlan.underlay == HOST:
+            outer = Flow("udp", tunnel.vxlan.local, host, 0, tunnel.vxlan.port)
+            self._pass(Moment(Place(host, HOST, ""), outer, 0), "input", families(outer))
         found = tunnel_exit(self.world[host], tunnel.vxlan.vni, tunnel.vxlan.port)
         if found is None:
             vni = tunnel.vxlan.vni

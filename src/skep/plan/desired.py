@@ -6,7 +6,9 @@ from collections.abc import Collection
 
 from skep.model.host import HostView
 from skep.model.netstate import HOST, HostState
+from skep.model.secure import SECURE, is_encrypted
 from skep.plan.balance import Balancer
+from skep.plan.encrypt import is_secure, secure_namespace
 from skep.plan.family import IP6, sandbox6, sixth
 from skep.plan.gateway import host_namespace
 from skep.plan.layout import overlay_namespace, overlays, plugs, sandbox_plugs
@@ -32,6 +34,8 @@ def desired(view: HostView, only: Collection[str] | None = None) -> HostState:
     if wanted(HOST):
         here = (each for each in ports if each.namespace == HOST)
         state[HOST] = host_namespace(view, here, six)
+    if wanted(SECURE) and is_secure(view):
+        state[SECURE] = secure_namespace(view)
     for name, network in overlays(view).items():
         if wanted(name):
             state[name] = overlay(view, network, (each for each in ports if each.namespace == name))
@@ -76,4 +80,7 @@ def closure(view: HostView, names: Collection[str]) -> frozenset[str]:
         if sandbox.namespace in names
         for each in sandbox_plugs(view, sandbox)
     )
-    return frozenset((*names, *plugged))
+    found = frozenset((*names, *plugged))
+    sending = (name for name, each in overlays(view).items() if is_encrypted(each.spec.options))
+    # A tunnel can only be made from the namespace that it sends from.
+    return found if found.isdisjoint(sending) else found | {SECURE}

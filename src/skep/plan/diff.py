@@ -87,7 +87,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         """
         seen = self.have.links.get(link)
         known = seen is not None and (seen.group == GROUP or link == LOOPBACK)
-        return link in self.made or (known and link not in self.gone)
+        born = self.fresh and link == LOOPBACK
+        return born or link in self.made or (known and link not in self.gone)
 
 
 def diff(desired: HostState, observed: HostState, only: Collection[str] | None = None) -> list[Op]:
@@ -201,11 +202,15 @@ def _seat(address: Address) -> tuple[str, str]:
 
 
 def _route_steps(pair: Pair, shaken: Collection[str]) -> Iterator[Step]:
-    """``shaken`` are links that lose an address, with which the kernel may drop routes."""
+    """``shaken`` are links that lose an address, with which the kernel may drop routes. A route
+    that leads elsewhere is replaced in one step."""
     have = {each for each in pair.have.routes if pair.stays(each.link)}
     want = {each for each in pair.want.routes if pair.stands(each.link)}
     again = {each for each in want if each.link in shaken}
+    kept = {(each.destination, each.table) for each in want}
     for each in _ordered(have - want):
+        if (each.destination, each.table) in kept:
+            continue
         yield Phase.CLEAR, ops.DelRoute(ns=pair.ns, route=each)
     for each in _ordered(want - have | again):
         yield Phase.ROUTE, ops.AddRoute(ns=pair.ns, route=each)

@@ -15,6 +15,7 @@ import msgspec
 from skep.model.assignment import NetworkAssignment
 from skep.model.host import Bridge, Endpoint, HostView, Lower, Sandbox
 from skep.model.netstate import HOST, Address, Link, Peer
+from skep.model.secure import WIREGUARD_OVERHEAD, WIREGUARD_OVERHEAD6, is_encrypted
 from skep.model.ula import mirrored
 
 VXLAN_OVERHEAD = 50
@@ -28,7 +29,6 @@ TRANSLATING = ("nat", "nat-unprotected")
 ROUTED = "routed"
 
 MTU_OPTION = "com.docker.network.driver.mtu"
-ENCRYPTED_OPTION = "encrypted"
 
 
 class Plug(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,10 +146,13 @@ def subnet_index(network: NetworkAssignment, address: str) -> int | None:
 
 def overlay_mtu(view: HostView, network: NetworkAssignment) -> int:
     """The MTU inside a swarm network: the underlay's (or what the network's option says it is)
-    less the tunnel's headers."""
+    less the tunnel's headers, and those of WireGuard if it is encrypted."""
     option = network.spec.options.get(MTU_OPTION, "")
     underlay = int(option) if option.isdecimal() else view.underlay_mtu
-    return underlay - (VXLAN_OVERHEAD6 if ":" in view.vtep else VXLAN_OVERHEAD)
+    sixth = ":" in view.vtep
+    if is_encrypted(network.spec.options):
+        underlay -= WIREGUARD_OVERHEAD6 if sixth else WIREGUARD_OVERHEAD
+    return underlay - (VXLAN_OVERHEAD6 if sixth else VXLAN_OVERHEAD)
 
 
 def bridge_of(view: HostView, network_id: str) -> Bridge | None:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from skep.model.assignment import NetworkAssignment
 from skep.model.host import HostView
 from skep.model.ids import mac_of
-from skep.model.netstate import Address, Fdb, Link, Namespace, Neighbour, Vxlan
+from skep.model.netstate import HOST, Address, Fdb, Link, Namespace, Neighbour, Vxlan
+from skep.model.secure import SECURE, is_encrypted
 from skep.plan.layout import (
-    ENCRYPTED_OPTION,
     Plug,
     bare,
     ipv6_on,
@@ -79,13 +79,14 @@ def _sysctls(network: NetworkAssignment, tunnels: Iterable[str]) -> dict[str, st
 
 
 def _trunks(view: HostView, network: NetworkAssignment) -> Iterator[Link]:
-    """Bridges and tunnels. A network that must be encrypted gets no clear tunnel: it stays local
-    rather than being carried in the open."""
+    """Bridges and tunnels. A network that must be encrypted sends from where there is only
+    WireGuard: without that it stays local rather than being carried in the open."""
+    underlay = SECURE if is_encrypted(network.spec.options) else HOST
     mtu = overlay_mtu(view, network)
     for index, subnet in enumerate(network.subnets):
         yield Link(name=f"br{index}", kind="bridge", mtu=mtu)
-        if ENCRYPTED_OPTION not in network.spec.options and view.vtep:
-            tunnel = Vxlan(vni=subnet.vni, port=view.data_path_port, local=view.vtep)
+        if view.vtep:
+            tunnel = Vxlan(subnet.vni, view.data_path_port, view.vtep, underlay)
             yield Link(
                 name=f"vxlan{index}", kind="vxlan", mtu=mtu, master=f"br{index}", vxlan=tunnel
             )

@@ -16,7 +16,7 @@ from skep.model.ops import AddLink, DelLink, SetLink
 Place = tuple[str, str]
 """A namespace and the name of a link in it."""
 
-ORDER = ("bridge", "vlan", "vxlan", "veth", "macvlan", "ipvlan")
+ORDER = ("wireguard", "bridge", "vlan", "vxlan", "veth", "macvlan", "ipvlan")
 """A port can only be made when its bridge is there, and what sits on a link when that is."""
 
 LOOPBACK = "lo"

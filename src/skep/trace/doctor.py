@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from skep.trace.checks import cluster, hosts, objects, paths
+from skep.trace.checks import cluster, encryption, hosts, objects, paths
 from skep.trace.checks.matrix import matrix
 from skep.trace.finding import ERROR, Checkup, Finding
 from skep.trace.scene import Scene
@@ -18,6 +18,7 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     paths.managers,
     paths.firewalls,
     paths.sizes,
+    encryption.unproven,
     hosts.kernels,
     hosts.settings,
     hosts.refusals,

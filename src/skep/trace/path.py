@@ -268,12 +268,13 @@ class Narrator:
         entry = msgspec.structs.replace(entry, facts=facts)
         port = vxlan.port if vxlan else 0
         local = vxlan.local if vxlan else step.at.host
+        sealed = "inside WireGuard" if vxlan and vxlan.underlay != HOST else "not encrypted"
         sent = self.hop(
             step.at,
             "tunnel",
             f"into {step.link}, VNI {step.vni}, to {step.host}",
             [
-                f"VXLAN over UDP port {port}, {local} -> {step.host}, not encrypted",
+                f"VXLAN over UDP port {port}, {local} -> {step.host}, {sealed}",
                 link_words(tunnel),
             ],
         )

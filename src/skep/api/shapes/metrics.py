@@ -77,6 +77,9 @@ def of_host(host: HostReadings) -> Iterator[Metric]:
     ):
         values = {peer: getattr(seen, value) for peer, seen in host.peers.items()}
         yield by_label(f"skep_peer_{kind}", what, "peer", values)
+    yield by_label(
+        "skep_peer_encrypted", "Whether it answers through WireGuard.", "peer", host.encrypted
+    )
 
 
 class _Direction(NamedTuple):

@@ -11,6 +11,7 @@ from skep.model.assignment import NetworkAssignment, NetworkEndpoint, NetworkSer
 from skep.model.cluster import Network
 from skep.model.host import INGRESS_SANDBOX, SHORT, Endpoint, HostView, Sandbox
 from skep.model.readings import Versions
+from skep.model.secure import Pair
 from skep.model.spec import Ipam, IpamConfig
 
 INGRESS_KEY = "ingress-sbox"
@@ -156,6 +157,25 @@ def _present(view: HostView, network: NetworkAssignment) -> list[PeerNode]:
         present = {endpoint.node_id for endpoint in network.endpoints.values()}
         present.add(view.node_id)
     return [view.peers[node] for node in sorted(present) if node in view.peers]
+
+
+def encryption(network: NetworkAssignment, pairs: Iterable[Pair]) -> Json:
+    """``Encryption`` of an encrypted network: whether each host that has endpoints on it has just
+    answered through WireGuard. Docker has no such thing."""
+    there = {endpoint.node_id for endpoint in network.endpoints.values()}
+    return {
+        "Peers": [
+            {
+                "Name": pair.hostname,
+                "Encrypted": pair.encrypted,
+                "Why": pair.why,
+                "Generation": pair.generation,
+                "LastHandshake": instant(pair.handshake),
+            }
+            for pair in pairs
+            if pair.node_id in there or network.spec.ingress
+        ]
+    }
 
 
 def peer_name(node_id: str) -> str:

@@ -7,6 +7,7 @@ from skep.cluster.control.nodes import (
     NodeReport,
     add_node,
     remove_node,
+    report_keys,
     report_ports,
     update_node,
     update_node_status,
@@ -25,7 +26,13 @@ from skep.cluster.control.services import (
     rollback_service,
     update_service,
 )
-from skep.cluster.control.swarm import Settings, init_cluster, rotate_tokens, update_cluster
+from skep.cluster.control.swarm import (
+    Settings,
+    init_cluster,
+    rotate_keys,
+    rotate_tokens,
+    update_cluster,
+)
 from skep.cluster.control.tasks import update_status
 
 __all__ = [
@@ -46,8 +53,10 @@ __all__ = [
     "remove_node",
     "remove_secret",
     "remove_service",
+    "report_keys",
     "report_ports",
     "rollback_service",
+    "rotate_keys",
     "rotate_tokens",
     "update_cluster",
     "update_config",

@@ -15,21 +15,20 @@ from skep.cluster.state import Draft
 from skep.cluster.subnets import INGRESS_VNI, choose_vnis, parse_vnis, used_vnis
 from skep.model.cluster import Network, Subnet
 from skep.model.errors import Clash, Invalid, Unsupported
+from skep.model.secure import ENCRYPTED_OPTION, OFF, ON
 from skep.model.spec import IpamConfig, NetworkSpec
 
 DRIVER = "overlay"
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
 MTU = "com.docker.network.driver.mtu"
-ENCRYPTED = "encrypted"
 LEAST_MTU = 576
 MOST_MTU = 65535
 LEAST_MTU6 = 1280
 """What every link of IPv6 carries (RFC 8200)."""
-MOST_OVERHEAD = 70
-"""Bytes that a tunnel takes at most of a packet on the underlay."""
+MOST_OVERHEAD = 150
+"""Bytes that an encrypted tunnel takes at most of a packet on the underlay."""
 
 LATER = {
-    ENCRYPTED: "encrypted overlay networks are not supported yet",
     "dsr": "direct server return (option dsr) is not supported",
 }
 """Driver options that Docker acts on and Skep does not: better refused than ignored."""
@@ -86,8 +85,13 @@ def _check(draft: Draft, spec: NetworkSpec) -> None:
 def _check_options(spec: NetworkSpec) -> None:
     for option, sentence in LATER.items():
         value = spec.options.get(option)
-        if value is not None and not (option == ENCRYPTED and value.lower() == "false"):
+        if value is not None:
             raise Unsupported(sentence)
+    secrecy = spec.options.get(ENCRYPTED_OPTION, "")
+    if secrecy.lower() not in ON | OFF:
+        raise Invalid(
+            f"invalid value for {ENCRYPTED_OPTION}: {secrecy!r} is neither true nor false"
+        )
     mtu = spec.options.get(MTU)
     if mtu is not None and not (mtu.isdecimal() and LEAST_MTU <= int(mtu) <= MOST_MTU):
         raise Invalid(f"invalid value for {MTU}: {mtu!r} is not between {LEAST_MTU} and {MOST_MTU}")

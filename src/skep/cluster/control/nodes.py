@@ -14,6 +14,7 @@ from skep.cluster.options import check_node_options
 from skep.cluster.state import Draft
 from skep.model.cluster import Node, NodeDescription, TakenPort, Task, TaskState, TaskStatus
 from skep.model.errors import Clash, Invalid, OutOfSequence, Unsupported
+from skep.model.secure import SLOTS, TunnelKey
 from skep.model.spec import NodeSpec
 
 AVAILABILITIES = ("active", "pause", "drain")
@@ -84,6 +85,15 @@ def report_ports(
     node = _member(draft, node_id)
     if taken != node.taken:
         draft.put(replace(node, taken=taken, updated_at=context.now))
+
+
+def report_keys(draft: Draft, context: Context, node_id: str, keys: tuple[TunnelKey, ...]) -> None:
+    """Note a node's tunnel keys. Raises `Missing`, `Invalid` (more than one for a slot)."""
+    node = _member(draft, node_id)
+    if len({key.slot for key in keys}) != len(keys) or len(keys) > len(SLOTS):
+        raise Invalid("a host has one tunnel key for each slot")
+    if keys != node.keys:
+        draft.put(replace(node, keys=keys, updated_at=context.now))
 
 
 def _member(draft: Draft, node_id: str) -> Node:

@@ -16,6 +16,9 @@ from skep.model.cluster import Cluster, Node, Tokens
 from skep.model.errors import Invalid, OutOfSequence, Unavailable
 from skep.model.spec import NetworkSpec
 
+KEYS_SETTLE = 20.0
+"""Seconds that hosts have to change to new tunnel keys, before the next ones may come."""
+
 INGRESS_NAME = "ingress"
 
 ALREADY_PART = (
@@ -42,7 +45,8 @@ def init_cluster(draft: Draft, context: Context, *, cluster: Cluster, node: Node
     if draft.cluster is not None:
         raise Unavailable(ALREADY_PART)
     check_pools(cluster.address_pools, cluster.subnet_size)
-    draft.put(replace(cluster, created_at=context.now, updated_at=context.now))
+    times = {"created_at": context.now, "updated_at": context.now, "generation_at": context.now}
+    draft.put(replace(cluster, **times))
     spec = NetworkSpec(name=INGRESS_NAME, driver="overlay", scope="swarm", ingress=True)
     create_network(draft, context, spec)
     add_node(draft, context, node)
@@ -97,6 +101,29 @@ def rotate_tokens(
         manager=context.new_id() if manager else cluster.tokens.manager,
     )
     draft.put(replace(cluster, tokens=tokens, updated_at=context.now))
+
+
+def rotate_keys(draft: Draft, context: Context) -> int:
+    """Have every host make a new tunnel key; answers the new generation.
+
+    Raises `Unavailable` while hosts are still changing to the last one: each has two keys, and the
+    one that is replaced must not be in use any more.
+    """
+    cluster = draft.cluster
+    assert cluster is not None, "only a swarm's manager gets such requests"
+    wait = cluster.generation_at + KEYS_SETTLE - context.now
+    if wait > 0:
+        raise Unavailable(
+            f"hosts are still changing to the last tunnel keys: try again in {wait:.0f} seconds"
+        )
+    for node in draft.nodes.values():
+        behind = all(key.generation != cluster.generation for key in node.keys)
+        if node.state == "ready" and behind:
+            name = node.description.hostname
+            raise Unavailable(f"{name} has not made its tunnel key of the last generation yet")
+    told = replace(cluster, generation=cluster.generation + 1, generation_at=context.now)
+    draft.put(replace(told, updated_at=context.now))
+    return told.generation
 
 
 def _at(draft: Draft, version: int) -> Cluster:

@@ -21,6 +21,8 @@ from skep.model.readings import LinkTraffic
 NEWLINK = 16
 DELLINK = 17
 GETLINK = 18
+GETNSID = 90
+NSID, NSID_FD = 1, 3
 
 HEADER = struct.Struct("=BxHiII")
 """ifinfomsg: family, type, index, flags, mask of the flags to change."""
@@ -37,6 +39,8 @@ LINKINFO = 18
 GROUP = 27
 NAMESPACE_FD = 28
 EXTENDED_MASK = 29
+LINK_NAMESPACE = 37
+"""IFLA_LINK_NETNSID: the other namespace that a link belongs to, by its number here."""
 SKIP_STATISTICS = 8
 STATISTICS = 23
 """IFLA_STATS64: rtnl_link_stats64, packets first."""
@@ -67,11 +71,19 @@ VXLAN_L3MISS = 14
 VXLAN_PORT = 15
 VXLAN_LOCAL6 = 17
 
+WIREGUARD = "skep-wg"
+"""What names of our WireGuard links begin with, also of those that are tun devices."""
+
+
+HERE = -2
+"""No other namespace."""
+
 
 class Found(Link, frozen=True, kw_only=True):
     """An observed link whose master is known by index only, as the kernel tells it."""
 
     master_index: int = 0
+    other_namespace: int = HERE
 
 
 def get(name: str) -> Request:
@@ -207,10 +219,12 @@ def parse(message: Message) -> Found:
     _, _, index, flags, _ = HEADER.unpack_from(message.body)
     found = nl.attributes(message.body, HEADER.size)
     info = nl.attributes(found.get(LINKINFO, b""), 0)
-    kind = nl.as_text(info.get(KIND, b""))
+    name, kind = nl.as_text(found[NAME]), nl.as_text(info.get(KIND, b""))
+    if kind == "tun" and name.startswith(WIREGUARD):
+        kind = "wireguard"
     port = nl.attributes(info.get(SLAVE_DATA, b""), 0)
     return Found(
-        name=nl.as_text(found[NAME]),
+        name=name,
         kind=kind,
         up=bool(flags & UP),
         mtu=nl.as_number(found.get(MTU, b"")),
@@ -222,7 +236,23 @@ def parse(message: Message) -> Found:
         master_index=nl.as_number(found.get(MASTER, b"")),
         hairpin=info.get(SLAVE_KIND) == b"bridge\0" and port.get(PORT_MODE) == b"\1",
         mode=_mode_of(kind, info.get(DATA, b"")),
+        other_namespace=as_namespace(found.get(LINK_NAMESPACE)),
     )
+
+
+def as_namespace(data: bytes | None) -> int:
+    """A namespace's number (s32)."""
+    return HERE if data is None else int.from_bytes(data, sys.byteorder, signed=True)
+
+
+def get_number(namespace_fd: int) -> Request:
+    """Ask for the number of another namespace (RTM_GETNSID)."""
+    return Request(GETNSID, 0, bytes(4) + nl.number(NSID_FD, namespace_fd))
+
+
+def number_of(message: Message) -> int:
+    """The number in an answer to `get_number`, -1 if it has none here."""
+    return as_namespace(nl.attributes(message.body, 4).get(NSID))
 
 
 def parse_traffic(message: Message, namespace: str) -> tuple[str, LinkTraffic]:

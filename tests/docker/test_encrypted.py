@@ -1,0 +1,185 @@
+"""Encrypted networks beside clear ones, on a lab: nothing of them is ever seen on the underlay."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from swarm_lab import SwarmLab
+
+pytestmark = pytest.mark.lab
+
+INSIDE, CLEAR = b"\xc3" * 40, b"\x5a" * 40
+"""What containers send all the time, on the encrypted network and on the clear one."""
+
+
+def within(seconds, check):
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.3)
+    return found
+
+
+class Capture:
+    """All packets of a host's underlay, from before anything is encrypted."""
+
+    def __init__(self, lab, host):
+        self._file = f"/run/skep-lab/{lab.name}/{host}/run/underlay.pcap"
+        command = ["tcpdump", "-i", "any", "-U", "-s", "0", "-w", "/run/underlay.pcap",
+                   "udp and not port 7946"]  # fmt: skip
+        self._process = subprocess.Popen(
+            lab.inside(host, *command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        within(60, lambda: os.path.exists(self._file))
+
+    def read(self):
+        with open(self._file, "rb") as file:
+            return file.read()
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    made = SwarmLab("encrypted", 2)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def capture(lab):
+    begun = Capture(lab, "h2")
+    yield begun
+    begun.close()
+
+
+@pytest.fixture(scope="module")
+def pair(lab, capture):
+    """A container on each host, on an encrypted and a clear network, that never stops talking."""
+    lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "-o", "encrypted", "enc")
+    lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "-o",
+               "encrypted=false", "clear")  # fmt: skip
+    for host, name in (("h1", "a"), ("h2", "b")):
+        lab.docker(host, "run", "-d", "--name", name, "--network", "enc", "busybox",
+                   "sleep", "infinity")  # fmt: skip
+        lab.docker(host, "run", "-d", "--name", f"{name}-clear", "--network", "clear", "busybox",
+                   "sleep", "infinity")  # fmt: skip
+    talk = "while :; do ping -p c3 -i 0.2 -w 3 b; done"
+    lab.docker("h1", "exec", "-d", "a", "sh", "-c", talk)
+    within(60, lambda: answers(lab, "a", "b"))
+
+
+def answers(lab, one, other, size=56):
+    code, _, _ = lab.tried(
+        "h1", "exec", one, "ping", "-c", "1", "-W", "2", "-s", str(size), other
+    )  # fmt: skip
+    return code == 0
+
+
+def generation(lab):
+    found = json.loads(lab.docker("h1", "network", "inspect", "enc"))[0]["Encryption"]
+    return found["Peers"][0]["Generation"] if found["Peers"] else 0
+
+
+def proven(lab, host):
+    found = json.loads(lab.docker(host, "network", "inspect", "enc"))[0]["Encryption"]
+    return found["Peers"] and all(peer["Encrypted"] for peer in found["Peers"])
+
+
+def test_packets_of_full_size_pass_and_no_more(lab, pair):
+    # 1500 less 60 for WireGuard, 50 for VXLAN, 28 for IPv4 and ICMP.
+    mtu = lab.docker("h1", "exec", "a", "cat", "/sys/class/net/eth0/mtu").strip()
+    assert mtu == "1390"
+    assert within(60, lambda: answers(lab, "a", "b", 1362))
+
+
+def test_inspect_says_per_host_whether_it_is_proven(lab, pair):
+    for host in ("h1", "h2"):
+        within(60, lambda host=host: proven(lab, host))
+    found = json.loads(lab.docker("h1", "network", "inspect", "clear"))[0]
+    assert "Encryption" not in found
+
+
+def test_the_clear_network_beside_it_is_clear(lab, pair, capture):
+    def said():
+        lab.docker("h1", "exec", "a-clear", "ping", "-c", "1", "-p", "5a", "b-clear")
+        return CLEAR in capture.read()
+
+    within(60, said)
+
+
+def test_private_keys_are_for_root_alone_and_stay(lab, pair, capture):
+    path = f"/var/lib/skep-lab/{lab.name}/h1/skep/tunnel-keys"
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path) as file:
+        private = json.load(file)[0]["private"]
+    told = lab.run("h2", "ip", "netns", "exec", "skep-secure", "wg", "show", "all", "dump")
+    assert private not in told
+
+
+def test_new_keys_lose_nothing(lab, pair):
+    within(60, lambda: proven(lab, "h1"))
+    before = generation(lab)
+    asked = "ping -i 0.1 -c 250 b > /tmp/told; echo done >> /tmp/told"
+    lab.docker("h1", "exec", "-d", "a", "sh", "-c", asked)
+    within(60, lambda: rotated(lab))
+    within(60, lambda: generation(lab) > before)
+    told = within(90, lambda: finished(lab))
+    assert re.search(r"250 packets transmitted, 250 packets received", told), told[-300:]
+
+
+def finished(lab):
+    told = lab.docker("h1", "exec", "a", "cat", "/tmp/told")
+    return told if told.endswith("done\n") else ""
+
+
+def rotated(lab):
+    done = subprocess.run(
+        [sys.executable, "-m", "skep.cli.main", "rotate-keys"],
+        env=os.environ | {"DOCKER_HOST": f"unix://{lab.socket('h1')}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+def test_a_killed_wireguard_is_replaced_and_nothing_gets_out(lab, pair):
+    killed = programs(lab, "h1")
+    assert killed
+    lab.run("h1", "kill", "-9", *killed)
+    within(60, lambda: programs(lab, "h1") - killed)
+    within(60, lambda: answers(lab, "a", "b"))
+    within(60, lambda: proven(lab, "h1"))
+
+
+def programs(lab, host):
+    """The process ids of a host's wireguard-go, in there."""
+    return set(lab.run(host, "pgrep", "-x", "wireguard-go", check=False).split())
+
+
+def test_a_restart_of_the_daemon_keeps_the_tunnel(lab, pair):
+    before = programs(lab, "h1")
+    log = f"/var/lib/skep-lab/{lab.name}/h1/skepd.log"
+    with open(log) as file:
+        starts = file.read().count("event='started'")
+    lab.kill_daemon("h1")
+    within(90, lambda: open(log).read().count("event='started'") > starts)  # noqa: SIM115
+    within(60, lambda: answers(lab, "a", "b"))
+    assert programs(lab, "h1") == before
+
+
+def test_nothing_was_ever_seen_in_the_clear(lab, pair, capture):
+    seen = capture.read()
+    assert INSIDE not in seen
+    # It did talk, and the capture does see what is clear.
+    assert CLEAR in seen
+    carried = lab.run("h2", "ip", "netns", "exec", "skep-secure", "wg", "show", "all", "transfer")
+    assert any(int(line.split()[2]) > 1000 for line in carried.splitlines())
