@@ -107,3 +107,22 @@ class Hand:
             "nsenter --net=/run/netns/$n nft -s -a list ruleset; done"
         )
         return {host: self._lab.run(host, "sh", "-c", script) for host in self._lab.hosts}
+
+    def burdens(self):
+        """All that a packet can meet on its way beside what is planned, by host: sockets that read
+        along, rules, queues with their filters, programs, links that take everything."""
+        return {host: self._lab.run(host, "sh", "-c", BURDENS) for host in self._lab.hosts}
+
+
+BURDENS = """
+look() {
+    echo "== $1"; shift
+    "$@" cat /proc/net/packet | tail -n +2 | wc -l
+    "$@" nft -s list ruleset
+    "$@" ip -o -d link | grep -oE "PROMISC|promiscuity [1-9]|xdp|allmulti [1-9]"
+    "$@" tc qdisc | grep -v "qdisc noqueue"
+}
+look host env
+for space in /run/netns/*; do look "$space" nsenter --net="$space"; done
+true
+"""

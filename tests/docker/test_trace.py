@@ -208,6 +208,20 @@ def test_a_probe_proves_every_link_and_rule(lab, hand, name):
     assert hand.rulesets() == before
 
 
+def test_when_nobody_traces_packets_meet_nothing_of_it(lab, hand):
+    """After the plan was read, a probe, and a watch on real traffic, hosts are as before: no socket
+    reads along, no rule or queue or program was left or altered."""
+    before = hand.burdens()
+    assert lab.trace(*PATHS["VIP"])[0] == 0
+    assert hand.burdens() == before, "to read the kernel alters nothing"
+    assert lab.trace(*PATHS["VIP"], "--live")[0] == 0
+    with following(lab, *PATHS["VIP"]) as lines:
+        assert next(lines)["there"]
+        next(lines)
+        assert hand.burdens() != before, "one that watches is seen"
+    until(lambda: hand.burdens() == before, 30)
+
+
 def test_datagrams_and_questions_are_probed_too(lab):
     code, found = lab.trace("client", "127.0.0.11/udp:53", "--live")
     assert code == 0, found["trouble"]
