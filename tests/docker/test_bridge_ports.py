@@ -169,3 +169,25 @@ def test_an_unpublished_port_is_not_reached_by_who_knows_the_way(lab):
     lab.run("h2", "ip", "route", "add", inner, "via", lab.address("h1"))
     assert asked(lab, "h2", inner, 80) == "timed out"
     assert asked(lab, "h1", inner, 80) == "200"
+
+
+def test_an_administrators_own_table_is_left_alone_and_heard(lab):
+    lab.run(
+        "h1",
+        "nft",
+        """table inet skep-user {
+        chain forward {
+            type filter hook forward priority filter - 10; policy accept;
+            meta l4proto tcp ct original proto-dst 8080 drop
+        }
+    }""",
+    )
+    own = lab.run("h1", "nft", "list", "table", "inet", "skep-user")
+    assert asked(lab, "h2", lab.address("h1"), 8080) == "timed out"
+    lab.run("h1", "nft", "delete", "table", "ip", "skep")
+    until(
+        lambda: "published" in lab.run("h1", "nft", "list", "table", "ip", "skep", check=False), 60
+    )
+    assert lab.run("h1", "nft", "list", "table", "inet", "skep-user") == own
+    lab.run("h1", "nft", "delete", "table", "inet", "skep-user")
+    serves(lab, "h2", lab.address("h1"), 8080)
