@@ -41,7 +41,7 @@ from skep.engine.podman import PodmanService
 from skep.events import Events
 from skep.gate import DEFAULT as DEFAULT_PAGE
 from skep.gate import Gate
-from skep.happenings import of_changes, of_container, of_network
+from skep.happenings import of_changes, of_container, of_network, of_object
 from skep.kernel.kernel import Kernel
 from skep.manager.asker import Asker
 from skep.manager.atlas import Atlas
@@ -239,6 +239,10 @@ class Daemon:
 
     def _tell(self, event: ContainerEvent) -> None:
         """The engine's events, with our names in them, to whoever listens."""
+        if event.kind != "container":
+            for told in of_object(event, time.time()):
+                self._events.tell(told)
+            return
         drivers = {network.id: network.driver for network in self._agent.network.locals.all()}
         record = self._agent.network.records.get(event.id)
         container = container_of(record) if record is not None else None

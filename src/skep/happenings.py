@@ -11,6 +11,7 @@ from skep.api.ports import Container, Event, Joined
 from skep.cluster.change import Change
 from skep.cluster.state import State
 from skep.engine.events import ContainerEvent
+from skep.engine.reference import familiar
 from skep.model.cluster import Config, Network, Node, Record, Secret, Service
 from skep.model.host import Endpoint
 
@@ -26,7 +27,10 @@ KINDS = {
 ACTIONS = {"remove": "destroy"}
 """The engine's words for what Docker calls otherwise."""
 
-UNSPOKEN = frozenset({"cleanup", "init", "mount", "sync", "unmount"})
+IMAGE_ACTIONS = frozenset({"build", "import", "tag", "untag"})
+"""What the engine's word is good for: of the others it speaks before they succeed, or fail."""
+
+UNSPOKEN = frozenset({"cleanup", "init", "mount", "rename", "sync", "unmount"})
 """What the engine tells of its own doings."""
 
 CONNECTIONS = {"start": "connect", "die": "disconnect"}
@@ -165,6 +169,29 @@ def of_container(
         for endpoint in found
     ]
     yield from (*networks, told) if action == "connect" else (told, *networks)
+
+
+def of_object(event: ContainerEvent, now: float) -> Iterator[Event]:
+    """The event of something that happened to an image or a volume of this host."""
+    if event.action in UNSPOKEN:
+        return
+    name = event.attributes.get("name", "")
+    if event.kind == "image":
+        if event.action not in IMAGE_ACTIONS:
+            return
+        action, name = event.action, familiar(name)
+        id, attributes = digest(event.id) or name, {"name": name}
+    else:
+        action, id = ACTIONS.get(event.action, event.action), name
+        attributes = {"driver": "local"}
+    yield Event(
+        kind=event.kind, action=action, id=id, attributes=attributes, time=event.time or now
+    )
+
+
+def digest(image: str) -> str:
+    """An image's id with its algorithm, which the engine leaves out."""
+    return f"sha256:{image}" if image and not image.startswith("sha256:") else image
 
 
 def of_network(action: str, network: Joined, container_id: str, now: float) -> Event:

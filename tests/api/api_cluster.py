@@ -60,7 +60,7 @@ class FakeEvents:
     """``kept`` events first, then those that are told while somebody listens."""
 
     def __init__(self):
-        self.kept, self._queues = [], []
+        self.kept, self._queues, self.told = [], [], []
 
     @property
     def listening(self):
@@ -68,6 +68,7 @@ class FakeEvents:
         return len(self._queues) - 1
 
     def tell(self, event):
+        self.told.append(event)
         for queue in self._queues:
             queue.put_nowait(event)
 

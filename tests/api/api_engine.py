@@ -109,6 +109,7 @@ class FakeEngine:
         }
         self.asked, self.uploads, self.broken, self.replies = [], [], None, []
         self.tasks = set()
+        self.shown = []
 
     # --- what the host does with it
 
@@ -152,6 +153,10 @@ class FakeEngine:
         task.add_done_callback(self.tasks.discard)
 
     # --- the port
+
+    def showing(self, headers):
+        self.shown.append(headers)
+        return self
 
     async def request(self, method, path, *, params=None, json=None, body=None):
         self.asked.append((method, path, dict(params or {})))

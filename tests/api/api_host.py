@@ -152,6 +152,17 @@ class FakeHost:
         self.engine.stop(container.id)
         del self.records[container.id], self.engine.containers[container.id]
 
+    async def rename(self, container, name):
+        if any(record.name == name for record in self.records.values()):
+            raise Clash(f'Conflict. The container name "/{name}" is already in use')
+        self.records[container.id] = msgspec.structs.replace(container, name=name)
+
+    async def update(self, container, body):
+        self.records[container.id] = msgspec.structs.replace(container, limits=body)
+
+    async def traffic(self, container):
+        return {"eth0": {"rx_bytes": 7, "tx_bytes": 9}}
+
     def enter_swarm(self, state):
         """What an agent does once its host is in a swarm: gateway, ingress, known networks."""
         self.gateway = True

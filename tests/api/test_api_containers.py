@@ -199,7 +199,11 @@ async def test_life(world, client):
     async with client.post("/containers/c/kill") as reply:
         assert reply.status == 409
     async with client.post("/containers/c/rename?name=d") as reply:
-        assert reply.status == 501
+        assert reply.status == 204
+    async with client.post("/containers/d/rename?name=c") as reply:
+        assert reply.status == 204
+    assert [told.action for told in world.events.told][-2:] == ["rename", "rename"]
+    assert world.events.told[-1].attributes["oldName"] == "/d"
     async with client.post("/containers/c/update", json={"Memory": 1 << 30}) as reply:
         assert await reply.json() == {"Warnings": None}
     async with client.post("/containers/c/stop?t=soon") as reply:
@@ -236,7 +240,11 @@ async def test_passed_on(world, client):
     async with client.get("/containers/c/top") as reply:
         assert await reply.json() == {"Titles": ["PID"], "Processes": [["1"]]}
     async with client.get("/containers/c/stats?stream=0") as reply:
-        assert await reply.json(content_type=None) == {"name": "/c", "read": "now"}
+        assert await reply.json(content_type=None) == {
+            "name": "/c",
+            "read": "now",
+            "networks": {"eth0": {"rx_bytes": 7, "tx_bytes": 9}},
+        }
     async with client.head("/containers/c/archive?path=/etc") as reply:
         assert reply.headers["X-Docker-Container-Path-Stat"] == "e30="
     async with client.get("/containers/c/archive?path=/etc") as reply:

@@ -80,13 +80,28 @@ async def test_volumes(client):
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/build", "/session", "/auth", "/commit", "/images/x/push", "/plugins/pull"],
+    ("path", "status", "words"),
+    [
+        ("/build?version=2", 501, "BuildKit is not part of Skep"),
+        ("/build?networkmode=web", 501, "building on network web"),
+        ("/session", 501, "BuildKit is not part of Skep"),
+        ("/plugins/pull", 501, "not supported by"),
+        ("/auth", 400, "which registry"),
+        ("/commit", 400, "which container"),
+        ("/commit?container=nosuch", 404, "No such container: nosuch"),
+        ("/images/x/push", 404, "does not exist locally with the tag: x"),
+    ],
 )
-async def test_refused(client, path):
-    async with client.post(path) as reply:
-        assert reply.status == 501
-        assert "not supported by" in (await reply.json())["message"]
+async def test_refused(client, path, status, words):
+    async with client.post(path, json={}) as reply:
+        assert reply.status == status
+        assert words in (await reply.json())["message"]
+
+
+async def test_registries_are_shown_what_the_client_shows(world, client):
+    async with client.post("/images/x/push", headers={"X-Registry-Auth": "e30="}) as reply:
+        assert reply.status == 404
+    assert world.engine.shown == [{"X-Registry-Auth": "e30="}]
 
 
 def test_history_of_missing_layers():

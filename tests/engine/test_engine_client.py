@@ -78,7 +78,7 @@ async def test_events_survive_the_end_of_the_stream(serve):
     assert [(one.action, one.id) for one in seen] == [
         ("connected", ""), ("start", "c7"), ("die", "c9"), ("connected", ""), ("remove", "c9"),
     ]  # fmt: skip
-    assert asked[0]["filters"] == '{"type":["container"]}'
+    assert asked[0]["filters"] == '{"type":["container","image","volume"]}'
     assert int(asked[1]["since"]) >= int(asked[0]["since"]) > 0
     await stream.aclose()
 

@@ -33,9 +33,12 @@ def test_storage_takes_any_path():
     assert storage == {"driver": "overlay", "graphroot": '/a "b"\\c', "runroot": "/run/x"}
 
 
-def test_no_registry_is_asked():
+def test_registries():
     settings = tomllib.loads(registries_conf())
-    assert settings["registry"] == [{"location": "docker.io", "blocked": True}]
+    assert settings["registry"] == [
+        {"location": "localhost", "insecure": True},
+        {"location": "127.0.0.1", "insecure": True},
+    ]
     assert settings["unqualified-search-registries"] == ["docker.io"]
 
 

@@ -255,6 +255,8 @@ class Agent:
                 await self._adopt_containers()
                 continue
             self._tell(event)
+            if event.kind != "container":
+                continue
             if event.action == "start":
                 await self._survive(self.containers.revived(event.id))
                 await self._survive(self.health.started(event.id))

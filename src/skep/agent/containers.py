@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
-from skep.agent.binding import asked_bindings
+from skep.agent.altering import check_new_name, rename, wanted_limits
 from skep.agent.connecting import check_wanted, wanted_network
+from skep.agent.drafting import draft_record
 from skep.agent.network import NO_NETWORK, Network, new_local_id
 from skep.agent.records import Record, Wanted
+from skep.agent.traffic import traffic
 from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
@@ -56,6 +57,7 @@ def container_of(record: Record) -> Container:
         },
         published=record.published,
         publish_all=record.publish_all,
+        limits=record.limits,
     )
 
 
@@ -197,6 +199,8 @@ class Containers:
                 record = await self._network.join(record, task)
             try:
                 await self._engine.start(record.id)
+                if record.limits:
+                    await self._engine.update(record.id, record.limits)
             except BaseException:
                 await self._network.part(record)
                 raise
@@ -221,6 +225,32 @@ class Containers:
                 await self._engine.remove(record.id, force=True, volumes=volumes)
             await self._network.forget(record)
         self._busy.pop(container.id, None)
+
+    async def rename(self, container: Container, name: str) -> None:
+        """Give it another name. Raises `Clash` (in use), `Invalid`, `Unsupported`."""
+        async with self._lock(container.id):
+            record = self._must(container.id)
+            check_new_name(record, name)
+            self._check_name(name)
+            await self._engine.rename(record.id, name)
+            rename(self._network, record, name)
+        await self._network.sync_names()
+
+    async def update(self, container: Container, body: Json) -> None:
+        """Change its limits (Docker's Resources), at once if it runs. Raises `Unsupported`."""
+        limits = wanted_limits(body)
+        async with self._lock(container.id):
+            record = self._must(container.id)
+            if (await self.state(record.id)).get("Running"):
+                await self._engine.update(record.id, limits)
+            limits = {**record.limits, **limits}
+            self._network.records.put(msgspec.structs.replace(record, limits=limits))
+
+    async def traffic(self, container: Container) -> Mapping[str, Mapping[str, int]]:
+        """What each of its interfaces has carried; nothing for one on the host's own network."""
+        if container.network_mode == "host":
+            return {}
+        return traffic(int((await self.state(container.id)).get("Pid") or 0))
 
     async def revived(self, container_id: str) -> None:
         """The engine says that a container runs: one that it restarted by itself (``--restart``)
@@ -341,35 +371,6 @@ class Containers:
         host["NetworkMode"] = f"ns:{NETNS_DIR}/{record.sandbox_id[:SHORT]}"
         host["Binds"] = [*(host.get("Binds") or []), *own]
         return {**body, "HostConfig": host}
-
-
-def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json) -> Record:
-    """What must be remembered of a create request; ids and name are filled in by the caller."""
-    host = body.get("HostConfig") or {}
-    exposed = {
-        **((image.get("Config") or {}).get("ExposedPorts") or {}),
-        **(body.get("ExposedPorts") or {}),
-        **(host.get("PortBindings") or {}),
-    }
-    return Record(
-        id="",
-        name="",
-        image=body.get("Image") or "",
-        sandbox_id="",
-        network_mode=mode,
-        created_at=time.time(),
-        hostname=body.get("Hostname") or "",
-        wanted=wanted,
-        published=asked_bindings(host),
-        publish_all=bool(host.get("PublishAllPorts")),
-        exposed_ports=tuple(sorted(exposed)),
-        labels=dict(body.get("Labels") or {}),
-        extra_hosts=tuple(host.get("ExtraHosts") or ()),
-        links=tuple(host.get("Links") or ()),
-        search=tuple(host.get("DnsSearch") or ()),
-        nameservers=tuple(host.get("Dns") or ()),
-        dns_options=tuple(host.get("DnsOptions") or ()),
-    )
 
 
 def tagged(image: str) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -42,6 +43,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started by hand, by network. ``published`` are the ports to publish as its user wrote them,
     ``bindings`` what became of them, set while it is attached. ``task_id`` is the task of a
     service that the container runs.
+    ``limits`` are those that were changed since it was created, as Docker's Resources.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     search: tuple[str, ...] = ()
     nameservers: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
+    limits: dict[str, Any] = {}
 
     @property
     def sandbox(self) -> Sandbox | None:

@@ -67,6 +67,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """The JSON body without nulls. Raises `Invalid`."""
         return await schema.body(self.request)
 
+    async def object_body(self) -> dict[str, Any]:
+        """The JSON body, an object, without nulls. Raises `Invalid` if it is something else."""
+        found = await self.body()
+        if not isinstance(found, dict):
+            raise Invalid("invalid JSON: an object is needed")
+        return found
+
     async def decode(self, kind: type[T]) -> T:
         """The JSON body as a struct of the model. Raises `Invalid`, `Unsupported`."""
         return schema.decode(await self.body(), kind)

@@ -10,7 +10,8 @@ from skep.api.ports import Container, Ports
 from skep.api.selection import FILTERS, Selection
 from skep.api.shapes import container as shapes
 from skep.api.shapes.base import Json
-from skep.model.errors import Missing
+from skep.api.unbegun import UNBEGUN
+from skep.model.errors import Missing, Refusal
 
 NOT_RUNNING = "not-running"
 
@@ -73,13 +74,23 @@ async def logs(call: Call) -> web.StreamResponse:
 
 
 async def attach(call: Call) -> web.StreamResponse:
-    """``POST /containers/{id}/attach``: also before the container was started."""
+    """``POST /containers/{id}/attach``: also before the container was started.
+
+    An engine has to begin the container for that. If it cannot, there is no output, and the start
+    that follows says why.
+    """
     await call.request.read()
     container = _container(call)
-    tty = await _has_terminal(call, container)
-    engine = await call.ports.engine.hijack(
-        f"/containers/{container.id}/attach", params=call.parameters()
-    )
+    found = await of_engine(call.ports, container, None)
+    tty = bool((found.get("Config") or {}).get("Tty"))
+    path = f"/containers/{container.id}/attach"
+    try:
+        engine = await call.ports.engine.hijack(path, params=call.parameters())
+    except Refusal as refused:
+        if shapes.status_of(found) != "created":
+            raise
+        call.request.app[UNBEGUN].remember(container.id, refused)
+        engine = streams.Silence()
     return await streams.hijack(call, engine, tty=tty)
 
 
@@ -116,10 +127,19 @@ async def changes(call: Call) -> web.StreamResponse:
 
 async def stats(call: Call) -> web.StreamResponse:
     """``GET /containers/{id}/stats``: one answer or one a second. The engine knows the container's
-    name without Docker's slash; clients cut the first character off."""
+    name without Docker's slash (clients cut the first character off), and not its interfaces."""
     container = _container(call)
     reply = await relay.accepted(call, "GET", f"/containers/{container.id}/stats")
-    lines = relay.json_lines(reply.chunks(), lambda told: {**told, "name": f"/{container.name}"})
+
+    async def told(line: Json) -> Json:
+        networks = await call.ports.host.traffic(container)
+        return {
+            **line,
+            "name": f"/{container.name}",
+            **({"networks": networks} if networks else {}),
+        }
+
+    lines = relay.awaited_lines(reply.chunks(), told)
     return await relay.stream(call, reply, content_type=relay.JSON, pieces=lines)
 
 
@@ -130,7 +150,16 @@ async def export(call: Call) -> web.StreamResponse:
 
 async def archive(call: Call) -> web.StreamResponse:
     """``GET /containers/{id}/archive``: files out of it (``docker cp``)."""
-    return await relay.pass_on(call, f"/containers/{_container(call).id}/archive")
+    container = _container(call)
+    try:
+        return await relay.pass_on(call, f"/containers/{container.id}/archive")
+    except Missing as missing:
+        raise _no_file(call, container) from missing
+
+
+def _no_file(call: Call, container: Container) -> Missing:
+    path = call.query("path")
+    return Missing(f"Could not find the file {path} in container {container.name}")
 
 
 async def archive_stat(call: Call) -> web.StreamResponse:
@@ -140,7 +169,7 @@ async def archive_stat(call: Call) -> web.StreamResponse:
     reply = await call.ports.engine.request("HEAD", path, params=call.parameters())
     await reply.close()
     if reply.status == 404:
-        raise Missing(f"Could not find the file {call.query('path')} in container {container.name}")
+        raise _no_file(call, container)
     kept = {name: reply.headers[name] for name in relay.KEPT_HEADERS if name in reply.headers}
     return web.Response(status=reply.status, headers=kept)
 

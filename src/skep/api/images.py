@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from skep.api import relay
-from skep.api.call import Call, empty
+from skep.api.call import Call, empty, json
 from skep.api.shapes import image as shapes
+from skep.api.shapes.base import Json
 from skep.engine.reference import familiar, with_tag
 from skep.model.errors import Missing
 
@@ -51,14 +53,28 @@ async def tag(call: Call) -> web.StreamResponse:
 async def remove(call: Call) -> web.StreamResponse:
     """``DELETE /images/{name}``."""
     try:
-        return await relay.rewritten(call, f"/images/{call.parts['name']}", shapes.removed)
+        reply = await relay.accepted(call, "DELETE", f"/images/{call.parts['name']}")
     except Missing as missing:
         raise _missing(call) from missing
+    removed = shapes.removed(await reply.json())
+    tell_deleted(call, removed)
+    return json(removed)
+
+
+def tell_deleted(call: Call, removed: list[Json]) -> None:
+    """The events of images that are gone."""
+    for item in removed:
+        if item.get("Deleted"):
+            call.ports.events.tell(shapes.happened("delete", item["Deleted"], "", time.time()))
 
 
 async def prune(call: Call) -> web.StreamResponse:
     """``POST /images/prune``."""
-    return await relay.rewritten(call, "/images/prune", shapes.pruned)
+    found = shapes.pruned(await relay.ask(
+        call.ports.engine, "POST", "/images/prune", params=call.parameters()
+    ))  # fmt: skip
+    tell_deleted(call, found["ImagesDeleted"])
+    return json(found)
 
 
 async def load(call: Call) -> web.StreamResponse:
@@ -103,8 +119,26 @@ async def _progress(call: Call, path: str, params: dict[str, str]) -> web.Stream
         reply = await relay.pass_upload(call, path, params)
     else:
         reply = await relay.accepted(call, "POST", path, params=params)
-    told = relay.json_lines(reply.chunks(), shapes.progress)
-    return await relay.stream(call, reply, content_type=relay.JSON, pieces=told)
+    failed = []
+
+    def told(line: Json) -> Json:
+        if line.get("error"):
+            failed.append(line)
+        return shapes.progress(line)
+
+    lines = relay.json_lines(reply.chunks(), told)
+    answer = await relay.stream(call, reply, content_type=relay.JSON, pieces=lines)
+    if params.get("fromImage") and not failed:
+        name = pulled(params["fromImage"], params.get("tag", ""))
+        call.ports.events.tell(shapes.happened("pull", name, name, time.time()))
+    return answer
+
+
+def pulled(image: str, tag: str) -> str:
+    """What users call the image that was pulled."""
+    if not tag:
+        return with_tag(familiar(image))
+    return familiar(f"{image}{'@' if ':' in tag else ':'}{tag}")
 
 
 async def _archive(call: Call, path: str) -> web.StreamResponse:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from skep.api import containers, relay, schema
 from skep.api.call import Call, empty, json
-from skep.api.ports import Container
+from skep.api.filters import moment
+from skep.api.ports import Container, Event
 from skep.api.selection import Selection
+from skep.api.unbegun import UNBEGUN
 from skep.model.errors import Clash, Invalid, Missing, Unsupported
 
 ENDED = frozenset({"created", "exited", "dead"})
@@ -25,6 +31,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 async def start(call: Call) -> web.StreamResponse:
     """``POST /containers/{id}/start``: 304 if it runs."""
+    call.request.app[UNBEGUN].check(call.parts["id"])
     return empty(204 if await call.ports.host.start(_container(call)) else 304)
 
 
@@ -60,18 +67,17 @@ async def unpause(call: Call) -> web.StreamResponse:
 async def update(call: Call) -> web.StreamResponse:
     """``POST /containers/{id}/update``: resource limits."""
     container = _container(call)
-    body = await call.body()
-    await relay.ask(call.ports.engine, "POST", f"/containers/{container.id}/update", json=body)
+    await call.ports.host.update(container, await call.object_body())
     return json({"Warnings": None})
 
 
 async def rename(call: Call) -> web.StreamResponse:
-    """``POST /containers/{id}/rename``: refused, because names are also DNS names."""
+    """``POST /containers/{id}/rename?name=``: on its networks too."""
     container = _container(call)
-    raise Unsupported(
-        f"renaming container {container.name} is not supported by this version of Skep: "
-        "create it anew under the other name"
-    )
+    await call.ports.host.rename(container, call.query("name").removeprefix("/"))
+    former = {"oldName": f"/{container.name}"}
+    call.ports.events.tell(_happened("rename", call.ports.host.find(container.id), former))
+    return empty()
 
 
 async def remove(call: Call) -> web.StreamResponse:
@@ -85,20 +91,27 @@ async def remove(call: Call) -> web.StreamResponse:
 async def prune(call: Call) -> web.StreamResponse:
     """``POST /containers/prune``: all that ended, except tasks of services."""
     filters = call.filters(*PRUNE_FILTERS)
-    if "until" in filters:
-        raise Unsupported("pruning containers by age (until) is not supported by this version")
+    latest = min((moment(text, time.time()) for text in filters.get("until")), default=math.inf)
     rows = await containers.shown(call.ports, sizes=True)
     selection = Selection(rows, filters)
     deleted, freed = [], 0
     for row in rows:
         kept = row["State"] not in ENDED or not filters.without_labels("label!", row["Labels"])
-        if kept or not selection.passes(row):
+        if kept or row["Created"] > latest or not selection.passes(row):
             continue
         container = call.ports.host.find(row["Id"])
         if not container.task_id and await _removed(call, container):
             deleted.append(container.id)
             freed += row.get("SizeRw") or 0
     return json({"ContainersDeleted": deleted, "SpaceReclaimed": freed})
+
+
+def _happened(action: str, container: Container, more: Mapping[str, str]) -> Event:
+    """What the engine does not tell of."""
+    attributes = {**container.labels, "name": container.name, "image": container.image, **more}
+    return Event(
+        kind="container", action=action, id=container.id, attributes=attributes, time=time.time()
+    )
 
 
 async def _removed(call: Call, container: Container) -> bool:

@@ -155,6 +155,15 @@ class HostPort(Protocol):
     async def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
         """Remove it and all that its networking made. Raises `Clash` if it runs and not force."""
 
+    async def rename(self, container: Container, name: str) -> None:
+        """Give it another name, on its networks too. Raises `Clash` (in use), `Invalid`."""
+
+    async def update(self, container: Container, body: Json) -> None:
+        """Change its limits, as ``POST /containers/{id}/update`` asks. Raises `Unsupported`."""
+
+    async def traffic(self, container: Container) -> Mapping[str, Mapping[str, int]]:
+        """What each of its interfaces has carried: Docker's counters by the interface's name."""
+
 
 class NetworksPort(Protocol):
     """This host's own networks, as users change them."""
@@ -209,6 +218,9 @@ class EnginePort(Protocol):
     """The container engine's Docker-compatible REST interface, with its differences from Docker
     already smoothed where they concern the transport."""
 
+    def showing(self, headers: Mapping[str, str]) -> EnginePort:
+        """The same engine, with these headers on all requests: what registries are shown."""
+
     async def request(
         self,
         method: str,
@@ -248,6 +260,9 @@ class EventsPort(Protocol):
 
     def subscribe(self, since: float | None) -> AsyncIterator[Event]:
         """Events from now on, preceded by those kept since ``since``."""
+
+    def tell(self, event: Event) -> None:
+        """Something happened that only a handler knows of."""
 
 
 class InspectionPort(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,9 @@ from skep.model.errors import Refusal
 JSON = "application/json"
 KEPT_HEADERS = ("Content-Type", "X-Docker-Container-Path-Stat")
 """What of an engine's headers is the client's business."""
+
+CREDENTIALS = ("X-Registry-Auth", "X-Registry-Config")
+"""Headers with a registry's user and password."""
 
 log = structlog.get_logger("skep.api")
 
@@ -42,8 +45,15 @@ async def accepted(
     ``params`` are the client's own if none are given.
     """
     asked = call.parameters() if params is None else params
-    reply = await call.ports.engine.request(method, path, params=asked, json=json)
+    reply = await _engine(call).request(method, path, params=asked, json=json)
     return await _checked(reply)
+
+
+def _engine(call: Call) -> EnginePort:
+    """The engine, shown what the client shows to registries."""
+    headers = call.request.headers
+    shown = {name: headers[name] for name in CREDENTIALS if name in headers}
+    return call.ports.engine.showing(shown) if shown else call.ports.engine
 
 
 async def pass_on(call: Call, path: str, *, json: Any = None) -> web.StreamResponse:
@@ -54,7 +64,7 @@ async def pass_on(call: Call, path: str, *, json: Any = None) -> web.StreamRespo
 
 async def pass_upload(call: Call, path: str, params: Mapping[str, str]) -> EngineReply:
     """The client's request for ``path`` with its body in pieces (tar archives)."""
-    reply = await call.ports.engine.request(
+    reply = await _engine(call).request(
         call.request.method, path, params=params, body=_upload(call.request)
     )
     return await _checked(reply)
@@ -107,6 +117,14 @@ async def json_lines(
             yield _rewritten_line(line, rewrite) + b"\n"
     if rest:
         yield _rewritten_line(rest, rewrite) + b"\n"
+
+
+async def awaited_lines(
+    pieces: AsyncIterator[bytes], rewrite: Callable[[Any], Awaitable[Any]]
+) -> AsyncIterator[bytes]:
+    """As `json_lines`, by a rewriting that has to ask somebody."""
+    async for line in json_lines(pieces, lambda told: told):
+        yield msgspec.json.encode(await rewrite(msgspec.json.decode(line))) + b"\n"
 
 
 def _rewritten_line(line: bytes, rewrite: Callable[[Any], Any]) -> bytes:

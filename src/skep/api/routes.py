@@ -15,6 +15,7 @@ import msgspec
 
 from skep.api import (
     absent,
+    building,
     containers,
     events,
     execs,
@@ -27,6 +28,7 @@ from skep.api import (
     networks,
     nodes,
     page,
+    registries,
     services,
     swarm,
     system,
@@ -75,11 +77,11 @@ ROUTES = (
     Route("GET", "/metrics", metrics.scrape),
     Route("GET", "/skep/readings", metrics.readings),
     Route("GET", "/events", events.follow, streams=True),
-    Route("POST", "/auth", absent.registry_login),
-    Route("POST", "/session", absent.build),
-    Route("POST", "/build", absent.build),
-    Route("POST", "/build/prune", absent.prune_builds),
-    Route("POST", "/commit", absent.commit),
+    Route("POST", "/auth", registries.login),
+    Route("POST", "/session", building.session),
+    Route("POST", "/build", building.build, streams=True),
+    Route("POST", "/build/prune", building.prune),
+    Route("POST", "/commit", building.commit),
     Route("GET", "/distribution/{name*}/json", images.distribution),
     # networks
     Route("GET", "/networks", networks.list_all),
@@ -121,7 +123,7 @@ ROUTES = (
     # images
     Route("GET", "/images/json", images.list_all),
     Route("GET", "/images/get", images.save, streams=True),
-    Route("GET", "/images/search", absent.search),
+    Route("GET", "/images/search", registries.search),
     Route("POST", "/images/load", images.load, streams=True),
     Route("POST", "/images/create", images.create, streams=True),
     Route("POST", "/images/prune", images.prune),
@@ -129,7 +131,7 @@ ROUTES = (
     Route("GET", "/images/{name*}/history", images.history),
     Route("GET", "/images/{name*}/get", images.save_one, streams=True),
     Route("POST", "/images/{name*}/tag", images.tag),
-    Route("POST", "/images/{name*}/push", absent.push),
+    Route("POST", "/images/{name*}/push", registries.push, streams=True),
     Route("DELETE", "/images/{name*}", images.remove),
     # volumes
     Route("GET", "/volumes", volumes.list_all),

@@ -19,6 +19,7 @@ from skep.api.ports import Ports
 from skep.api.relay import cut
 from skep.api.routes import PAGE_ROUTES, ROUTES, Route, Table
 from skep.api.streams import Hijacked
+from skep.api.unbegun import UNBEGUN, Unbegun
 from skep.model.errors import Invalid, Refusal
 
 VERSIONED = re.compile(r"/v(?P<major>\d+)\.(?P<minor>\d+)(?P<path>/.*)")
@@ -34,6 +35,7 @@ log = structlog.get_logger("skep.api")
 def make_app(ports: Ports, *, facts: Facts) -> web.Application:
     """The Docker Engine API over ``ports``. Run it with `make_runner`."""
     app = web.Application(client_max_size=BODY_LIMIT)
+    app[UNBEGUN] = Unbegun()
     app[HEADERS] = {
         "Api-Version": dotted(LATEST),
         "Docker-Experimental": "false",

@@ -83,6 +83,23 @@ class ClientStream(asyncio.Protocol):
         self._transport.close()
 
 
+class Silence:
+    """A process's stream where there is none. Implements `RawStream`."""
+
+    async def read(self) -> bytes:
+        """Its end."""
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        """Input that nobody takes."""
+
+    async def write_eof(self) -> None:
+        """The end of such input."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class Hijacked(web.StreamResponse):
     """Tells the HTTP server that the answer was given and nothing is left to send."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import Any
 
 from aiohttp import web
@@ -9,9 +11,15 @@ from aiohttp import web
 from skep.api import relay
 from skep.api.call import Call, empty, json
 from skep.api.shapes.base import Json
-from skep.model.errors import Missing
+from skep.model.errors import Clash, Missing
 
 FILTERS = ("dangling", "driver", "label", "name")
+UNUSED = {"filters": '{"dangling":["true"]}'}
+ANONYMOUS = re.compile("[0-9a-f]{64}")
+"""The names of volumes that nobody named."""
+
+ALL_UNTIL = (1, 42)
+"""Before this version of the API, a pruning took the named volumes as well."""
 
 
 async def list_all(call: Call) -> web.StreamResponse:
@@ -40,8 +48,24 @@ async def remove(call: Call) -> web.StreamResponse:
 
 
 async def prune(call: Call) -> web.StreamResponse:
-    """``POST /volumes/prune``."""
-    return await relay.rewritten(call, "/volumes/prune", _pruned)
+    """``POST /volumes/prune``: those that nothing uses. Since API 1.42 only the anonymous ones,
+    unless ``all`` asks for the named, too."""
+    filters = call.filters("all", "label", "label!")
+    everything = call.version < ALL_UNTIL or bool(filters.truth("all"))
+    usage = await relay.ask(call.ports.engine, "GET", "/system/df") or {}
+    sizes = {item["Name"]: (item.get("UsageData") or {}).get("Size", 0)
+             for item in usage.get("Volumes") or []}  # fmt: skip
+    found = await relay.ask(call.ports.engine, "GET", "/volumes", params=UNUSED) or {}
+    deleted = []
+    for volume in found.get("Volumes") or []:
+        labels = volume.get("Labels") or {}
+        fits = filters.labels("label", labels) and filters.without_labels("label!", labels)
+        if fits and (everything or ANONYMOUS.fullmatch(volume["Name"])):
+            with contextlib.suppress(Clash, Missing):  # it was taken, or is gone meanwhile
+                await relay.ask(call.ports.engine, "DELETE", f"/volumes/{volume['Name']}")
+                deleted.append(volume["Name"])
+    freed = sum(max(sizes.get(name, 0), 0) for name in deleted)
+    return json({"VolumesDeleted": deleted, "SpaceReclaimed": freed})
 
 
 async def _ask(call: Call, method: str) -> Any:
@@ -57,11 +81,3 @@ async def _ask(call: Call, method: str) -> Any:
 def _listed(engine: Any) -> Json:
     found = engine or {}
     return {"Volumes": found.get("Volumes") or [], "Warnings": found.get("Warnings") or []}
-
-
-def _pruned(engine: Any) -> Json:
-    found = engine or {}
-    return {
-        "VolumesDeleted": found.get("VolumesDeleted") or [],
-        "SpaceReclaimed": found.get("SpaceReclaimed") or 0,
-    }

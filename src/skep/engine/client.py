@@ -6,6 +6,7 @@ What Podman does differently from Docker, and is smoothed here, is in docs/desig
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from skep.engine.events import CONNECTED, ContainerEvent, parse_event
 from skep.engine.limits import own_limits
 from skep.engine.pulling import checked_pull
 from skep.engine.reference import familiar, with_tag
+from skep.engine.resources import linux_resources
 from skep.engine.settings import default_ulimits
 from skep.engine.transport import ErrorReply, Reply, Stream, Transport
 from skep.engine.waiting import wait_until_removed
@@ -51,6 +53,12 @@ class Engine:
     async def close(self) -> None:
         """Give back what connections are open."""
         await self._transport.close()
+
+    def showing(self, headers: Mapping[str, str]) -> Engine:
+        """The same engine, with these headers on all requests: what registries are shown."""
+        shown = copy.copy(self)
+        shown._transport = self._transport.showing(headers)
+        return shown
 
     async def request(
         self,
@@ -124,6 +132,16 @@ class Engine:
             params["timeout"] = "0"
         await self._json("DELETE", f"{LIBPOD}/containers/{container}", params=params)
 
+    async def rename(self, container: str, name: str) -> None:
+        """Give it another name. Raises `Clash` (in use, Docker's sentence)."""
+        await self._act(container, "rename", {"name": name})
+
+    async def update(self, container: str, limits: Json) -> None:
+        """Set a running container's limits, given as Docker's Resources: until it ends, since
+        Podman forgets them with the process."""
+        path = f"/v4.3.0/libpod/containers/{container}/update"
+        await _decoded_text(await self._transport.send("POST", path, json=linux_resources(limits)))
+
     async def inspect(self, container: str) -> Json:
         """``GET /containers/{id}/json``, as the engine has it."""
         found: Json = await self._json("GET", f"{API}/containers/{container}/json")
@@ -151,8 +169,9 @@ class Engine:
         return str(health.get("Status") or "starting")
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
-        """What happens to containers, for as long as the caller listens, across restarts of the
-        engine. Each (re)connection begins with an event "connected"; others may come twice."""
+        """What happens to containers, images and volumes, for as long as the caller listens, across
+        restarts of the engine. Each (re)connection begins with an event "connected"; others may
+        come twice."""
         since = int(time.time())
         while True:
             try:
@@ -182,7 +201,7 @@ class Engine:
 
     async def _events_since(self, since: int) -> AsyncIterator[ContainerEvent]:
         """One connection's events. ``since`` closes the gap between connecting and listening."""
-        params = {"filters": '{"type":["container"]}', "since": str(since)}
+        params = {"filters": '{"type":["container","image","volume"]}', "since": str(since)}
         reply = await self.request("GET", "/events", params=params)
         if isinstance(reply, ErrorReply):
             raise reply.refusal
@@ -208,6 +227,12 @@ async def _decoded(reply: Reply) -> Any:
     if isinstance(reply, ErrorReply):
         raise reply.refusal
     return await reply.json()
+
+
+async def _decoded_text(reply: Reply) -> None:
+    if isinstance(reply, ErrorReply):
+        raise reply.refusal
+    await reply.read()
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -69,11 +69,20 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
         Broken,
         "--init needs catatonit on every host: apt-get install catatonit",
     ),
+    (re.compile(r"is already paused"), Clash, "Container {subject} is already paused"),
+    (re.compile(r"is not paused, can't unpause"), Clash, "Container {subject} is not paused"),
     (
-        re.compile(r"registry (?P<registry>\S+) is blocked"),
-        Missing,
-        "{subject} is not on this host, and no registry is asked: load the image (docker load) on "
-        "every host that is to run it",
+        re.compile(
+            r"volume (?P<name>\S+) is being used by the following container\(s\): (?P<ids>.+):"
+        ),
+        Clash,
+        "remove {name}: volume is in use - [{ids}]",
+    ),
+    (
+        re.compile(r"image (?P<name>\S+) is in use: image used by (?P<id>[0-9a-f]{12})"),
+        Clash,
+        'conflict: unable to remove repository reference "{name}" (must force) - container {id} '
+        "is using its referenced image",
     ),
 )
 

@@ -69,15 +69,13 @@ runroot = {json.dumps(runroot)}
 
 
 def registries_conf() -> str:
-    """registries.conf: short names are Docker Hub's, which is never asked: a host's images are
-    built or loaded there, and a look-up must fail at once, not after a time-out."""
-    return """\
-unqualified-search-registries = ["docker.io"]
-
-[[registry]]
-location = "docker.io"
-blocked = true
-"""
+    """registries.conf: short names are Docker Hub's. As with Docker, a registry of the host's own
+    (localhost, 127.0.0.1) needs no TLS."""
+    local = "".join(
+        f'\n[[registry]]\nlocation = "{name}"\ninsecure = true\n'
+        for name in ("localhost", "127.0.0.1")
+    )
+    return f'unqualified-search-registries = ["docker.io"]\n{local}'
 
 
 def policy_json() -> str:

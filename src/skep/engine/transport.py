@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json as jsonlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -133,6 +134,14 @@ class Transport:
     def __init__(self, socket: str) -> None:
         self.socket = socket
         self._session: aiohttp.ClientSession | None = None
+        self._shown: Mapping[str, str] = {}
+
+    def showing(self, headers: Mapping[str, str]) -> Transport:
+        """The same connections, with these headers on all requests."""
+        self._open_session()
+        shown = copy.copy(self)
+        shown._shown = headers
+        return shown
 
     async def send(
         self,
@@ -149,8 +158,9 @@ class Transport:
         """
         try:
             response = await self._open_session().request(
-                method, HOST + path, params=params, json=json, data=body, headers=_headers(body)
-            )
+                method, HOST + path, params=params, json=json, data=body,
+                headers={**_headers(body), **self._shown},
+            )  # fmt: skip
             if response.status < 400:
                 return Reply(response)
             said = await response.read()

@@ -189,6 +189,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     (host network, another container's). ``task_id`` is set for tasks of services. ``health`` is
     starting, healthy or unhealthy while it runs with a health check, else "". ``published``
     are the ports to publish as its user wrote them, what became of them is in the sandbox.
+    ``limits`` are those that were changed since it was created, by the names of Docker's Resources.
     """
 
     id: str
@@ -207,3 +208,4 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     published: tuple[Binding, ...] = ()
     publish_all: bool = False
     places: dict[str, Place] = {}
+    limits: dict[str, int | str] = {}

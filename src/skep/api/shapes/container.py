@@ -74,6 +74,12 @@ def digest(image: str) -> str:
     return image if not image or image.startswith(SHA256) else SHA256 + image
 
 
+def status_of(engine: Json) -> str:
+    """How an inspected container is, in Docker's word."""
+    said = str((engine.get("State") or {}).get("Status") or "")
+    return STATES.get(said, said)
+
+
 def _state(state: Json, health: str) -> Json:
     shown = {**state, "Status": STATES.get(state.get("Status", ""), state.get("Status", ""))}
     checks = dict(shown.pop("Health", None) or {})
@@ -104,6 +110,7 @@ def _host_config(config: Json, container: Container) -> Json:
     policy = config.get("RestartPolicy") or {}
     return {
         **config,
+        **container.limits,
         "NetworkMode": container.network_mode,
         "PortBindings": endpoint.asked_ports(container),
         "PublishAllPorts": container.publish_all,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skep.api.ports import Event
 from skep.api.shapes.base import Json
 from skep.api.shapes.container import digest
 from skep.engine.reference import familiar
@@ -66,9 +67,17 @@ def pruned(engine: Any) -> Json:
     }
 
 
+def happened(action: str, id: str, name: str, now: float) -> Event:
+    """An image's event: pull, delete."""
+    attributes = {"name": name} if name else {}
+    return Event(kind="image", action=action, id=id, attributes=attributes, time=now)
+
+
 def progress(line: Json) -> Json:
     """One line of what load, import and pull tell: image names as users know them."""
     shown = {**line}
+    if shown.get("status") and shown["status"] == shown.get("id"):
+        del shown["id"]  # an import says its image's id twice
     for member in ("stream", "status"):
         if isinstance(shown.get(member), str):
             shown[member] = _familiar_words(shown[member])
