@@ -175,19 +175,19 @@ def test_an_administrators_own_table_is_left_alone_and_heard(lab):
     lab.run(
         "h1",
         "nft",
-        """table inet skep-user {
+        """table inet own-rules {
         chain forward {
             type filter hook forward priority filter - 10; policy accept;
             meta l4proto tcp ct original proto-dst 8080 drop
         }
     }""",
     )
-    own = lab.run("h1", "nft", "list", "table", "inet", "skep-user")
+    own = lab.run("h1", "nft", "list", "table", "inet", "own-rules")
     assert asked(lab, "h2", lab.address("h1"), 8080) == "timed out"
     lab.run("h1", "nft", "delete", "table", "ip", "skep")
     until(
         lambda: "published" in lab.run("h1", "nft", "list", "table", "ip", "skep", check=False), 60
     )
-    assert lab.run("h1", "nft", "list", "table", "inet", "skep-user") == own
-    lab.run("h1", "nft", "delete", "table", "inet", "skep-user")
+    assert lab.run("h1", "nft", "list", "table", "inet", "own-rules") == own
+    lab.run("h1", "nft", "delete", "table", "inet", "own-rules")
     serves(lab, "h2", lab.address("h1"), 8080)
