@@ -125,8 +125,8 @@ def test_everything_is_drawn(lab, page):
     assert sum(each.startswith("docker_gwbridge, 172.") for each in bars) == 3
     plates = items(page, "plate")
     assert sorted(plates) == [f"{host}, eth0 · {lab.address(host)}" for host in lab.hosts]
-    wires = page.run("document.querySelectorAll('#stage .wire').length")
-    assert wires >= 11  # client 2, web 3, turns 2, three ingress sandboxes 2 each: app, mesh, out
+    # client 2, web 3, turns 2, three ingress sandboxes 2 each: networks, mesh, way out.
+    page.until("document.querySelectorAll('#stage .wire').length == 13")
     keep(page, "hosts")
 
 
@@ -252,7 +252,9 @@ def test_changes_are_seen_within_a_second(lab, page):
         lab.service(name, "--replicas", "0", "busybox", "sleep", "86400")
         done = time.time()
         seen = page.until(f"window.seen.get('{name}')")
-        heard = page.run(f"window.heard.find(([, data]) => data.includes('\"{name}\"'))[0]")
+        heard = page.run(
+            f"(window.heard.find(([, data]) => data.includes('\"{name}\"')) ?? [0])[0]"
+        )
         told.append(seen - done)
         drawn.append(seen - heard)
         lab.docker("h1", "service", "rm", name)

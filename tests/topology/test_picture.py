@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from topology_scene import large, small
+from topology_scene import BACK, INGRESS, large, small
 
 from skep.model.glance import Space
+from skep.model.host import INGRESS_SANDBOX
 from skep.topology import dot, picture
 from skep.topology.build import build
 from skep.topology.detail import detailed
@@ -50,6 +51,18 @@ def test_everything_is_in_the_picture(graph):
     for name in ("h1", "h2", "h3", "web.1", "web.2", "client", "ingress_sbox", "docker_gwbridge",
                  "back", "vxlan0 4097", "eth0 · 192.168.90.11"):  # fmt: skip
         assert name in found, name
+
+
+@pytest.mark.parametrize("draw", [picture.draw, dot.write])
+def test_a_box_is_told_by_its_own_address_not_the_meshs(draw):
+    cluster = small()
+    cluster.service("api", networks=(INGRESS, BACK))
+    box = cluster.run("api", "n1", 1, (INGRESS, BACK))
+    on_mesh, own = (each.address.partition("/")[0] for each in box.endpoints[:2])
+    text = draw(build(cluster.sources()))
+    assert own in text and on_mesh not in text
+    mesh = next(each for each in cluster.boxes["n1"] if each.id == INGRESS_SANDBOX)
+    assert mesh.endpoints[0].address.partition("/")[0] in text
 
 
 def test_each_plug_is_a_wire_and_each_tunnel_a_curve(graph):

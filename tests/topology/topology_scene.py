@@ -37,6 +37,7 @@ from skep.topology.sources import Sources
 
 INGRESS, BACK = "ingressnet", "backnetwork"
 GATEWAY = "gwbridge00"
+NAMES = {INGRESS: "ingress", BACK: "back"}
 BRIDGE = Bridge(
     network_id=GATEWAY, network_name="docker_gwbridge", name="docker_gwbridge",
     address="172.18.0.1/16",
@@ -55,8 +56,8 @@ def network(id, subnet, vni, **spec):
 
 def endpoint(network_id, link, address, port):
     return Endpoint(
-        id=f"{port}ep", network_id=network_id, network_name=network_id, link=link, port=port,
-        address=address, mac="02:42:0a:00:00:01",
+        id=f"{port}ep", network_id=network_id, network_name=NAMES.get(network_id, network_id),
+        link=link, port=port, address=address, mac="02:42:0a:00:00:01",
     )  # fmt: skip
 
 

@@ -20,21 +20,23 @@ def write(graph: Graph) -> str:
 
 
 def _body(graph: Graph) -> Iterator[str]:
+    addresses = g.own_addresses(graph)
     yield '  graph [rankdir=LR, fontname="sans-serif"];'
     yield '  node [fontname="sans-serif", fontsize=10];'
     yield '  edge [fontname="sans-serif", fontsize=9];'
     for host in graph.things.values():
         if host.kind == g.HOST:
             yield f"  subgraph {quoted(f'cluster {host.id}')} {{"
-            yield f"    label={quoted(_label(host))}; color={COLOURS[host.state]};"
+            label = quoted(_label(host, addresses[host.id]))
+            yield f"    label={label}; color={COLOURS[host.state]};"
             yield f"    {quoted(host.id)} [label={quoted(_link(host))}, shape=plaintext];"
             for thing in graph.things.values():
                 if thing.parent == host.id:
-                    yield f"    {_node(thing)}"
+                    yield f"    {_node(thing, addresses[thing.id])}"
             yield "  }"
     for thing in graph.things.values():
         if not thing.parent and thing.kind != g.HOST:
-            yield f"  {_node(thing)}"
+            yield f"  {_node(thing, addresses[thing.id])}"
     for line in graph.lines.values():
         yield f"  {_edge(line)}"
     for thing in graph.things.values():
@@ -46,15 +48,14 @@ def _link(host: Thing) -> str:
     return host.parts[0].name if host.parts else host.name
 
 
-def _label(thing: Thing) -> str:
+def _label(thing: Thing, address: str) -> str:
     count = f" {TIMES} {thing.count}" if thing.kind in (g.GROUP, g.REST) else ""
-    address = next((each.address for each in thing.parts if each.address), "")
     return "\n".join(filter(None, (thing.name + count, address, thing.note)))
 
 
-def _node(thing: Thing) -> str:
+def _node(thing: Thing, address: str) -> str:
     shape = SHAPES.get(thing.kind, "box")
-    label = quoted(_label(thing))
+    label = quoted(_label(thing, address))
     return f"{quoted(thing.id)} [label={label}, shape={shape}, color={COLOURS[thing.state]}];"
 
 

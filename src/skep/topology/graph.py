@@ -143,3 +143,20 @@ def patched(old: Graph, change: Change) -> Graph:
         boxes=old.boxes if change.boxes is None else change.boxes,
         folded=old.folded if change.folded is None else change.folded,
     )
+
+
+def own_addresses(graph: Graph) -> dict[str, str]:
+    """Of each thing's addresses the one that its user means, without prefix ("" for none): not the
+    routing mesh's, but for the mesh itself."""
+    meshes = {
+        each.name
+        for each in graph.things.values()
+        if each.kind == NETWORK and "routing mesh" in each.facts
+    }
+    return {id: _own_address(thing, meshes) for id, thing in graph.things.items()}
+
+
+def _own_address(thing: Thing, meshes: set[str]) -> str:
+    found = [each for each in thing.parts if each.address]
+    own = [each for each in found if each.network not in meshes or thing.kind == MESH]
+    return next((each.address.partition("/")[0] for each in (*own, *found)), "")

@@ -46,12 +46,12 @@ def draw(graph: Graph) -> str:
     width = max((card.x + card.width for card in placed), default=400) + SPACE
     height = max((card.y + card.height for card in placed), default=200) + UNDER
     colours = _colours(graph)
-    lines = plugs(graph)
+    lines, addresses = plugs(graph), g.own_addresses(graph)
     joins = [line for line in graph.lines.values() if line.kind == g.TUNNEL]
     hosts = {card.host.id: card for card in placed}
     body = [
         *(_join(line, hosts) for line in joins if {line.source, line.target} <= hosts.keys()),
-        *(text for card in placed for text in _card(card, lines, colours)),
+        *(text for card in placed for text in _card(card, lines, colours, addresses)),
         *_legend(graph, colours),
     ]
     inner = "\n".join(body)
@@ -74,7 +74,9 @@ def _colours(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _card(card: Card, lines: dict[str, list[Line]], colours: dict[str, str]) -> Iterator[str]:
+def _card(
+    card: Card, lines: dict[str, list[Line]], colours: dict[str, str], addresses: dict[str, str]
+) -> Iterator[str]:
     host = card.host
     yield f'<g transform="translate({card.x},{card.y})">'
     yield f'<rect class="frame" width="{card.width}" height="{card.height}" rx="14"/>'
@@ -88,7 +90,7 @@ def _card(card: Card, lines: dict[str, list[Line]], colours: dict[str, str]) -> 
         yield from _bar(card, bar, colours)
     yield from _joints(card, lines, colours)
     for chip in card.chips:
-        yield from _chip(chip)
+        yield from _chip(chip, addresses[chip.thing.id])
     link = host.parts[0].name if host.parts else ""
     words = " · ".join(filter(None, (link, host.facts.get("tunnels' address", ""))))
     y = card.plate
@@ -162,7 +164,7 @@ def _bar(card: Card, bar: Spot, colours: dict[str, str]) -> Iterator[str]:
         )
 
 
-def _chip(chip: Spot) -> Iterator[str]:
+def _chip(chip: Spot, address: str) -> Iterator[str]:
     thing = chip.thing
     folded = thing.kind in (g.GROUP, g.REST)
     for offset in (5, 2.5) if folded else ():
@@ -177,8 +179,7 @@ def _chip(chip: Spot) -> Iterator[str]:
     )
     yield f'<circle cx="{chip.x + 13}" cy="{chip.y + 14}" r="3.6" fill="{INK[thing.state]}"/>'
     yield f'<text class="bold" x="{chip.x + 22}" y="{chip.y + 18}">{cut(thing.name, 13)}</text>'
-    address = next((each.address for each in thing.parts if each.address), "")
-    sub = f"{TIMES} {thing.count}" if folded else address.partition("/")[0]
+    sub = f"{TIMES} {thing.count}" if folded else address
     yield f'<text class="small" x="{chip.x + 22}" y="{chip.y + 32}">{escape(sub)}</text>'
 
 

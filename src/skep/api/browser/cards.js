@@ -90,12 +90,13 @@ function hosts(graph, fits) {
   return { cards: made, joins };
 }
 
-// Of several addresses the one that its user means: not the mesh's, not that of the way out.
+// Of several addresses the one that its user means: not the mesh's (unless it is the mesh), not
+// that of the way out.
 function ownAddress(graph, thing) {
   const mesh = new Set(graph.of("network").filter((each) => each.facts?.["routing mesh"])
     .map((each) => each.name));
   const parts = thing.parts ?? [];
-  const part = parts.find((each) => !mesh.has(each.network)) ?? parts[0];
+  const part = parts.find((each) => thing.kind === "mesh" || !mesh.has(each.network)) ?? parts[0];
   return part?.address?.split("/")[0] ?? "";
 }
 
