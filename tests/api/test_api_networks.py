@@ -105,6 +105,16 @@ async def test_a_task_on_its_networks(world, client):
     assert shown_task["EndpointID"] == entry["EndpointID"]
 
 
+async def test_subnets_are_in_order_of_address(world, client):
+    await world.swarm()
+    sent = [{"Subnet": each} for each in ("11.1.1.0/24", "9.1.1.0/24", "10.1.1.0/24")]
+    await make(client, "many", IPAM={"Config": sent})
+    shown = await get(client, "/networks/many")
+    assert [each["Subnet"] for each in shown["IPAM"]["Config"]] == [
+        "9.1.1.0/24", "10.1.1.0/24", "11.1.1.0/24"
+    ]  # fmt: skip
+
+
 async def test_options_and_subnets(world, client):
     await world.swarm()
     config = [{"Subnet": "10.1.1.0/24"}, {"Subnet": "11.1.1.0/24"}]

@@ -98,11 +98,11 @@ def test_of_a_task_that_was_scaled_away_the_container_alone_is_left(lab):
         "--network", "net", "--stop-grace-period", "0s", "--constraint", "node.role==worker",
         "busybox", "sleep", "600",
     )  # fmt: skip
-    until(lambda: lab.running("calm", 1))
+    until(lambda: lab.running("calm", 1), 60)
     (box,) = [lab.sandbox("h2", one) for one in lab.docker("h2", "ps", "-q").split()]
     assert box in sandboxes(lab)
     lab.docker("h1", "service", "scale", "-d", "calm=0")
-    until(lambda: kept(lab, "calm"))
+    until(lambda: kept(lab, "calm"), 60)
     until(lambda: box not in sandboxes(lab))
     lab.docker("h1", "service", "rm", "calm")
     until(lambda: not kept(lab, "calm"))

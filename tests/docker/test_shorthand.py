@@ -108,9 +108,9 @@ def test_rows_use_only_known_words():
 def test_rows_are_unique_and_all_there():
     ids = [row.id for row in ROWS]
     assert len(set(ids)) == len(ids)
-    wanted = {f"W3-{number:02}" for number in (*range(1, 9), 13)}
+    wanted = {f"W3-{number:02}" for number in range(1, 16)}
     wanted |= {f"W0-{number:02}" for number in range(1, 30)} - {"W0-26"}
-    wanted |= {f"W1-{number:02}" for number in (*range(1, 35), 36, 37, 39)} - {"W1-05", "W1-21"}
+    wanted |= {f"W1-{number:02}" for number in range(1, 43)} - {"W1-05", "W1-21", "W1-35"}
     wanted |= {f"W2-{number:02}" for number in range(1, 7)}
     wanted |= {f"W4-{number:02}" for number in range(1, 13)}
     assert set(ids) == wanted

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from skep.api import errors
 from skep.api.call import Call, empty, json
@@ -64,7 +66,7 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """``POST /networks/create``: the swarm's networks, and this host's own."""
-    spec = await call.decode(NetworkSpec)
+    spec = in_order(await call.decode(NetworkSpec))
     if not spec.name.strip():
         raise Invalid("invalid name: name is empty")
     if spec.name in BUILT_IN:
@@ -84,6 +86,23 @@ async def create(call: Call) -> web.StreamResponse:
         lambda draft, context: control.create_network(draft, context, spec)
     )
     return json({"Id": made, "Warning": ""}, status=201)
+
+
+def in_order(spec: NetworkSpec) -> NetworkSpec:
+    """With its subnets by address, IPv4 first: the docker client sends several in any order. What
+    is no subnet is left to be refused."""
+    try:
+        config = sorted(spec.ipam.config, key=_place)
+    except ValueError:
+        return spec
+    return replace(spec, ipam=replace(spec.ipam, config=tuple(config)))
+
+
+def _place(config: IpamConfig) -> tuple[int, int]:
+    if not config.subnet:
+        return (0, 0)
+    subnet = ipaddress.ip_network(config.subnet, strict=False)
+    return (subnet.version, int(subnet.network_address))
 
 
 class Update(Spec, frozen=True):

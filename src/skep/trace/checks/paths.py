@@ -116,14 +116,14 @@ def tunnels(scene: Scene) -> Iterator[Finding]:
             other = scene.by_node(check.node_id)
             if other is None or _is_lost(host, other) or _is_lost(other, host):
                 continue
-            found = _tunnel(host, other, check)
+            found = _tunnel(scene, host, other, check)
             pair = frozenset((host.node_id, other.node_id))
             if found is not None and pair not in told:
                 told.add(pair)
                 yield found
 
 
-def _tunnel(host: Host, other: Host, check: TunnelCheck) -> Finding | None:
+def _tunnel(scene: Scene, host: Host, other: Host, check: TunnelCheck) -> Finding | None:
     """What is wrong with a tunnel; None if nothing is, or the underlay's links tell it already."""
     link, port = host.underlay or "any", host.view.data_path_port
     look = f"tcpdump -ni {link} udp port {port} on both hosts shows where they end"
@@ -132,7 +132,7 @@ def _tunnel(host: Host, other: Host, check: TunnelCheck) -> Finding | None:
         why = "containers on the two hosts cannot reach each other, though the hosts can"
         fix = f"let UDP {port} through between the hosts; {look}"
     elif not check.large:
-        if is_too_small(host) or is_too_small(other):
+        if is_too_small(scene, host) or is_too_small(scene, other):
             return None
         what = f"the tunnel carries small packets, not such of {check.large_size} bytes"
         why = "connections open and then hang, as soon as much is sent"
@@ -182,8 +182,8 @@ def managers(scene: Scene) -> Iterator[Finding]:
 def sizes(scene: Scene) -> Iterator[Finding]:
     """Underlay links that are too small for the networks' packets."""
     for host in scene.hosts.values():
-        device, needed = device_of(host), _needed_mtu(host)
-        if device is None or not is_too_small(host):
+        device, needed = device_of(host), _needed_mtu(scene)
+        if device is None or not is_too_small(scene, host):
             continue
         yield Finding(
             severity=ERROR,
@@ -195,20 +195,22 @@ def sizes(scene: Scene) -> Iterator[Finding]:
             "fit",
             why="large packets are lost: connections open and then hang",
             fix=f"on {host.name}: ip link set {device.name} mtu {needed}; "
-            "or restart skepd, which takes the MTU anew",
+            "or the same MTU on all other hosts",
         )
 
 
-def is_too_small(host: Host) -> bool:
-    """Whether the host's link to the underlay does not take what its tunnels may send."""
+def is_too_small(scene: Scene, host: Host) -> bool:
+    """Whether the host's link to the underlay does not take what tunnels may send, its own or those
+    of others: its own follow its link."""
     device = device_of(host)
-    return device is not None and 0 < device.mtu < _needed_mtu(host)
+    return device is not None and 0 < device.mtu < _needed_mtu(scene)
 
 
-def _needed_mtu(host: Host) -> int:
+def _needed_mtu(scene: Scene) -> int:
     """The MTU of the underlay that the largest packets of all tunnels ask for; 0 without any."""
     sizes = [
         link.mtu + VXLAN_OVERHEAD
+        for host in scene.hosts.values()
         for namespace in host.inspection.state.values()
         for link in namespace.links.values()
         if link.vxlan is not None
