@@ -282,7 +282,7 @@ async def test_waiting_for_removal_of_one_that_never_began(engine, box):
     waiting = await engine.request("POST", path, params=asked)
     reading = asyncio.ensure_future(waiting.json())
     await engine.remove(container)
-    assert (await asyncio.wait_for(reading, 5))["StatusCode"] == 0
+    assert (await asyncio.wait_for(reading, 60))["StatusCode"] == 0
 
 
 async def test_logs_are_followed_with_and_without_a_terminal(engine, box):

@@ -18,6 +18,10 @@ POLL = 0.05
 
 LONGEST_PAUSE = 1.0
 """Seconds between such looks at most, while it was not started."""
+LATE = 5.0
+"""Seconds after its removal within which Podman, who looks four times a second, tells the code of a
+container that ran. Of one that never ran it tells none."""
+
 UNBEGUN = "created"
 ENDED = ("exited", "stopped", "dead", "removing")
 
@@ -59,6 +63,8 @@ async def _end_of(transport: Transport, container: str, answer: Reply) -> bytes:
         while not reading.done() and await _status(transport, container) == UNBEGUN:
             await asyncio.wait({reading}, timeout=pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+        # It is gone, perhaps after a short life: then the answer is only late.
+        await asyncio.wait({reading}, timeout=LATE)
         if reading.done() or await _status(transport, container):
             return await reading
         return json.dumps({"StatusCode": 0}).encode()
