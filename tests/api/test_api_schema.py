@@ -49,6 +49,25 @@ async def test_empty_create_of_a_container(client):
         assert message == "config cannot be empty in order to create a container"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/containers/create", {"Cmd": ["true"]}),
+        ("/containers/create", {"Image": 5}),
+        ("/containers/create", {"Image": "busybox", "HostConfig": "x"}),
+        ("/containers/create", {"Image": "busybox", "HostConfig": {"PortBindings": [1]}}),
+        ("/containers/create", {"Image": "busybox", "NetworkingConfig": {"EndpointsConfig": 1}}),
+        ("/volumes/create", []),
+        ("/volumes/create", {"Name": {}}),
+        ("/images/prune?filters=%7B%22dangling%22:[%22x%22]%7D", None),
+        ("/images/prune?filters=%7B%22bogus%22:[%22x%22]%7D", None),
+    ],
+)
+async def test_shapes_that_nobody_can_read(client, path, body):
+    async with client.post(path, json=body) as reply:
+        assert reply.status == 400, await reply.text()
+
+
 def test_nulls_and_cases():
     body = {"name": "n", "DRIVER": "overlay", "Options": None, "labels": {"A": "b"}}
     spec = schema.decode(schema.without_nulls(body), NetworkSpec)

@@ -70,6 +70,7 @@ def tell_deleted(call: Call, removed: list[Json]) -> None:
 
 async def prune(call: Call) -> web.StreamResponse:
     """``POST /images/prune``."""
+    call.filters("dangling", "label", "label!", "until").truth("dangling")
     found = shapes.pruned(await relay.ask(
         call.ports.engine, "POST", "/images/prune", params=call.parameters()
     ))  # fmt: skip

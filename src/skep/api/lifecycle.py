@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -25,8 +26,34 @@ async def create(call: Call) -> web.StreamResponse:
     body = await schema.raw_body(call.request)
     if not isinstance(body, dict) or not body:
         raise Invalid("config cannot be empty in order to create a container")
+    check_shape(body)
     made, warnings = await call.ports.host.create(call.query("name"), body)
     return json({"Id": made, "Warnings": warnings}, status=201)
+
+
+def check_shape(body: dict[str, Any]) -> None:
+    """Raises `Invalid` if a container is asked for in a shape that nobody can read."""
+    host = body.get("HostConfig") or {}
+    networking = body.get("NetworkingConfig") or {}
+    for name, value, kind in (
+        ("Image", body.get("Image"), str),
+        ("HostConfig", host, dict),
+        ("NetworkingConfig", networking, dict),
+        *((name, body.get(name), dict) for name in ("Labels", "ExposedPorts", "Healthcheck")),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise Invalid(f"invalid JSON: {name} is of another type")
+    for name, value, kind in (
+        ("NetworkMode", host.get("NetworkMode"), str),
+        ("PortBindings", host.get("PortBindings"), dict),
+        ("RestartPolicy", host.get("RestartPolicy"), dict),
+        ("EndpointsConfig", networking.get("EndpointsConfig"), dict),
+        *((name, host.get(name), list) for name in ("Binds", "ExtraHosts", "Dns", "Links")),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise Invalid(f"invalid JSON: {name} is of another type")
+    if not body.get("Image"):
+        raise Invalid("say which image to make the container of")
 
 
 async def start(call: Call) -> web.StreamResponse:

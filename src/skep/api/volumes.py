@@ -11,7 +11,7 @@ from aiohttp import web
 from skep.api import relay
 from skep.api.call import Call, empty, json
 from skep.api.shapes.base import Json
-from skep.model.errors import Clash, Missing
+from skep.model.errors import Clash, Invalid, Missing
 
 FILTERS = ("dangling", "driver", "label", "name")
 UNUSED = {"filters": '{"dangling":["true"]}'}
@@ -30,7 +30,10 @@ async def list_all(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """``POST /volumes/create``."""
-    body = await call.body()
+    body = await call.object_body()
+    for name, kind in (("Name", str), ("Driver", str), ("Labels", dict), ("DriverOpts", dict)):
+        if name in body and not isinstance(body[name], kind):
+            raise Invalid(f"invalid JSON: {name} is of another type")
     return json(
         await relay.ask(call.ports.engine, "POST", "/volumes/create", json=body), status=201
     )
