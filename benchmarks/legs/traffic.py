@@ -97,8 +97,8 @@ def measure(hosts: Hosts, rounds: int) -> tuple[dict[str, Pairs], dict[str, Pair
         overlay, service = (inside, direct), (inside, vip)
         wait_until(lambda: _reached(inside, vip), "the VIP leads to the task")
         return (
-            _compare(underlay, overlay, tuple(SECONDS), rounds),
-            _compare(overlay, service, (peer.CONNECTS, peer.PINGS), rounds),
+            compare(underlay, overlay, tuple(SECONDS), rounds),
+            compare(overlay, service, (peer.CONNECTS, peer.PINGS), rounds),
         )
 
 
@@ -110,7 +110,8 @@ Way = tuple[Peer, str]
 """A client, and the address of the server that it asks."""
 
 
-def _compare(base: Way, other: Way, works: Sequence[str], rounds: int) -> dict[str, Pairs]:
+def compare(base: Way, other: Way, works: Sequence[str], rounds: int) -> dict[str, Pairs]:
+    """Rates of two ways by kind of work, measured in turns."""
     taken = {work: {"base": list[float](), "other": list[float]()} for work in works}
     ways = {"base": base, "other": other}
     for order in turns("base", "other", rounds):
