@@ -31,7 +31,7 @@ def ordered():
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
     folder = tmp_path_factory.mktemp("walk")
-    with walking(f"ipvs-{os.getpid()}", folder, "--balancer", "ipvs") as ready:
+    with walking(f"ipvs-{os.getpid()}", folder, "--balancer", "ipvs", "--wait", "600") as ready:
         yield ready
 
 

@@ -313,11 +313,10 @@ def test_a_lab_that_cannot_be_made_is_removed(fresh_lab, monkeypatch):
     until(lambda: traces(lab) == [])
 
 
-def test_a_daemon_that_does_not_answer_is_named_with_its_last_words(fresh_lab, monkeypatch):
-    monkeypatch.setattr("skep.lab.up._ANSWER_WITHIN", 0.3)
+def test_a_daemon_that_does_not_answer_is_named_with_its_last_words(fresh_lab):
     lab = fresh_lab()
     with pytest.raises(Unavailable, match=r"skepd on h1 does not answer: .*"):
-        up(lab, wish(hosts=1, command=("sh", "-c", "echo no disk; sleep 600")), quiet)
+        up(lab, wish(hosts=1, patience=0.3, command=("sh", "-c", "echo no disk; sleep 600")), quiet)
     assert "no disk" in lab.host(1).log.read_text()
     assert condition(lab) is Condition.UP
     assert status(lab).hosts[0].state == "daemon does not answer"
@@ -330,11 +329,10 @@ def test_a_daemon_that_cannot_live_is_given_up_soon(fresh_lab):
     assert 5 <= records.deaths(lab.host(1).log) < 20
 
 
-def test_a_daemon_that_cannot_be_started_is_tried_again(fresh_lab, monkeypatch):
-    monkeypatch.setattr("skep.lab.up._ANSWER_WITHIN", 1.5)
+def test_a_daemon_that_cannot_be_started_is_tried_again(fresh_lab):
     lab = fresh_lab()
     with pytest.raises(Unavailable, match="cannot start /no/such: No such file"):
-        up(lab, wish(hosts=1, command=("/no/such",)), quiet)
+        up(lab, wish(hosts=1, patience=1.5, command=("/no/such",)), quiet)
     assert lab.host(1).log.read_text().count("cannot start") >= 2
 
 

@@ -80,6 +80,8 @@ def _add_up(verbs: argparse._SubParsersAction[Parser]) -> None:
                       " --daemon-option=--node-generic-resource=gpu=2")  # fmt: skip
     verb.add_argument("--balancer", choices=("auto", "nft", "ipvs"), default="auto",
                       help="what shares connections out on the hosts (default auto)")  # fmt: skip
+    verb.add_argument("--wait", type=float, default=60.0, metavar="SECONDS",
+                      help="how long daemons may take to answer (default 60)")  # fmt: skip
     verb.add_argument("--no-images", action="store_true", help="do not build and load images")
 
 
@@ -98,6 +100,7 @@ def _up(options: argparse.Namespace) -> int:
         image_folder=_image_folder(),
         hosts=options.hosts,
         images=() if options.no_images else IMAGES,
+        patience=options.wait,
     )
     with progress(f"lab {lab.name}") as tell:
         hosts = up(lab, wish, tell)

@@ -21,7 +21,7 @@ from skep.model.errors import Broken, Clash, Refusal, Unavailable
 
 DEFAULT_HOSTS = 3
 IMAGES = ("busybox", "nginx")
-_ANSWER_WITHIN = 60.0
+ANSWER_WITHIN = 60.0
 _DEATHS = 5
 _POLL = 0.05
 _LOADERS = 8
@@ -40,12 +40,14 @@ class Condition(Enum):
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a lab should be: ``hosts`` None takes what is there, or the default; ``command`` is
-    each host's daemon; ``images`` are loaded into each host, built into ``image_folder``."""
+    each host's daemon; ``images`` are loaded into each host, built into ``image_folder``.
+    ``patience`` is for how many seconds daemons may be silent."""
 
     command: tuple[str, ...]
     image_folder: Path
     hosts: int | None = None
     images: tuple[str, ...] = IMAGES
+    patience: float = ANSWER_WITHIN
 
 
 def condition(lab: Lab) -> Condition:
@@ -81,7 +83,7 @@ def up(lab: Lab, wish: Wish, tell: Tell) -> tuple[Host, ...]:
             count = wish.hosts or DEFAULT_HOSTS
             _make(lab, lab.hosts(count), wish.command, tell)
     hosts = lab.hosts(count)
-    _wait_for_daemons(hosts, tell)
+    _wait_for_daemons(hosts, wish.patience, tell)
     _load_images(hosts, wish, tell)
     return hosts
 
@@ -133,10 +135,10 @@ def _make_mountpoints() -> None:
             folder.mkdir(parents=True)
 
 
-def _wait_for_daemons(hosts: tuple[Host, ...], tell: Tell) -> None:
+def _wait_for_daemons(hosts: tuple[Host, ...], patience: float, tell: Tell) -> None:
     """Until every host's API answers. Raises `Broken` when a host ends, `Unavailable` when a daemon
-    cannot stay alive or is silent for a minute."""
-    deadline = time.monotonic() + _ANSWER_WITHIN
+    cannot stay alive or is silent for ``patience`` seconds."""
+    deadline = time.monotonic() + patience
     deaths = {host: records.deaths(host.log) for host in hosts}
     while deaths:
         for host in [host for host in deaths if Api(host.socket).answers()]:
