@@ -4,8 +4,10 @@ What a host contains is read by ip, bridge and nft; what Skep says of it, from i
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -48,9 +50,9 @@ class FaultLab(SwarmLab):
                         "busybox", "sleep", "86400")  # fmt: skip
         until(lambda: self.running("web", len(self.hosts)), 60)
         until(lambda: all(self.settled(host) for host in self.hosts), 60)
-        self.words = {host: self._words(host) for host in self.hosts}
+        self.words = {host: self.words_of(host) for host in self.hosts}
 
-    def _words(self, host):
+    def words_of(self, host):
         """What the cases call things: namespaces, links and addresses of one host."""
         task = self.docker(host, "ps", "-q", "--filter", "name=web.").split()[0]
         other = "h2" if host != "h2" else "h3"
@@ -107,6 +109,14 @@ class FaultLab(SwarmLab):
                 if table[-1] == "}" and line.endswith("/nft }"):
                     found.add(" ".join(table))
         return found
+
+    def reboot(self, host):
+        """All of a host's processes end at once, and with them its namespaces; then it comes up
+        again, with the disk that it had."""
+        record = json.loads(Path(f"/run/skep-lab/{self.name}/{host}/init.json").read_text())
+        os.kill(record["pid"], signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{record['pid']}").exists())
+        self.skep("up", "--hosts", str(len(self.hosts)), *self.options)
 
     # --- what Skep says
 

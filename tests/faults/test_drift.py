@@ -63,3 +63,15 @@ def test_damage_is_repaired_counted_and_told(lab, case):
     allowed = (*case.anew, BRIDGE) if case.anew else ()
     strange = [line for line in changed if not any(re.search(each, line) for each in allowed)]
     assert strange == [], "something else was touched"
+
+
+def test_what_is_somebody_elses_stays(lab):
+    """All of it, after all that was repaired."""
+    there = lab.contents(HOST)
+    box = lab.said(HOST, "%box%")
+    for pattern in (
+        "^/link .*strange0", "^/addr .*192.0.2.1/24", "^/route 198.51.100.0/24",
+        "^/rule .*fwmark 0x99", "^/nft table inet guard",
+        f"^{box}/link .*strange1", f"^{box}/nft table ip guard",
+    ):  # fmt: skip
+        assert any(re.search(pattern, line) for line in there), pattern

@@ -29,6 +29,14 @@ def thread():
     made.close()
 
 
+def test_what_is_prepared_is_done_inside_and_before_it_is_pinned(path):
+    seen = []
+    home = netns.identity()
+    netns.create(path, lambda: seen.append((netns.identity(), netns.is_namespace(path))))
+    assert seen == [(netns.identity(path), False)]
+    assert netns.identity() == home
+
+
 def test_create_pins_a_new_namespace_and_leaves_the_caller_where_it_was(path):
     before = netns.identity()
     netns.create(path)

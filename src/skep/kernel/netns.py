@@ -96,8 +96,9 @@ def move(path: str) -> None:
         os.close(there)
 
 
-def create(path: str) -> None:
+def create(path: str, prepare: Callable[[], None] = lambda: None) -> None:
     """Make a network namespace and pin it at ``path``; the calling thread stays where it was.
+    ``prepare`` is done inside before it is pinned: a crash leaves it prepared, or not at all.
 
     Everything in it is as the kernel makes it (``lo`` is down). A plain file at ``path``, as a
     crash between the two steps leaves it, is taken over. Raises FileExistsError if a namespace is
@@ -108,17 +109,18 @@ def create(path: str) -> None:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
     try:
-        _pin_new(path)
+        _pin_new(path, prepare)
     except OSError:
         os.unlink(path)
         raise
 
 
-def _pin_new(path: str) -> None:
+def _pin_new(path: str, prepare: Callable[[], None]) -> None:
     home = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _checked(_libc.unshare(CLONE_NEWNET), path)
         try:
+            prepare()
             _checked(_libc.mount(OWN.encode(), path.encode(), b"none", MS_BIND, None), path)
         finally:
             _return(home)

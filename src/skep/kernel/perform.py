@@ -15,6 +15,7 @@ from skep.kernel.ipvs import Ipvs
 from skep.kernel.nftables import Library, Nftables, Rejected
 from skep.kernel.nfttext import TableChange
 from skep.kernel.rtnetlink import links
+from skep.kernel.rtnetlink.socket import Socket
 from skep.kernel.sentences import failure
 from skep.model.netstate import GROUP
 from skep.model.ops import (
@@ -134,7 +135,9 @@ class Performer:
         path = self._handles.path(name)
         self._handles.drop(name)
         try:
-            netns.create(path)
+            # Ours from its first moment on: one that is nobody's would never be removed.
+            netns.create(path, _claim_loopback)
+            return
         except FileExistsError:
             if not _untouched(self._handles.get(name)):
                 self._handles.drop(name)
@@ -157,6 +160,17 @@ class Performer:
             handle.socket.send([links.delete(tunnel) for tunnel in tunnels])
         self._handles.drop(name)
         netns.remove(self._handles.path(name))
+
+
+def _claim_loopback() -> None:
+    """Mark the namespace that the calling thread is in as one of ours. Raises OSError."""
+    opened = Socket()
+    try:
+        (refused,) = opened.send([links.claim_loopback(GROUP)])
+    finally:
+        opened.close()
+    if refused is not None:
+        raise OSError(refused.errno, refused.sentence)
 
 
 def _untouched(handle: Handle) -> bool:

@@ -1,0 +1,208 @@
+"""kill -9 of anything of Skep's at any moment: nothing is left over, nothing is lost, and what
+runs goes on."""
+
+import itertools
+import random
+import subprocess
+import threading
+
+import pytest
+from audit import right
+from swarm_lab import until
+
+pytestmark = [pytest.mark.root, pytest.mark.lab]
+
+VICTIMS = {
+    "skepd": "pgrep -of [s]kep.daemon.--state",
+    "skep-dns": "pgrep -of [s]kep.dns.server",
+    "engine": "pgrep -of '[p]odman.*system service'",
+}
+
+POINTS = {
+    "record written": "[ $(find /var/lib/skep -newer /run/begun -type f | wc -l) -gt 0 ]",
+    "namespace made": "[ $(ls /run/netns | wc -l) -gt %namespaces% ]",
+    "interface made": "[ $(ip netns exec %overlay% ip -o link | wc -l) -gt %links% ]",
+    "engine at work": "pgrep -f '[c]onmon.*late' >/dev/null",
+    "container runs": "pgrep -f '[s]leep 77777' >/dev/null",
+}  # fmt: skip
+"""What a host shows when the road of one container's start has come so far."""
+
+
+def kill(lab, host, victim):
+    return lab.shell(host, f"kill -9 $({VICTIMS[victim]})", check=False)
+
+
+def again(lab, host, arguments):
+    """Start the container once more; a crash may have left it created."""
+    lab.tried(host, "rm", "-f", "late")
+    return lab.tried(host, *arguments)[0] == 0
+
+
+@pytest.fixture
+def lab(faulty):
+    """The lab, which must be right before and after."""
+    right(faulty)
+    yield faulty
+    for host in faulty.hosts:
+        until(lambda host=host: faulty.answers(host), 60)
+        names = faulty.docker(host, "ps", "-aq", "--filter", "name=late").split()
+        if names:
+            faulty.docker(host, "rm", "-f", *names)
+    right(faulty)
+    until(lambda: faulty.running("web", 3), 60)
+
+
+ALWAYS = {("namespace made", "skepd"), ("engine at work", "engine")}
+ROADS = [
+    pytest.param(*each, marks=() if each in ALWAYS else pytest.mark.fault)
+    for each in itertools.product(POINTS, VICTIMS)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("point", "victim"), ROADS)
+def test_a_crash_on_the_way_of_a_start(lab, point, victim):
+    """What was begun is finished or undone, and the next start of the name works."""
+    host = "h2"
+    links = lab.shell(host, lab.said(host, "ip netns exec %overlay% ip -o link | wc -l")).strip()
+    spaces = lab.shell(host, "ls /run/netns | wc -l").strip()
+    condition = POINTS[point].replace("%links%", links).replace("%namespaces%", spaces)
+    watch = (
+        "touch /run/begun; for n in $(seq 3000); do "
+        f"if {lab.said(host, condition)}; then kill -9 $({VICTIMS[victim]}); echo killed; break;"
+        " fi; done"
+    )
+    seen = []
+    watcher = threading.Thread(target=lambda: seen.append(lab.shell(host, watch, check=False)))
+    watcher.start()
+    arguments = ("run", "-d", "--name", "late", "--network", "net", "busybox", "sleep", "77777")
+    code, _, complaint = lab.tried(host, *arguments)
+    watcher.join()
+    assert "killed" in seen[0], "nothing was killed"
+    until(lambda: lab.answers(host), 60)
+    right(lab)
+    if code:
+        assert "Traceback" not in complaint
+        until(lambda: again(lab, host, arguments), 60)
+    assert "Address: 10.50." in lab.shell(host, lab.said(
+        host, "nsenter --net=/run/netns/%box% busybox nslookup late 127.0.0.11"))  # fmt: skip
+    right(lab)
+
+
+class Unrest:
+    """Constant change: containers come and go, and a service is scaled up and down."""
+
+    def __init__(self, lab, seed):
+        self._lab = lab
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self.acknowledged = 2
+        self.asked = {2}
+        lab.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "churn",
+                   "--network", "net", "--replicas", "2", "busybox", "sleep", "86400")  # fmt: skip
+        self._threads = [threading.Thread(target=work) for work in (self._scale, self._come_and_go)]
+        for each in self._threads:
+            each.start()
+
+    def _scale(self):
+        while not self._stop.is_set():
+            count = self._random.randrange(1, 7)
+            self.asked.add(count)
+            done = self._lab.tried("h1", "service", "scale", "--detach", f"churn={count}")
+            if done[0] == 0:
+                self.acknowledged, self.asked = count, {count}
+            self._stop.wait(0.3)
+
+    def _come_and_go(self):
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            host = self._random.choice(self._lab.hosts)
+            name = f"late{number}"
+            with_name = ("--name", name, "--network", "net", "busybox", "sleep", "86400")
+            self._try(host, "run", "-d", *with_name)
+            self._try(host, "rm", "-f", name)
+
+    def _try(self, *arguments):
+        # What is asked of a daemon that was killed just now may fail, or never be answered.
+        try:
+            self._lab.tried(*arguments)
+        except subprocess.TimeoutExpired:
+            return
+
+    def end(self):
+        self._stop.set()
+        for each in self._threads:
+            each.join()
+
+
+@pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.fault)])
+@pytest.mark.timeout(500)
+def test_many_kills_during_constant_change(lab, kills):
+    """At random instants on random hosts; then every host is as desired, and what was
+    acknowledged last holds."""
+    chance = random.Random(kills)
+    unrest = Unrest(lab, kills)
+    pause = threading.Event()
+    try:
+        for _ in range(kills):
+            pause.wait(chance.uniform(0.0, 1.2))
+            kill(lab, chance.choice(lab.hosts), chance.choice(["skepd", "skepd", *VICTIMS]))
+    finally:
+        unrest.end()
+    try:
+        for host in lab.hosts:
+            until(lambda host=host: lab.answers(host), 60)
+        form = "{{.Spec.Mode.Replicated.Replicas}}"
+        wanted = int(lab.docker("h1", "service", "inspect", "-f", form, "churn"))
+        assert wanted in unrest.asked
+        until(lambda: lab.running("churn", wanted), 90)
+        slots = lab.docker("h1", "service", "ps", "-f", "desired-state=running",
+                           "--format", "{{.Name}}", "churn").split()  # fmt: skip
+        assert len(slots) == len(set(slots)) == wanted
+        for host in lab.hosts:
+            for name in lab.docker(host, "ps", "-aq", "--filter", "name=late").split():
+                until(lambda name=name, host=host: lab.tried(host, "rm", "-f", name)[0] == 0, 60)
+        right(lab)
+    finally:
+        lab.docker("h1", "service", "rm", "churn")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("after", [0.1, 0.4, 0.8, 1.5, 2.5])
+def test_a_crash_of_the_manager_during_a_rolling_update(lab, after):
+    """The update that was acknowledged comes to its end, with the right number of tasks."""
+    lab.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "rolled",
+               "--network", "net", "--replicas", "3", "--update-delay", "0s", "--env", "N=1",
+               "busybox", "sleep", "86400")  # fmt: skip
+    try:
+        until(lambda: lab.running("rolled", 3), 60)
+        lab.docker("h1", "service", "update", "--detach", "--env-add", "N=2", "rolled")
+        threading.Event().wait(after)
+        kill(lab, "h1", "skepd")
+        until(lambda: lab.answers("h1"), 60)
+
+        def updated():
+            form = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}"
+            return "completed" in lab.docker("h1", "service", "inspect", "-f", form, "rolled")
+
+        until(updated, 90)
+        until(lambda: lab.running("rolled", 3), 60)
+        right(lab)
+    finally:
+        lab.docker("h1", "service", "rm", "rolled")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("host", ["h1", "h3"])
+def test_a_reboot(lab, host):
+    """All processes and namespaces gone, the disk kept: everything that should run runs again."""
+    lab.docker(host, "run", "-d", "--restart", "always", "--name", "late", "--network", "net",
+               "busybox", "sleep", "86400")  # fmt: skip
+    lab.reboot(host)
+    until(lambda: lab.answers(host), 60)
+    until(lambda: lab.running("web", 3), 90)
+    until(lambda: lab.docker(host, "ps", "-q", "--filter", "name=late").split(), 60)
+    lab.docker(host, "start", f"box-{host}")
+    until(lambda: lab.settled(host), 60)
+    right(lab)
+    lab.words = {each: lab.words_of(each) for each in lab.hosts}
