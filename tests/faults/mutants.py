@@ -22,36 +22,9 @@ class Mutant:
 
 
 MUTANTS = {
-    "deaf to links": Mutant(
-        DRIFT.format("tunnel deleted"),
-        (NO_SWEEP, (WATCH, "links.NEWLINK | links.DELLINK:\n                return True",
-                    "links.NEWLINK | links.DELLINK:\n                return False"),
-         (WATCH, "return bool(flags & neighbours.SELF)", "return False"),
-         (WATCH, "        return known\n", "        return False\n")),
-    ),
-    "deaf to addresses": Mutant(
-        DRIFT.format("address added"),
-        (NO_SWEEP, (WATCH, "return not inet.is_kernels_address(message)", "return False")),
-    ),
     "deaf to rules": Mutant(
         DRIFT.format("rule deleted"),
         (NO_SWEEP, (WATCH, "return self.name != HOST", "return False")),
-    ),
-    "deaf to forwarding entries": Mutant(
-        DRIFT.format("forwarding entry altered"),
-        (NO_SWEEP, (WATCH, "return bool(flags & neighbours.SELF)", "return False")),
-    ),
-    "deaf to neighbours": Mutant(
-        DRIFT.format("neighbour deleted"),
-        (NO_SWEEP, (WATCH, "        return known\n", "        return False\n")),
-    ),
-    "deaf to tables": Mutant(
-        DRIFT.format("host's rules flushed"),
-        (NO_SWEEP, (WATCH, "if table.startswith(OUR_TABLES):", "if not table:")),
-    ),
-    "deaf to settings": Mutant(
-        DRIFT.format("forwarding of the host off"),
-        (NO_SWEEP, (WATCH, "if message.kind == NEW_SETTING:", "if message.kind == 0:")),
     ),
     "surplus addresses are left": Mutant(
         DRIFT.format("address added"),
@@ -61,6 +34,30 @@ MUTANTS = {
         DRIFT.format("route added"),
         ((DIFF, "        yield Phase.CLEAR, ops.DelRoute(ns=pair.ns, route=each)",
           "        yield from ()"),),
+    ),
+    "surplus rules are left": Mutant(
+        DRIFT.format("rule added"),
+        ((DIFF, "        yield Phase.CLEAR, ops.DelRule(ns=pair.ns, rule=each)",
+          "        yield from ()"),),
+    ),
+    "surplus tables are left": Mutant(
+        DRIFT.format("surplus table of ours"),
+        ((DIFF, "        yield Phase.TABLE, ops.DelTable(ns=pair.ns, family=family, name=name)",
+          "        yield from ()"),),
+    ),
+    "surplus neighbours are left": Mutant(
+        DRIFT.format("neighbour added"),
+        ((DIFF, "            yield Phase.CLEAR, ops.DelNeighbour(ns=pair.ns, neighbour=each)",
+          "            yield from ()"),),
+    ),
+    "namespaces are left": Mutant(
+        DRIFT.format("namespace left over"),
+        ((DIFF, "            yield Phase.UNPIN, ops.DelNamespace(ns=name)",
+          "            yield from ()"),),
+    ),
+    "sysctls are not compared": Mutant(
+        DRIFT.format("forwarding of the ingress sandbox off"),
+        ((DIFF, "changed = pair.have.sysctls.get(key, value) != value", "changed = False"),),
     ),
     "elements are not compared": Mutant(
         DRIFT.format("element deleted"),

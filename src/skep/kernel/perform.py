@@ -137,6 +137,7 @@ class Performer:
         try:
             # Ours from its first moment on: one that is nobody's would never be removed.
             netns.create(path, _claim_loopback)
+            self._handles.get(name)
             return
         except FileExistsError:
             if not _untouched(self._handles.get(name)):
