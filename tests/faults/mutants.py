@@ -45,11 +45,6 @@ MUTANTS = {
         ((DIFF, "        yield Phase.TABLE, ops.DelTable(ns=pair.ns, family=family, name=name)",
           "        yield from ()"),),
     ),
-    "surplus neighbours are left": Mutant(
-        DRIFT.format("neighbour added"),
-        ((DIFF, "            yield Phase.CLEAR, ops.DelNeighbour(ns=pair.ns, neighbour=each)",
-          "            yield from ()"),),
-    ),
     "namespaces are left": Mutant(
         DRIFT.format("namespace left over"),
         ((DIFF, "            yield Phase.UNPIN, ops.DelNamespace(ns=name)",
