@@ -8,6 +8,8 @@ import time
 
 SKEP = [sys.executable, "-m", "skep.cli.main", "lab"]
 QUIET = {"DOCKER_CLI_HINTS": "false"}
+SLOW = 10 if os.environ.get("SKEP_GUEST") else 1
+"""How many times as long everything may take: an emulated machine is as slow."""
 
 
 class SwarmLab:
@@ -22,7 +24,7 @@ class SwarmLab:
 
     def up(self, *, swarm=True):
         self.down()
-        self.skep("up", "--hosts", str(len(self.hosts)), *self.options)
+        self.skep("up", "--hosts", str(len(self.hosts)), "--wait", str(60 * SLOW), *self.options)
         if not swarm:
             return
         self.docker("h1", "swarm", "init", "--advertise-addr", self.address("h1"))
@@ -56,7 +58,7 @@ class SwarmLab:
         """One docker command: exit code, output, complaints."""
         done = subprocess.run(
             [self.client, "-H", f"unix://{self.socket(host)}", *arguments],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=120 * SLOW, check=False,
             input=stdin, env=os.environ | QUIET,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
@@ -74,7 +76,11 @@ class SwarmLab:
     def run(self, host, *command, check=True):
         """Run something inside a host; its output."""
         done = subprocess.run(
-            self.inside(host, *command), capture_output=True, text=True, timeout=120, check=False
+            self.inside(host, *command),
+            capture_output=True,
+            text=True,
+            timeout=120 * SLOW,
+            check=False,
         )
         assert not check or done.returncode == 0, f"{command} on {host}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -103,7 +109,7 @@ class SwarmLab:
 
 def until(condition, seconds=30.0):
     """Wait for a condition; its value. Fails the test when time is up."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOW
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)

@@ -66,8 +66,12 @@ async def test_a_killed_service_comes_back_and_containers_never_notice(host, eng
     state = (await engine.inspect(container))["State"]
     assert (state["Running"], state["Pid"]) == (True, before)
     await engine.remove(container, force=True)
-    seen = [await asyncio.wait_for(anext(events), 10) for _ in range(2)]
-    assert {event.id for event in seen} == {container}
+    seen = []
+    while len(seen) < 2:
+        event = await asyncio.wait_for(anext(events), 20)
+        # Connections may be lost and made again meanwhile.
+        seen += [event.id] if event.id else []
+    assert set(seen) == {container}
     await events.aclose()
 
 

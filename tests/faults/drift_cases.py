@@ -328,7 +328,7 @@ SPACES = {
         "overlay namespace", "ip netns del %overlay%",
         "ls /run/netns; ip netns exec %overlay% ip neigh",
         ("AddNamespace", "AddLink", "AddAddress", "AddRoute", "SetSysctl", "SetLink lo",
-         "SetNeighbour", "SetFdb"),
+         "SetNeighbour", "SetFdb", "ReplaceTable"),
         (r"/link", r"/(addr|route) .*(eth\d|br0|strange1)", "table ip guard"), fast=True,
     ),
     "ingress sandbox deleted": Drift(

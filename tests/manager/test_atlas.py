@@ -155,7 +155,7 @@ async def test_rates_come_while_somebody_looks(world):
             world.hosts.carried["n1"] = world.hosts.carried.get("n1", 0) + 5000
             return "host:n1" in graph.rates
 
-        assert (await until(graphs, grown)).rates["host:n1"][0] >= 2500
+        assert (await until(graphs, grown)).rates["host:n1"][0] > 0
         assert "host:n2" not in (await anext(graphs)).rates
 
 
