@@ -187,7 +187,7 @@ def run(command: list[str], memory: int, seconds: int) -> int:
             try:
                 return _followed(process)
             finally:
-                process.kill()
+                process.terminate()  # "timeout" passes it on
                 process.wait()
 
 
