@@ -126,13 +126,17 @@ class TestUpdating:
         assert "service update paused: update paused due to failure or early termination of" in why
         state, message = status(lab, "wary")
         assert state == "paused"
-        failed = [each for each in tasks(lab, "wary", "shutdown") if "task: non-zero" in each]
-        # The next slot may have had its turn before the first one's end was heard of.
-        assert 1 <= len(failed) <= 2
-        assert "task: non-zero exit (3)" in failed[0]
         assert message.startswith("update paused due to failure or early termination of task ")
-        running = [each for each in tasks(lab, "wary") if each.startswith("Running")]
-        assert len(running) == 3 - len(failed)
+
+        def failed():
+            ended = tasks(lab, "wary", "shutdown")
+            return [each for each in ended if '"task: non-zero exit (3)"' in each]
+
+        def untouched():
+            return [each for each in tasks(lab, "wary") if each.startswith("Running")]
+
+        # The next slot may have had its turn before the first one's end was heard of.
+        until(lambda: len(failed()) in (1, 2) and len(failed()) + len(untouched()) == 3)
         lab.docker("h1", "service", "update", "-q", "--args", "sleep 800", "wary")
         until(lambda: lab.running("wary", 3))
         assert status(lab, "wary")[0] == "completed"
