@@ -31,6 +31,9 @@ from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, U
 from skep.model.host import LocalNetwork
 from skep.model.spec import IpamConfig, NetworkSpec
 
+Subnets = tuple[IpamConfig, IpamConfig | None]
+"""That of IPv4, and that of IPv6 if there is one."""
+
 FIRST_POOL = 17
 """Docker's first default pool, and docker0's: 172.17.0.0/16."""
 
@@ -84,25 +87,8 @@ def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetw
     _check(spec)
     options = dict(spec.options)
     check_options(options, ipv6=bool(spec.enable_i_pv6))
-    four, six = _subnets(spec, around, id)
-    return LocalNetwork(
-        id=id,
-        name=spec.name,
-        driver=driver,
-        created_at=now,
-        subnet=four.subnet,
-        gateway=four.gateway,
-        bridge=_bridge_name(options, around, id),
-        options=options,
-        subnet6=six.subnet if six else "",
-        gateway6=six.gateway if six else "",
-        ipam=(four, six) if six else (four,),
-        ipv6=bool(spec.enable_i_pv6),
-        internal=spec.internal,
-        attachable=spec.attachable,
-        config_from=spec.config_from.get("Network", ""),
-        labels=dict(spec.labels),
-    )
+    network = _network(spec, options, _subnets(spec, around, id), id=id, now=now)
+    return msgspec.structs.replace(network, bridge=_bridge_name(options, around, id))
 
 
 def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
@@ -122,12 +108,21 @@ def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> 
     for key in options:
         if key not in (PARENT, f"{driver}_mode", MTU, IFACE_PREFIX):
             raise Unsupported(f"driver option {key} is not supported: leave it away")
-    four, six = _subnets(spec, around, id)
+    subnets = _subnets(spec, around, id)
     options[f"{driver}_mode"] = mode
+    network = _network(spec, options, subnets, id=id, now=now)
+    return msgspec.structs.replace(network, vlan=_vlan(options.get(PARENT, ""), driver, around))
+
+
+def _network(
+    spec: NetworkSpec, options: dict[str, str], subnets: Subnets, *, id: str, now: float
+) -> LocalNetwork:
+    """What networks of all drivers have."""
+    four, six = subnets
     return LocalNetwork(
         id=id,
         name=spec.name,
-        driver=driver,
+        driver=spec.driver or "bridge",
         created_at=now,
         subnet=four.subnet,
         gateway=four.gateway,
@@ -139,7 +134,6 @@ def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> 
         internal=spec.internal,
         attachable=spec.attachable,
         config_from=spec.config_from.get("Network", ""),
-        vlan=_vlan(options.get(PARENT, ""), driver, around),
         labels=dict(spec.labels),
     )
 
@@ -269,7 +263,7 @@ def _bridge_name(options: Mapping[str, str], around: Around, id: str) -> str:
     return name
 
 
-def _subnets(spec: NetworkSpec, around: Around, id: str) -> tuple[IpamConfig, IpamConfig | None]:
+def _subnets(spec: NetworkSpec, around: Around, id: str) -> Subnets:
     """The subnet and that of IPv6, as asked for or chosen."""
     asked = [each for each in spec.ipam.config if each.subnet]
     loose = next((each for each in spec.ipam.config if not each.subnet), None)

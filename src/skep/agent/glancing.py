@@ -10,7 +10,7 @@ from skep.agent.network import Network
 from skep.kernel.kernel import Kernel
 from skep.model.flows import Flow
 from skep.model.glance import Glimpse
-from skep.model.host import INGRESS_SANDBOX
+from skep.model.host import INGRESS_SANDBOX, HostView
 from skep.model.inspection import Conversations, Glance, PeerSight
 from skep.plan.layout import overlays
 from skep.topology.flows import named
@@ -40,8 +40,7 @@ async def conversations(kernel: Kernel, network: Network) -> tuple[Flow, ...]:
         for box in view.sandboxes
         if box.id != INGRESS_SANDBOX
     }
-    me = view.peers.get(view.node_id)
-    return named(view, me.hostname if me else socket.gethostname(), tracked)
+    return named(view, own_name(view), tracked)
 
 
 async def glance(
@@ -51,10 +50,9 @@ async def glance(
     converger = network.converger
     await converger.until_moved(what.after, min(what.seconds, LONGEST))
     turn, busy, view = converger.turn, converger.busy, network.view()
-    me = view.peers.get(view.node_id)
     return Glimpse(
         node_id=view.node_id,
-        hostname=me.hostname if me else socket.gethostname(),
+        hostname=own_name(view),
         at=time.time(),
         turn=turn,
         busy=busy,
@@ -68,3 +66,9 @@ async def glance(
         refused=len(converger.failures),
         held_until=converger.held_until,
     )
+
+
+def own_name(view: HostView) -> str:
+    """What this host is called among its swarm's nodes; its own name without one."""
+    me = view.peers.get(view.node_id)
+    return me.hostname if me else socket.gethostname()

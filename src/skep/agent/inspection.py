@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 import zlib
 from collections.abc import Callable, Collection
@@ -167,10 +166,9 @@ class Inspector:
         begun = time.time()
         view, state = await self._settled()
         insides = {name: await self._kernel.inside(name) for name in state}
-        me = view.peers.get(view.node_id)
         found = Inspection(
             node_id=view.node_id,
-            hostname=me.hostname if me else socket.gethostname(),
+            hostname=glancing.own_name(view),
             begun_at=begun,
             done_at=begun,
             view=view,

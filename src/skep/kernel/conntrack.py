@@ -78,29 +78,29 @@ def cut(address: str, port: int) -> None:
 
 
 def sent() -> frozenset[SentFlow]:
-    """Where all flows are sent on to, save those of TCP. Raises OSError.
-
-    The kernel looks through a table of all namespaces' flows for that, which takes it 3 ms; it
-    knows at once whether there are any.
-    """
-    if not _counted():
-        return frozenset()
-    with contextlib.closing(Socket(NETLINK_NETFILTER)) as opened:
-        found = [_halves(each) for each in opened.dump(Request(GET, 0, HEADER.pack(0, 0, 0)))]
+    """Where all flows are sent on to, save those of TCP. Raises OSError."""
     return frozenset(
         SentFlow(nl.as_ip(reply.source[0]), int.from_bytes(reply.source[1], "big"))
-        for original, reply in found
+        for original, reply in map(_halves, _all())
         if reply.protocol != TCP and original.target != reply.source
     )
 
 
 def tracked() -> tuple[Tracked, ...]:
     """All conversations of the namespace, of both families. Raises OSError."""
+    return tuple(_tracked(nl.attributes(each.body, HEADER.size)) for each in _all())
+
+
+def _all() -> list[Message]:
+    """The namespace's flows.
+
+    The kernel looks through a table of all namespaces' flows for that, which takes it 3 ms; it
+    knows at once whether there are any.
+    """
     if not _counted():
-        return ()
+        return []
     with contextlib.closing(Socket(NETLINK_NETFILTER)) as opened:
-        found = opened.dump(Request(GET, 0, HEADER.pack(0, 0, 0)))
-    return tuple(_tracked(nl.attributes(each.body, HEADER.size)) for each in found)
+        return opened.dump(Request(GET, 0, HEADER.pack(0, 0, 0)))
 
 
 def _tracked(parts: Mapping[int, bytes]) -> Tracked:

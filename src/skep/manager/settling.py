@@ -57,8 +57,7 @@ class Settling:
     def behind(self) -> dict[str, int]:
         """How many revisions of what it was told each connected host has not applied yet."""
         return {
-            node_id: max(host.told - host.applied, 0) if host.told != NOT_TOLD else 0
-            for node_id, host in self._hosts.items()
+            node_id: max(each.told - each.applied, 0) for node_id, each in self.versions().items()
         }
 
     def versions(self) -> dict[str, Versions]:
