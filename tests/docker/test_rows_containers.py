@@ -6,10 +6,9 @@ code and a regular expression that its whole output (both streams) must have in 
 
 import json
 import os
-import re
-import shlex
 
 import pytest
+from said import check, each_of
 from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
@@ -120,12 +119,9 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{row[0][:32]}" for n, row in enumerate(ROWS)])
+@each_of(ROWS)
 def test_row(lab, row):
-    line, wanted, pattern = (x.format(files=lab.files) if isinstance(x, str) else x for x in row)
-    code, output, complaints = lab.tried("h1", *shlex.split(line))
-    assert code == wanted, output + complaints
-    assert re.search(pattern, output + complaints, re.MULTILINE), output + complaints
+    check(lab, row)
 
 
 def test_stats_count_our_interfaces(lab):
