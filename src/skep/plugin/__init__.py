@@ -1,0 +1,1 @@
+"""Plugins that speak Docker's plugin protocol: where they are, and what is asked of them."""
