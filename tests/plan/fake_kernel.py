@@ -140,7 +140,24 @@ class FakeKernel:
                 self.drop_link(op.ns, name)
         del self.boxes[op.ns]
 
+    def _ReturnLink(self, box, op) -> None:
+        if op.name in box.links:
+            link = box.links[op.name]
+            self.drop_link(op.ns, op.name)
+            assert op.source not in self.boxes[HOST].links, f"{op.source} exists on the host"
+            away = {"name": op.source, "group": 0, "source": "", "up": False}
+            self.add_link(HOST, msgspec.structs.replace(link, **away))
+
     def _AddLink(self, box, op) -> None:
+        if op.link.source:
+            assert op.link.name not in box.links
+            link = self.boxes[HOST].links[op.link.source]
+            self.drop_link(HOST, op.link.source)
+            mac = op.link.mac or link.mac
+            self.add_link(
+                op.ns, msgspec.structs.replace(op.link, kind=link.kind, mac=mac, mtu=1500)
+            )
+            return
         self._create(op.ns, op.link)
         if op.link.kind == "veth":
             there = op.link.peer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
-from skep.kernel import conntrack, netns, sysctl, wireguard
+from skep.kernel import conntrack, moving, netns, sysctl, wireguard
 from skep.kernel.batch import BATCHED, Batch, excused
 from skep.kernel.handles import Handle, Handles
 from skep.kernel.ipvs import Ipvs
@@ -29,6 +29,7 @@ from skep.model.ops import (
     Failure,
     Op,
     ReplaceTable,
+    ReturnLink,
     SetDestination,
     SetSysctl,
     SetTimeouts,
@@ -79,6 +80,10 @@ class Performer:
 
     def _work(self, op: Op) -> Callable[[], None]:
         match op:
+            case AddLink(link=link) if link.source:
+                return lambda: moving.bring(self._handles, op)
+            case ReturnLink():
+                return lambda: moving.give_back(self._handles, op)
             case AddLink():
                 return lambda: wireguard.make(self._handles, op)
             case AddNamespace(ns=name):
@@ -186,7 +191,7 @@ def _failures(ops: Sequence[Op], error: int, reason: str) -> list[Failure]:
 
 def _special(op: Op) -> bool:
     """Whether more than a message is needed for it."""
-    return isinstance(op, AddLink) and op.link.kind == "wireguard"
+    return isinstance(op, AddLink) and (op.link.kind == "wireguard" or bool(op.link.source))
 
 
 def _table(op: TableChange) -> tuple[str, str, str]:

@@ -28,9 +28,13 @@ def describe(op: Op) -> str:
 def _link(op: Op) -> str:
     match op:
         case ops.AddLink(link=link):
+            if link.source:
+                return f"move the link {link.source} of the host"
             return f"create the {_kind(link)} {link.name}"
         case ops.DelLink(name=name):
             return f"delete the link {name}"
+        case ops.ReturnLink(name=name, source=source):
+            return f"give the link {name} back to the host as {source}"
         case ops.SetLink(link=link):
             return f"configure the link {link.name}"
     return ""

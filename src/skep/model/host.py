@@ -17,6 +17,34 @@ SHORT = 12
 
 INGRESS_SANDBOX = "ingress_sbox"
 
+OWN_DRIVERS = frozenset({"null", "host", "bridge", "macvlan", "ipvlan", "overlay"})
+"""The network drivers that are no plugins."""
+
+
+class HandedRoute(msgspec.Struct, frozen=True):
+    """A route that a plugin wants: by ``via``, or on its link if that is ""."""
+
+    destination: str
+    via: str = ""
+
+
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin has handed over for an endpoint: a link in the host's namespace, ``source``,
+    and routes. ``gateway`` and ``gateway6`` (without prefix, "" for none) lead out. One that is
+    ``aside`` wants no other way out to be made for it."""
+
+    source: str
+    gateway: str = ""
+    gateway6: str = ""
+    routes: tuple[HandedRoute, ...] = ()
+    aside: bool = False
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether there is a default route by it."""
+        routes = (each.destination in ("default", "::/0") for each in self.routes)
+        return bool(self.gateway or self.gateway6) or any(routes)
+
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A sandbox's interface on one network.
@@ -24,7 +52,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ``link`` is its name inside the sandbox (eth0…), ``port`` the bridge side's name (vethN in an
     overlay's namespace, veth<7 hex> on a host bridge). ``address`` and ``address6`` (IPv6, "" for
     none) have a prefix length. ``vips`` are the VIPs (no prefix, of both families) of the service
-    that the container itself belongs to. ``sysctls`` are those that its user wants set.
+    that the container itself belongs to. ``sysctls`` are those that its user wants set. On a
+    plugin's network there is no interface before the plugin has ``handed`` it over.
     """
 
     id: str
@@ -38,6 +67,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     address6: str = ""
     sysctls: dict[str, str] = {}
+    handed: Handed | None = None
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +145,14 @@ class Lower(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 0
 
 
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """A network whose interfaces a plugin makes (``driver``)."""
+
+    network_id: str
+    network_name: str
+    driver: str
+
+
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides what this host's kernel should contain.
 
@@ -136,6 +174,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     sandboxes: tuple[Sandbox, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     lowers: tuple[Lower, ...] = ()
+    remotes: tuple[Remote, ...] = ()
     advertised_to: tuple[str, ...] = ()
     balancer: str = "nft"
     keys: tuple[TunnelKey, ...] = ()
@@ -150,7 +189,9 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     are "" for none and host. ``subnet6`` and ``gateway6`` are those of IPv6, "" without. ``ipam``
     is what a user's network was given, gateways filled in. A ``config_only`` network is a form for
     others, which name it in ``config_from``. ``vlan`` is the number of the VLAN that a network on a
-    parent link has made, 0 for none.
+    parent link has made, 0 for none. ``ipam_driver`` is the plugin that gives the addresses, "" for
+    Skep itself, ``pool`` and ``pool6`` its names for the subnets; ``scope`` is what the plugin that
+    is the driver says.
     """
 
     id: str
@@ -171,6 +212,16 @@ class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):
     config_from: str = ""
     vlan: int = 0
     labels: dict[str, str] = {}
+    scope: str = "local"
+    ipam_driver: str = ""
+    ipam_options: dict[str, str] = {}
+    pool: str = ""
+    pool6: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether its driver is a plugin."""
+        return self.driver not in OWN_DRIVERS
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,7 +58,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     Desired veth pairs are written down at both ends, each naming the other in ``peer``; the pair
     is created from the end whose ``owner`` is true (the bridge's side), in one message. A port that
     is a ``hairpin`` gets frames back that came from it. Links of kind vlan, macvlan and ipvlan sit
-    on ``parent``, a link of the host; ``mode`` is a vlan's number or the others' mode.
+    on ``parent``, a link of the host; ``mode`` is a vlan's number or the others' mode. One that has
+    a ``source`` was made by somebody else in the host's namespace, under that name, and is moved;
+    it is never deleted, but goes back. Desired ones are of kind "moved", whatever they really are.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     hairpin: bool = False
     parent: str = ""
     mode: str = ""
+    source: str = ""
     index: int = 0
     peer_index: int = 0
 

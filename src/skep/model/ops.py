@@ -33,7 +33,8 @@ class DelNamespace(Op, frozen=True):
 
 
 class AddLink(Op, frozen=True):
-    """Create a link; a veth with its peer made inside the peer's namespace, in one message.
+    """Create a link; a veth with its peer made inside the peer's namespace, in one message. One
+    with a source is moved from the host's namespace instead.
 
     ``peer`` is the other end's desired link when ``link.kind`` is veth. A vxlan link is bound to
     the underlay of the host's namespace and created inside ``ns``.
@@ -47,6 +48,13 @@ class DelLink(Op, frozen=True):
     """Delete a link (a veth's peer goes with it)."""
 
     name: str
+
+
+class ReturnLink(Op, frozen=True):
+    """Give a moved link back to the host's namespace, down, under the name that it had there."""
+
+    name: str
+    source: str
 
 
 class SetLink(Op, frozen=True):

@@ -88,7 +88,8 @@ def own_networks(view: HostView) -> Iterator[NetworkAssignment]:
     is here."""
     bridges = ((b.network_id, b.network_name) for b in view.bridges if b.named)
     lowers = ((lower.network_id, lower.network_name) for lower in view.lowers)
-    for ident, name in (*bridges, *lowers):
+    remotes = ((remote.network_id, remote.network_name) for remote in view.remotes)
+    for ident, name in (*bridges, *lowers, *remotes):
         yield NetworkAssignment(
             id=ident,
             spec=NetworkSpec(name=name),

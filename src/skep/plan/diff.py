@@ -212,7 +212,8 @@ def _route_steps(pair: Pair, shaken: Collection[str]) -> Iterator[Step]:
         if (each.destination, each.table) in kept:
             continue
         yield Phase.CLEAR, ops.DelRoute(ns=pair.ns, route=each)
-    for each in _ordered(want - have | again):
+    # A gateway may be reached by a route that says on which link it is.
+    for each in sorted(_ordered(want - have | again), key=lambda route: bool(route.via)):
         yield Phase.ROUTE, ops.AddRoute(ns=pair.ns, route=each)
 
 

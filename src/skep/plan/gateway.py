@@ -26,7 +26,7 @@ from skep.plan.publish import door_chains, door_sets, doors, inward_bridges, rou
 def host_namespace(view: HostView, ports: Iterable[Plug], sixth: HostView | None) -> Namespace:
     """The host's namespace; ``ports`` are the endpoints plugged into its bridges, ``sixth`` is the
     view as IPv6 sees it, None where there is none."""
-    ports = [each for each in ports if each.lower is None]
+    ports = [each for each in ports if each.paired]
     links = [*(_bridge(each) for each in view.bridges), *(each.port() for each in ports)]
     links += [_vlan(each) for each in view.lowers if each.vlan]
     return Namespace(

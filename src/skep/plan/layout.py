@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 import msgspec
 
 from skep.model.assignment import NetworkAssignment
-from skep.model.host import Bridge, Endpoint, HostView, Lower, Sandbox
+from skep.model.host import Bridge, Endpoint, Handed, HostView, Lower, Sandbox
 from skep.model.netstate import HOST, Address, Link, Peer
 from skep.model.secure import WIREGUARD_OVERHEAD, WIREGUARD_OVERHEAD6, is_encrypted
 from skep.model.ula import mirrored
@@ -41,6 +41,12 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int
     hairpin: bool = False
     lower: Lower | None = None
+    handed: Handed | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether the interface is an end of a pair with a port."""
+        return self.lower is None and self.handed is None
 
     def port(self) -> Link:
         """The bridge's end of the veth pair, from which both are made."""
@@ -55,7 +61,15 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def interface(self) -> Link:
-        """What the sandbox has: an end of the veth pair, or a link of its own on its parent."""
+        """What the sandbox has: an end of the veth pair, a link of its own on its parent, or one
+        that a plugin has made."""
+        if self.handed is not None:
+            return Link(
+                name=self.endpoint.link,
+                kind="moved",
+                mac=self.endpoint.mac,
+                source=self.handed.source,
+            )
         if self.lower is not None:
             return Link(
                 name=self.endpoint.link,
@@ -161,7 +175,10 @@ def bridge_of(view: HostView, network_id: str) -> Bridge | None:
 
 
 def plug(view: HostView, sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
-    """Where an endpoint is plugged in; None while its network is not known here (any more)."""
+    """Where an endpoint is plugged in; None while its network is not known here (any more), or its
+    plugin has not handed it over."""
+    if any(each.network_id == endpoint.network_id for each in view.remotes):
+        return _handed_plug(sandbox, endpoint)
     lower = next((each for each in view.lowers if each.network_id == endpoint.network_id), None)
     if lower is not None:
         return Plug(
@@ -192,6 +209,19 @@ def plug(view: HostView, sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
         bridge=name,
         mtu=mtu,
         hairpin=published and namespace == HOST,
+    )
+
+
+def _handed_plug(sandbox: Sandbox, endpoint: Endpoint) -> Plug | None:
+    if endpoint.handed is None:
+        return None
+    return Plug(
+        sandbox=sandbox.namespace,
+        endpoint=endpoint,
+        namespace=HOST,
+        bridge="",
+        mtu=0,
+        handed=endpoint.handed,
     )
 
 

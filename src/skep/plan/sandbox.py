@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from skep.model.host import INGRESS_SANDBOX, Endpoint, HostView, Lower, Sandbox
+from skep.model.host import INGRESS_SANDBOX, Endpoint, Handed, HostView, Lower, Sandbox
 from skep.model.netstate import (
     HOST,
     Address,
@@ -162,7 +162,9 @@ def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Rou
     """The default route, and within a network of several subnets one to each further subnet."""
     gateway = gateway_endpoint(sandbox)
     for each in plugs:
-        if each.lower is not None:
+        if each.handed is not None:
+            yield from _handed_routes(each, each.handed, outward=each.endpoint == gateway)
+        elif each.lower is not None:
             if each.endpoint == gateway:
                 yield from _lower_routes(each, each.lower)
         elif each.namespace != HOST:
@@ -173,6 +175,17 @@ def _routes(view: HostView, sandbox: Sandbox, plugs: list[Plug]) -> Iterator[Rou
             yield Route(destination="default", link=gateway.link, via=bare(bridge.address))
             if bridge.address6 and gateway.address6:
                 yield Route(destination="::/0", link=gateway.link, via=bare(bridge.address6))
+
+
+def _handed_routes(plug: Plug, handed: Handed, *, outward: bool) -> Iterator[Route]:
+    """Those that a plugin wants; its gateways, where the way out leads by them."""
+    link = plug.endpoint.link
+    for each in handed.routes:
+        yield Route(destination=each.destination, link=link, via=each.via)
+    if outward and handed.gateway:
+        yield Route(destination="default", link=link, via=handed.gateway)
+    if outward and handed.gateway6:
+        yield Route(destination="::/0", link=link, via=handed.gateway6)
 
 
 def _lower_routes(plug: Plug, lower: Lower) -> Iterator[Route]:

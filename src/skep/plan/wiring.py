@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from skep.model.netstate import GROUP, HOST, HostState, Link, Namespace
-from skep.model.ops import AddLink, DelLink, SetLink
+from skep.model.ops import AddLink, DelLink, ReturnLink, SetLink
 
 Place = tuple[str, str]
 """A namespace and the name of a link in it."""
 
-ORDER = ("wireguard", "bridge", "vlan", "vxlan", "veth", "macvlan", "ipvlan")
+ORDER = ("wireguard", "bridge", "vlan", "vxlan", "veth", "macvlan", "ipvlan", "moved")
 """A port can only be made when its bridge is there, and what sits on a link when that is."""
 
 LOOPBACK = "lo"
@@ -28,7 +28,7 @@ class Rewiring(msgspec.Struct, frozen=True, kw_only=True):
 
     gone: frozenset[Place]
     made: frozenset[Place]
-    deletions: tuple[DelLink, ...]
+    deletions: tuple[DelLink | ReturnLink, ...]
     additions: tuple[AddLink, ...]
     settings: tuple[SetLink, ...]
 
@@ -64,6 +64,8 @@ class Wires(msgspec.Struct, frozen=True):
     def fits(self, place: Place, wanted: Link) -> bool:
         """Whether what is there can become ``wanted`` without being made anew."""
         link = self.seen(place)
+        if wanted.source:
+            return link is not None and link.source == wanted.source
         if link is None or link.kind != wanted.kind or link.vxlan != wanted.vxlan:
             return False
         if link.mode != wanted.mode:
@@ -129,13 +131,15 @@ def rewire(desired: HostState, observed: HostState, scope: Collection[str] | Non
 
 def _surplus(wires: Wires) -> Iterator[tuple[Place, Link]]:
     """Links of ours that nothing wants. A namespace that goes takes its links along, but later,
-    and until then its tunnels would keep their VNIs from whoever needs them next."""
+    and until then its tunnels would keep their VNIs from whoever needs them next; and what was
+    moved there has to go back before."""
     for name, have in wires.observed.items():
         wanted = wires.desired.get(name)
         for link in have.links.values():
             if link.group != GROUP or link.name == LOOPBACK:
                 continue
-            if (wanted is None and link.kind == "vxlan" and dying(have)) or (
+            leaving = link.kind == "vxlan" or bool(link.source)
+            if (wanted is None and leaving and dying(have)) or (
                 wanted is not None and link.name not in wanted.links
             ):
                 yield (name, link.name), link
@@ -147,12 +151,16 @@ def dying(have: Namespace) -> bool:
     return have.name != HOST and (loopback is None or loopback.group == GROUP)
 
 
-def _deletions(doomed: Collection[Place]) -> Iterator[DelLink]:
+def _deletions(doomed: Mapping[Place, Link]) -> Iterator[DelLink | ReturnLink]:
     """Both ends of a pair, though the second is gone with the first: removing what is not there is
     no failure, and which two belong together cannot be told from indices alone, for every
     namespace counts its own."""
     for namespace, name in sorted(doomed):
-        yield DelLink(ns=namespace, name=name)
+        source = doomed[namespace, name].source
+        if source:
+            yield ReturnLink(ns=namespace, name=name, source=source)
+        else:
+            yield DelLink(ns=namespace, name=name)
 
 
 def _additions(wires: Wires, unfit: Mapping[Place, Link]) -> Iterator[AddLink]:

@@ -83,6 +83,7 @@ def held_words(host: Host) -> str:
 _SURPLUS = (
     ops.DelNamespace,
     ops.DelLink,
+    ops.ReturnLink,
     ops.DelAddress,
     ops.DelRoute,
     ops.DelRule,
@@ -102,7 +103,7 @@ def _told(op: Op, have: Namespace) -> Told:
             return f"namespace {op.ns}", "belongs to nothing", ""
         case ops.AddLink(link=link):
             return f"link {link.name}", _link_state(link, have), _link_words(link)
-        case ops.DelLink(name=name):
+        case ops.DelLink(name=name) | ops.ReturnLink(name=name):
             return f"link {name}", "belongs to nothing, or is another one than it should be", ""
         case ops.SetLink(link=link):
             return f"link {link.name}", *_link_change(link, have)

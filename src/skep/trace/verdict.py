@@ -124,7 +124,7 @@ def _spots(expected: Step | None) -> list[Place]:
 
 
 _TABLES = (ops.ReplaceTable, ops.SetElements, ops.AddChain, ops.DelChain)
-_LINKS = (ops.AddLink, ops.SetLink, ops.AddNamespace, ops.DelLink)
+_LINKS = (ops.AddLink, ops.SetLink, ops.AddNamespace, ops.DelLink, ops.ReturnLink)
 _ENTRIES = (ops.SetNeighbour, ops.SetFdb, ops.DelFdb, ops.DelNeighbour)
 _WAYS = (ops.AddRoute, ops.DelRoute, ops.AddRule, ops.AddAddress, ops.DelAddress, ops.SetSysctl)
 

@@ -35,6 +35,9 @@ MTU = 4
 PEER_INDEX = 5
 """IFLA_LINK: a veth's peer (as numbered in the peer's namespace), another's parent."""
 MASTER = 10
+ALIAS = 20
+"""IFLA_IFALIAS: a text for people. Ours says where a link was moved from."""
+MOVED_FROM = "skep: from "
 LINKINFO = 18
 GROUP = 27
 NAMESPACE_FD = 28
@@ -204,6 +207,41 @@ def claim_loopback(group: int) -> Request:
     return Request(NEWLINK, 0, body)
 
 
+def claim(index: int, name: str) -> Request:
+    """Take a link that is about to be moved into our group, and write its name into its alias."""
+    body = nl.number(GROUP, OURS) + nl.attribute(ALIAS, f"{MOVED_FROM}{name}".encode())
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, index, 0, 0) + body)
+
+
+def move(index: int, name: str, namespace_fd: int) -> Request:
+    """Move a link into another namespace, where it gets a name."""
+    body = nl.text(NAME, name) + nl.number(NAMESPACE_FD, namespace_fd)
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, index, 0, 0) + body)
+
+
+def lower(index: int) -> Request:
+    """Bring a link down."""
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, index, 0, UP))
+
+
+def rename(index: int, name: str) -> Request:
+    """Give a link another name."""
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, index, 0, 0) + nl.text(NAME, name))
+
+
+def release(index: int, namespace_fd: int | None) -> Request:
+    """Let a link be nobody's again, in another namespace unless that is None."""
+    body = b"" if namespace_fd is None else nl.number(NAMESPACE_FD, namespace_fd)
+    body += nl.number(GROUP, 0) + nl.attribute(ALIAS, b"")
+    return Request(NEWLINK, 0, HEADER.pack(0, 0, index, 0, 0) + body)
+
+
+def _source(alias: bytes) -> str:
+    """The name that a moved link had, "" for others."""
+    text = alias.rstrip(b"\0").decode("utf-8", "replace")
+    return text.removeprefix(MOVED_FROM) if text.startswith(MOVED_FROM) else ""
+
+
 def raise_link(name: str) -> Request:
     """Bring a link up, nothing else."""
     return Request(NEWLINK, 0, HEADER.pack(0, 0, 0, UP, UP) + nl.text(NAME, name))
@@ -236,6 +274,7 @@ def parse(message: Message) -> Found:
         master_index=nl.as_number(found.get(MASTER, b"")),
         hairpin=info.get(SLAVE_KIND) == b"bridge\0" and port.get(PORT_MODE) == b"\1",
         mode=_mode_of(kind, info.get(DATA, b"")),
+        source=_source(found.get(ALIAS, b"")),
         other_namespace=as_namespace(found.get(LINK_NAMESPACE)),
     )
 
@@ -330,6 +369,7 @@ def _plain(found: Found, master: str) -> Link:
         group=found.group,
         hairpin=found.hairpin,
         mode=found.mode,
+        source=found.source,
         index=found.index,
         peer_index=found.peer_index,
     )
