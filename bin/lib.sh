@@ -75,12 +75,38 @@ _need_packages() {
     if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
 }
 
-# What some tests need besides: a Prometheus that reads what hosts measure, a browser for the page.
+# What some tests need besides: a Prometheus that reads what hosts measure, a browser for the page,
+# firewalls to stand beside.
 need_test_programs() { alone _need_test_programs; }
 _need_test_programs() {
     command -v prometheus >/dev/null || apt_install prometheus
     command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core
+    command -v iptables >/dev/null || apt_install iptables
+    [ -e "$venv/firewalls" ] || unpack_firewalls
 }
+
+# ufw and firewalld, unpacked for tests to run inside their hosts, not installed: this machine's own
+# firewall is none of their business.
+unpack_firewalls() (
+    say "unpacking ufw and firewalld, for tests"
+    apt_lists
+    rm -rf "$venv/firewalls.part"
+    mkdir -p "$venv/firewalls.part/packages"
+    cd "$venv/firewalls.part/packages"
+    # What firewalld talks by comes along: not everybody has it. apt's own user cannot write here.
+    apt-get -q -o APT::Sandbox::User=root download ufw firewalld python3-firewall python3-nftables \
+        python3-dbus python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 dbus-bin dbus-daemon \
+        libdbus-1-3 >/dev/null || die "ufw and firewalld could not be downloaded"
+    for package in *.deb; do dpkg-deb --extract "$package" ..; done
+    cd ..
+    rm -r packages
+    # Where /lib is a link to /usr/lib, nothing may lie beside it.
+    if [ -d lib ]; then
+        cp -a lib/. usr/lib
+        rm -r lib
+    fi
+    mv "$venv/firewalls.part" "$venv/firewalls"
+)
 
 # What boots a machine with a kernel that has everything (tests/guest), and shows IPVS there.
 need_guest() { alone _need_guest; }

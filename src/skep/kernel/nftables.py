@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 
-from skep.kernel import nftjson, nfttext
+from skep.kernel import nftjson, nfttext, nftxt
 from skep.kernel.nftlist import Listed, listed
 from skep.model.errors import Broken
 from skep.model.nft import Set, Table
@@ -22,6 +22,7 @@ from skep.model.ops import SetElements
 
 LIBRARY = "libnftables.so.1"
 
+OUTPUT_HANDLE = 1 << 3
 OUTPUT_JSON = 1 << 4
 OUTPUT_NUMERIC_PROTOCOLS = 1 << 7
 OUTPUT_TERSE = 1 << 11
@@ -150,9 +151,13 @@ class Nftables:
         return self._list(f"list table {table.family} {table.name}", OUTPUT_TERSE)
 
     def listing(self, table: Listed) -> str:
-        """The same with all elements."""
+        """The same with all elements, and iptables' extensions in native words."""
         assert not table.flags, f"{table.name} must not be listed"
-        return self._list(f"list table {table.family} {table.name}")
+        command = f"list table {table.family} {table.name}"
+        found = self._list(command)
+        if not nftxt.speaks(found):
+            return found
+        return nftxt.spoken(found, self._run(command, OUTPUT_HANDLE | OUTPUT_TERSE))
 
     def chains(self) -> str:
         """The chains of all tables in JSON, without rules. Raises `Rejected`."""

@@ -153,7 +153,8 @@ class Reject(msgspec.Struct, frozen=True, tag=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, tag=True):
-    """``accept``, ``drop``, ``return``, or ``jump CHAIN`` with ``chain`` set."""
+    """``accept``, ``drop``, ``return``, or ``jump CHAIN`` with ``chain`` set. ``goto CHAIN`` is in
+    other people's tables alone."""
 
     kind: str
     chain: str = ""

@@ -153,6 +153,8 @@ def _perform(
             return statement
         case Verdict(kind="jump", chain=name):
             return _run(table, next(each for each in table.chains if each.name == name), moment)
+        case Verdict(kind="goto", chain=name):
+            return _go_to(table, name, moment)
         case Verdict():
             return statement
         case Vmap():
@@ -167,9 +169,13 @@ def _perform(
 
 
 def _go_on(table: Table, where: Vmap, moment: Moment) -> Verdict | Reject:
-    """The verdict of the chain that a map leads to; nothing comes back from there."""
+    """The verdict of the chain that a map leads to."""
     (verdict,) = _look_up(table, Lookup(where.keys, where.map), moment)
-    name = str(verdict).removeprefix("goto ")
+    return _go_to(table, str(verdict).removeprefix("goto "), moment)
+
+
+def _go_to(table: Table, name: str, moment: Moment) -> Verdict | Reject:
+    """The verdict of a chain from which nothing comes back."""
     chain = next(each for each in table.chains if each.name == name)
     return _run(table, chain, moment) or Verdict("return")
 
@@ -296,6 +302,8 @@ def _payload(protocol: str, field: str, moment: Moment) -> Atom:
         if protocol != family_of(flow.target).name:
             raise _Miss
         return flow.source if field == "saddr" else flow.target
+    if field == "type" and protocol == flow.protocol:
+        return "echo-request" if moment.direction == "original" else "echo-reply"
     if flow.protocol.startswith("icmp") or protocol not in ("th", flow.protocol):
         raise _Miss
     return flow.source_port if field == "sport" else flow.target_port

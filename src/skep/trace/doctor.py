@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from skep.trace.checks import cluster, encryption, hosts, objects, paths
+from skep.trace.checks import cluster, encryption, firewalls, hosts, objects, paths
 from skep.trace.checks.matrix import matrix
 from skep.trace.finding import ERROR, Checkup, Finding
 from skep.trace.scene import Scene
@@ -16,7 +16,7 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     paths.underlay,
     paths.tunnels,
     paths.managers,
-    paths.firewalls,
+    firewalls.firewalls,
     paths.sizes,
     encryption.unproven,
     hosts.kernels,

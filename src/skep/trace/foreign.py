@@ -2,6 +2,8 @@
 
 The reader of nftables keeps every expression of a kind that it knows; the walker knows the values
 of fewer. What it does not know becomes `Foreign`, which it reports instead of guessing.
+
+Source: libnftables-json(5).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import msgspec
 
 from skep.model.nft import (
     Chain,
+    Counter,
     Ct,
     Fib,
     Foreign,
@@ -19,6 +22,7 @@ from skep.model.nft import (
     Meta,
     Numgen,
     Payload,
+    Reject,
     Rule,
     SetMark,
     Statement,
@@ -39,6 +43,8 @@ def readable(table: Table, devices: dict[str, str]) -> Table:
     chains = {each.name for each in table.chains}
 
     def read(statement: Statement) -> Statement:
+        if isinstance(statement, Foreign):
+            return _understood(statement)
         if _is_known(statement, known, chains):
             return _renamed(statement, devices)
         return Foreign(msgspec.json.encode(statement).decode())
@@ -53,6 +59,24 @@ def readable(table: Table, devices: dict[str, str]) -> Table:
             for each in table.chains
         ),
     )
+
+
+def _understood(statement: Foreign) -> Statement:
+    """What is no word of Skep's own rules, but has a plain meaning to who follows a packet."""
+    said: object = msgspec.json.decode(statement.text)
+    match said:
+        case {"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": {"set": [*states]}}}:
+            return Match((Ct("state"),), tuple(map(str, states)))
+        case {"reject": {"type": kind, **more}}:
+            return Reject(" ".join((kind, *map(str, more.values()))))
+        case {"reject": None}:
+            return Reject("icmp port-unreachable")
+        case {"goto": {"target": str(chain)}}:
+            return Verdict("goto", chain)
+        case {"log": _} | {"comment": _}:
+            return Counter()
+        case _:
+            return statement
 
 
 def _is_known(statement: Statement, sets: set[str], chains: set[str]) -> bool:
@@ -90,7 +114,9 @@ def _is_known_key(key: Key) -> bool:
 
 
 _FIELDS = frozenset(
-    {("ip", "saddr"), ("ip", "daddr"), ("ether", "saddr")}
+    {(family, field) for family in ("ip", "ip6") for field in ("saddr", "daddr")}
+    | {("ether", "saddr")}
+    | {("icmp", "type"), ("icmpv6", "type")}
     | {(protocol, field) for protocol in _PORTS for field in ("sport", "dport")}
 )
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skep.model.inspection import PeerSight, TunnelCheck
-from skep.model.netstate import HOST
-from skep.plan.journey import OUTSIDE, Dropped, Flow, Packet, Place
 from skep.plan.layout import VXLAN_OVERHEAD
-from skep.plan.walk import walk
 from skep.trace.between import ENOUGH_PROBES, cut_off, device_of, is_lossy, sight
 from skep.trace.finding import ERROR, WARNING, Finding
-from skep.trace.ruling import OURS, rule_words
 from skep.trace.scene import Host, Scene
 
 SLOW = 0.1
 """Seconds of delay between two hosts from which it is worth a word."""
 MESH_PORT, CLUSTER_PORT = 7946, 2377
-STRANGER = "203.0.113.254"
-"""An address of nobody (RFC 5737), to see what a firewall does with packets that are let through
-or not by where they go alone."""
 
 
 def underlay(scene: Scene) -> Iterator[Finding]:
@@ -232,72 +225,3 @@ def links(scene: Scene) -> Iterator[Finding]:
                 why="it carries the tunnels",
                 fix=f"on {host.name}: ip link set {device.name} up; look at its cable",
             )
-
-
-def firewalls(scene: Scene) -> Iterator[Finding]:
-    """Other people's rules that drop what the cluster needs."""
-    for host in scene.hosts.values():
-        if not any(each.foreign for each in host.inspection.insides.values()):
-            continue
-        told = set()
-        for what, start, packet in _needed(host):
-            end = walk({host.vtep: host.state}, start, packet).end
-            if not isinstance(end, Dropped) or end.rule is None:
-                continue
-            rule = end.rule
-            if rule.table.startswith(OURS) or (what, rule) in told:
-                continue
-            told.add((what, rule))
-            yield Finding(
-                severity=ERROR,
-                check="firewalls",
-                host=host.name,
-                where=f"nft table {rule.family} {rule.table}, chain {rule.chain}",
-                what=f"{what} is dropped by {rule_words(host, end.at, rule)}",
-                why="the cluster needs it",
-                fix=f"on {host.name}: nft insert rule {rule.family} {rule.table} {rule.chain} "
-                f"{_let(packet.flow)} accept",
-            )
-
-
-def _needed(host: Host) -> Iterator[tuple[str, Place, Packet]]:
-    """What must get into a host, and through it."""
-    outside = Place(host.vtep, HOST, OUTSIDE)
-    peers = [peer for peer in host.view.peers.values() if peer.vtep not in ("", host.vtep)]
-    mine = host.view.peers.get(host.node_id)
-    for peer in peers[:1]:
-        tunnel = Flow("udp", peer.vtep, host.vtep, 40000, host.view.data_path_port)
-        mesh = Flow("udp", peer.address, host.vtep, MESH_PORT, MESH_PORT)
-        yield f"UDP {tunnel.target_port} (tunnels)", outside, Packet(tunnel)
-        yield f"UDP {MESH_PORT} (mesh)", outside, Packet(mesh)
-        if mine is not None and mine.manager_address:
-            cluster = Flow("tcp", peer.address, host.vtep, 40000, CLUSTER_PORT)
-            yield f"TCP {CLUSTER_PORT} (cluster)", outside, Packet(cluster)
-    for published in _published(host)[:1]:
-        protocol, port = published
-        flow = Flow(protocol, STRANGER, host.vtep, 40000, port)
-        yield f"published port {port}", outside, Packet(flow)
-    for box in host.view.sandboxes:
-        if box.gateway and box.container_name:
-            out = Flow("tcp", "", STRANGER, 40000, 443)
-            yield "containers' way out", Place(host.vtep, box.namespace), Packet(out)
-            break
-
-
-def _published(host: Host) -> list[tuple[str, int]]:
-    ports = {
-        (port.protocol, port.published_port)
-        for network in host.view.networks.values()
-        for service in network.services.values()
-        for port in service.ports
-        if port.published_port and port.publish_mode == "ingress"
-    }
-    return sorted(ports)
-
-
-def _let(flow: Flow) -> str:
-    if flow.target == STRANGER:
-        return 'iifname { "docker0", "docker_gwbridge" }'
-    if flow.source == STRANGER:
-        return 'oifname "docker_gwbridge"'
-    return f"{flow.protocol} dport {flow.target_port}"
