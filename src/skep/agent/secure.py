@@ -11,7 +11,6 @@ import base64
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network
 from skep.agent.records import write_atomically
-from skep.kernel import wireguard
 from skep.kernel.kernel import Kernel
+from skep.kernel.wireguard import WireGuard
 from skep.model.assignment import Assignment
-from skep.model.errors import Broken, Missing, Refusal
+from skep.model.errors import Broken, Refusal
 from skep.model.host import HostView
 from skep.model.secure import SECURE, SLOTS, OwnKey, Pair, SeenTunnel, TunnelKey, link_of
 from skep.plan.encrypt import choose, differs, is_secure, secure_mtu, secure_peers, tunnels
@@ -52,6 +51,7 @@ class Secure:
         tell: Callable[[tuple[TunnelKey, ...]], Awaitable[None]],
     ) -> None:
         self._kernel = kernel
+        self._wireguard = WireGuard(kernel.path(SECURE))
         self._network = network
         self._path = path
         self._tell = tell
@@ -105,20 +105,14 @@ class Secure:
         now = time.time()
         self._seen = {}
         for tunnel in tunnels(view, self._keys):
-            seen = await self._read(tunnel.link)
+            seen = await self._wireguard.read(tunnel.link)
             if seen is not None and differs(tunnel, seen, now):
-                await self._kernel.within(SECURE, partial(wireguard.write, tunnel))
-                seen = await self._read(tunnel.link)
+                await self._wireguard.write(tunnel)
+                seen = await self._wireguard.read(tunnel.link)
             if seen is not None:
                 self._seen[tunnel.key.told.slot] = seen
         self._steer(choose(view, self._seen, now))
         await self._probe(view)
-
-    async def _read(self, link: str) -> SeenTunnel | None:
-        try:
-            return await self._kernel.within(SECURE, partial(wireguard.read, link))
-        except Missing:
-            return None  # The namespace is only about to be made.
 
     def _steer(self, chosen: dict[str, int]) -> None:
         if chosen != self._network.secure_slots:

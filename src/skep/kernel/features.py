@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 
@@ -91,3 +92,15 @@ def _said(work: Callable[[], None]) -> str:
     except Rejected as rejected:
         return str(rejected)
     return ""
+
+
+def load(module: str) -> str:
+    """Load a module of the kernel: "" or why it could not be."""
+    try:
+        done = subprocess.run(
+            ["modprobe", "--", module], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the module {module} cannot be loaded: {error}"
+    said = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else said[-1] if said else f"modprobe {module} failed"

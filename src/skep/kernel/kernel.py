@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -29,7 +28,7 @@ from skep.model.flows import Tracked
 from skep.model.glance import Space
 from skep.model.inspection import Device, HostRoute, Inside
 from skep.model.netstate import HOST, NETNS_DIR, Address, HostState, Link, Namespace, SentFlow
-from skep.model.ops import Failure, Op
+from skep.model.ops import AddLink, Failure, Op
 from skep.model.readings import LinkTraffic
 from skep.model.secure import SECURE
 
@@ -136,7 +135,17 @@ class Kernel:
         table are one transaction, made where the first of them stands; if it fails, all of them
         have failed.
         """
+        for op in ops:
+            if isinstance(op, AddLink) and op.link.kind == "wireguard":
+                name = op.link.name
+                begun = await self._thread.run(None, partial(wireguard.start, self._handles, name))
+                if begun is not None:
+                    await wireguard.started(begun, name)
         return await self._thread.run(None, partial(self._performer.perform, ops))
+
+    def path(self, name: str) -> str:
+        """Where the namespace ``name`` is pinned, if there is one."""
+        return self._handles.path(name)
 
     async def connections(self, namespace: str) -> int:
         """How many TCP connections others have open to servers in a namespace of ours; 0 if there
@@ -246,7 +255,7 @@ class Kernel:
         """Have IPVS, loading its module if need be: "" or why there is none. What there is of it
         in namespaces of ours is part of what is observed from then on."""
         if self._performer.ipvs is None:
-            said = await asyncio.to_thread(_modprobe, "ip_vs")
+            said = await asyncio.to_thread(features.load, "ip_vs")
             self._performer.ipvs = await self._thread.run(None, _ipvs_there)
             if self._performer.ipvs is None:
                 return said or "its module is loaded, but nobody answers for it"
@@ -386,15 +395,3 @@ def _ipvs_there() -> ipvs.Ipvs | None:
     except OSError:
         # No generic netlink at all.
         return None
-
-
-def _modprobe(module: str) -> str:
-    """Load a module of the kernel: "" or why it could not be."""
-    try:
-        done = subprocess.run(
-            ["modprobe", "--", module], capture_output=True, text=True, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"the module {module} cannot be loaded: {error}"
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else said[-1] if said else f"modprobe {module} failed"

@@ -6,17 +6,17 @@ itself is moved to the one it serves (see wireguard.com/netns). Source: wg(8).
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import errno
 import os
 import shutil
 import socket
 import subprocess
 import threading
-import time
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from skep.kernel.handles import Handle, Handles
+from skep.kernel.handles import Handles
 from skep.kernel.rtnetlink import links
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
@@ -42,8 +42,7 @@ def available(handles: Handles) -> str:
     if shutil.which("wg") is None:
         return ""
     sock = handles.get(HOST).socket
-    trial = Link(name=_TRIAL, kind="wireguard", up=False)
-    (refused,) = sock.send([links.create(trial, 0)])
+    (refused,) = sock.send([_bare(_TRIAL)])
     if refused is None:
         sock.send([links.delete(_TRIAL)])
         return "kernel"
@@ -51,18 +50,71 @@ def available(handles: Handles) -> str:
     return "wireguard-go" if usable else ""
 
 
+def start(handles: Handles, name: str) -> subprocess.Popen[bytes] | None:
+    """Have a link of this name begin to exist in the host's namespace. The kernel's own is there at
+    once; for wireguard-go's, whose process is answered, see `started`. What fails is for `make` to
+    tell."""
+    home = handles.get(HOST)
+    (refused,) = home.socket.send([_bare(name)])
+    if refused is None or refused.errno != errno.EOPNOTSUPP or shutil.which(PROGRAM) is None:
+        return None
+    (found,) = home.socket.ask([links.get(name)])
+    if isinstance(found, Message) and answers(name):
+        return None
+    SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _log(name).open("wb") as output:
+        process = subprocess.Popen(
+            [PROGRAM, "-f", name], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, cwd="/", env=os.environ | {"LOG_LEVEL": "error"},
+        )  # fmt: skip
+    # It outlives us. The thread only takes its exit status.
+    threading.Thread(target=process.wait, name=PROGRAM, daemon=True).start()
+    return process
+
+
+async def started(process: subprocess.Popen[bytes], name: str) -> None:
+    """Wait until wireguard-go answers for its link, has ended, or `START_WITHIN` is over: then it
+    is killed."""
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            while process.poll() is None and not answers(name):
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        process.kill()
+
+
 def make(handles: Handles, op: AddLink) -> None:
-    """Make a WireGuard link in the host's namespace and move it to its own. Raises OSError."""
+    """Make a WireGuard link in the host's namespace, or take the one that is there, and move it to
+    its own. Nothing is waited for: wireguard-go is `started` before. Raises OSError."""
     home, there = handles.get(HOST), handles.get(op.ns)
-    bare = Link(name=op.link.name, kind="wireguard", up=False)
-    (refused,) = home.socket.send([links.create(bare, 0)])
+    (refused,) = home.socket.send([_bare(op.link.name)])
     if refused is not None and refused.errno == errno.EOPNOTSUPP:
-        _start(home, op.link.name)
+        if not answers(op.link.name):
+            raise OSError(errno.EIO, _why(op.link.name))
     elif refused is not None and refused.errno != errno.EEXIST:
         raise OSError(refused.errno, refused.sentence)
     with there.descriptor() as target:
         _ok(home.socket.send([_moved(op.link.name, target)])[0])
     _ok(there.socket.send([links.change(op.link, 0)])[0])
+
+
+def _bare(name: str) -> Request:
+    return links.create(Link(name=name, kind="wireguard", up=False), 0)
+
+
+def _log(name: str) -> Path:
+    return SOCKETS / f"{name}.log"
+
+
+def _why(name: str) -> str:
+    """Why nobody answers for a link."""
+    if shutil.which(PROGRAM) is None:
+        return f"the kernel has no WireGuard, and there is no {PROGRAM}"
+    try:
+        said = _log(name).read_text(errors="replace").strip().rpartition("\n")[2]
+    except OSError:
+        said = ""
+    return f"{PROGRAM} does not answer" + (f": {said}" if said else "")
 
 
 def _moved(name: str, namespace_fd: int) -> Request:
@@ -76,33 +128,8 @@ def _ok(refused: Refused | None) -> None:
         raise OSError(refused.errno, refused.sentence)
 
 
-def _start(home: Handle, name: str) -> None:
-    """Have a wireguard-go make its link, which lives as long as it; it outlives us. Raises
-    OSError."""
-    (found,) = home.socket.ask([links.get(name)])
-    if isinstance(found, Message) and _answers(name):
-        return
-    SOCKETS.mkdir(mode=0o700, exist_ok=True)
-    log = SOCKETS / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [PROGRAM, "-f", name], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, cwd="/", env=os.environ | {"LOG_LEVEL": "error"},
-        )  # fmt: skip
-    # The thread only takes its exit status.
-    threading.Thread(target=process.wait, name=PROGRAM, daemon=True).start()
-    deadline = time.monotonic() + START_WITHIN
-    while not _answers(name):
-        if process.poll() is not None:
-            said = log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise OSError(errno.EIO, f"{PROGRAM} ended with {process.returncode}: {said}")
-        if time.monotonic() > deadline:
-            process.kill()
-            raise OSError(errno.ETIMEDOUT, f"{PROGRAM} does not answer")
-        time.sleep(POLL)
-
-
-def _answers(name: str) -> bool:
+def answers(name: str) -> bool:
+    """Whether a wireguard-go is there for a link."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as opened:
         try:
             opened.connect(str(SOCKETS / f"{name}.sock"))
@@ -111,12 +138,54 @@ def _answers(name: str) -> bool:
     return True
 
 
-def read(link: str) -> SeenTunnel | None:
-    """A link of the namespace that the calling thread is in; None if there is none that answers."""
-    done = _wg("show", link, "dump")
-    if done.returncode:
-        return None
-    first, *rest = done.stdout.splitlines()
+class WireGuard:
+    """WireGuard's links in the namespace that is pinned at ``path``. ``wg`` is a program of its own
+    and may have to wait for wireguard-go, so the namespace thread is left alone."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def read(self, link: str) -> SeenTunnel | None:
+        """A link as it is; None if there is none that answers."""
+        code, said, _ = await self._wg("show", link, "dump")
+        return None if code else parsed(said)
+
+    async def write(self, tunnel: Tunnel) -> None:
+        """Tell a link what it should be; what is so already goes on undisturbed. Raises
+        `Broken`."""
+        code, _, said = await self._wg("syncconf", tunnel.link, "/dev/stdin", said=spelled(tunnel))
+        if code:
+            raise Broken(f"{tunnel.link} cannot be set up: {said.strip()}")
+
+    async def _wg(self, *arguments: str, said: str = "") -> tuple[int, str, str]:
+        # Keys are neither for the disk nor for a pipe, which uvloop cannot write to once its reader
+        # has gone.
+        stdin = os.memfd_create("wg")
+        try:
+            os.write(stdin, said.encode())
+            process = await asyncio.create_subprocess_exec(
+                "nsenter", f"--net={self._path}", "wg", *arguments, stdin=stdin, stdout=PIPE,
+                stderr=PIPE,
+            )  # fmt: skip
+        except OSError as error:
+            return 1, "", f"wg cannot be run: {error.strerror}"
+        finally:
+            os.close(stdin)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                output, complaints = await process.communicate()
+        except TimeoutError:
+            return 1, "", f"wg does not end within {ANSWER_WITHIN:.0f} s"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, output.decode(), complaints.decode(errors="replace")
+
+
+def parsed(dump: str) -> SeenTunnel:
+    """What ``wg show LINK dump`` says."""
+    first, *rest = dump.splitlines()
     _, public, port, _ = first.split("\t")
     return SeenTunnel(public, int(port), tuple(_peer(line) for line in rest))
 
@@ -134,8 +203,8 @@ def _peer(line: str) -> SeenPeer:
     )
 
 
-def write(tunnel: Tunnel) -> None:
-    """Tell a link what it should be; what is so already goes on undisturbed. Raises `Broken`."""
+def spelled(tunnel: Tunnel) -> str:
+    """A link as ``wg syncconf`` is told of it."""
     lines = [
         "[Interface]", f"PrivateKey = {tunnel.key.private}", f"ListenPort = {tunnel.key.port}",
     ]  # fmt: skip
@@ -144,15 +213,4 @@ def write(tunnel: Tunnel) -> None:
             "[Peer]", f"PublicKey = {peer.public}", f"Endpoint = {peer.endpoint}",
             f"AllowedIPs = {peer.address}", f"PersistentKeepalive = {KEEPALIVE}",
         ]  # fmt: skip
-    done = _wg("syncconf", tunnel.link, "/dev/stdin", said="\n".join(lines) + "\n")
-    if done.returncode:
-        raise Broken(f"{tunnel.link} cannot be set up: {done.stderr.strip()}")
-
-
-def _wg(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-        return subprocess.run(
-            ["wg", *arguments], input=said, capture_output=True, text=True,
-            timeout=ANSWER_WITHIN, check=False,
-        )  # fmt: skip
-    return subprocess.CompletedProcess(arguments, 1, "", "wg cannot be run, or does not end")
+    return "\n".join(lines) + "\n"
