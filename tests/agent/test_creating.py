@@ -57,6 +57,18 @@ def test_options_reach_the_bridge():
     assert network.options == options
 
 
+def test_options_of_the_way_out():
+    options = {
+        "com.docker.network.host_ipv4": "192.0.2.7", "com.docker.network.host_ipv6": "2001:db8::7",
+        BRIDGE + "trusted_host_interfaces": "eth1:wg0", "com.docker.network.enable_ipv6": "true",
+    }  # fmt: skip
+    bridge = bridge_of(make(options=options))
+    assert (bridge.source, bridge.source6) == ("192.0.2.7", "2001:db8::7")
+    assert bridge.trusted == ("eth1", "wg0")
+    assert bridge.address6, "--ipv6 by option"
+    assert not bridge_of(make(options=options, enable_i_pv6=False)).address6, "the flag decides"
+
+
 @pytest.mark.parametrize(
     ("refusal", "words", "configs", "members"),
     [
@@ -74,6 +86,9 @@ def test_options_reach_the_bridge():
         (Unsupported, "use it|made with --driver overlay", (), {"scope": "swarm"}),
         (Unsupported, "--ipv4=false", (), {"enable_i_pv4": False}),
         (Invalid, "neither true nor false", (), {"options": {BRIDGE + "enable_icc": "no"}}),
+        (Invalid, "'::1' is no IPv4", (), {"options": {"com.docker.network.host_ipv4": "::1"}}),
+        (Invalid, "'x' is no IPv6", (), {"options": {"com.docker.network.host_ipv6": "x"}}),
+        (Invalid, "'a/b' is no name", (), {"options": {BRIDGE + "trusted_host_interfaces": "a/b"}}),
         (Invalid, "unknown gateway mode", (), {"options": {BRIDGE + "gateway_mode_ipv4": "x"}}),
         (Invalid, "'60' is not between", (), {"options": {"com.docker.network.driver.mtu": "60"}}),
         (Unsupported, "bridge.fast is not", (), {"options": {BRIDGE + "fast": "1"}}),

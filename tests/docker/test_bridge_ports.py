@@ -38,6 +38,12 @@ print("ready", flush=True)
 for _ in range(2):
     server.sendto(*server.recvfrom(99))
 """
+WHO = """
+import socket
+server = socket.create_server(("", 9000))
+print("ready", flush=True)
+print(server.accept()[1][0], flush=True)
+"""
 LISTEN = """
 import socket, sys, time
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
@@ -169,6 +175,25 @@ def test_an_unpublished_port_is_not_reached_by_who_knows_the_way(lab):
     lab.run("h2", "ip", "route", "add", inner, "via", lab.address("h1"))
     assert asked(lab, "h2", inner, 80) == "timed out"
     assert asked(lab, "h1", inner, 80) == "200"
+
+
+def test_containers_speak_with_the_address_and_hear_by_the_links_that_were_asked_for(lab):
+    lab.run("h1", "ip", "address", "add", "192.168.90.77/24", "dev", "eth0")
+    options = (
+        "--subnet=10.86.0.0/24", "--opt=com.docker.network.host_ipv4=192.168.90.77",
+        "--opt=com.docker.network.bridge.trusted_host_interfaces=lo:eth0",
+    )  # fmt: skip
+    lab.docker("h1", "network", "create", *options, "known")
+    lab.docker("h1", "run", "-d", "--name", "known", "--network", "known", "nginx")
+    command = lab.inside("h2", "python3", "-uc", WHO)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "ready\n"
+        lab.tried("h1", "exec", "known", "nc", "-w", "1", lab.address("h2"), "9000")
+        assert server.stdout.readline() == "192.168.90.77\n"
+    lab.run("h2", "ip", "route", "add", "10.86.0.0/24", "via", lab.address("h1"))
+    serves(lab, "h2", "10.86.0.2", 80)
+    lab.docker("h1", "rm", "-f", "known")
+    lab.docker("h1", "network", "rm", "known")
 
 
 def test_an_administrators_own_table_is_left_alone_and_heard(lab):

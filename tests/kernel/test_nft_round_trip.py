@@ -41,6 +41,7 @@ from skep.model.nft import (
     Reject,
     Rule,
     SetMark,
+    Snat,
     Table,
     Verdict,
 )
@@ -124,7 +125,11 @@ TABLES = st.builds(
     lambda *found: Table("skep", (*found, *FULL.chains[4:]), SETS),
     chains("forward", Hook("filter", "forward", 0), VERDICTS | REJECTS),
     chains("dest", Hook("nat", "prerouting", -100), DNATS | VERDICTS),
-    chains("source", Hook("nat", "postrouting", 100), st.just(Masquerade())),
+    chains(
+        "source",
+        Hook("nat", "postrouting", 100),
+        st.sampled_from((Masquerade(), Snat("192.0.2.7"))),
+    ),
 )
 
 

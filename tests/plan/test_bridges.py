@@ -106,6 +106,19 @@ def test_routed_packets_keep_their_source():
     assert Host(masquerade=False).ask("one", STRANGER).end.flow.source == "10.1.0.2"
 
 
+def test_containers_speak_with_the_address_that_was_asked_for():
+    host = Host(source="192.168.50.77")
+    assert host.ask("one", STRANGER).end.flow.source == "192.168.50.77"
+    assert host.ask("three", STRANGER).end.flow.source == HERE, "another bridge's do not"
+
+
+def test_links_that_are_trusted_are_let_in():
+    assert Host(trusted=("other0", OUTSIDE)).reached(None, "10.1.0.2", 81) == "one"
+    assert Host(trusted=("other0",)).reached(None, "10.1.0.2", 81) is None
+    sealed = Host(trusted=(OUTSIDE,), internal=True)
+    assert sealed.reached(None, "10.1.0.2", 81) is None
+
+
 def test_a_container_reaches_its_own_published_port_and_its_neighbours():
     host = Host(tcp(80, 8080))
     for asker in ("one", "two"):

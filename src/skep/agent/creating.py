@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -16,12 +16,16 @@ from skep.agent.locals import (
     ICC,
     IFACE_PREFIX,
     INHIBIT,
+    IPV6,
     MASQUERADE,
     MODE,
     MODE6,
     MTU,
     PARENT,
+    SOURCE,
+    SOURCE6,
     TRUE,
+    TRUSTED,
     USUAL_MODE,
     free_subnet,
 )
@@ -38,14 +42,28 @@ FIRST_POOL = 17
 """Docker's first default pool, and docker0's: 172.17.0.0/16."""
 
 LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
-BOOLEANS = (ICC, MASQUERADE, INHIBIT, BRIDGE_PREFIX + "default_bridge")
+BOOLEANS = (ICC, MASQUERADE, INHIBIT, IPV6, BRIDGE_PREFIX + "default_bridge")
 LOWER_MODES = {
     "macvlan": ("bridge", "private", "vepa", "passthru"),
     "ipvlan": ("l2", "l3", "l3s"),
 }
 LAST_VLAN = 4094
 MODES = ("nat", "nat-unprotected", "routed", "isolated")
-PLAIN = frozenset({*BOOLEANS, BRIDGE_NAME, BINDING, MODE, MODE6, MTU, IFACE_PREFIX})
+PLAIN = frozenset(
+    {
+        *BOOLEANS,
+        BRIDGE_NAME,
+        BINDING,
+        MODE,
+        MODE6,
+        MTU,
+        IFACE_PREFIX,
+        SOURCE,
+        SOURCE6,
+        TRUSTED,
+        IPV6,
+    }
+)
 """The options that a bridge knows."""
 
 LINK_NAME = re.compile(r"[^\s/:]{1,15}")
@@ -85,6 +103,8 @@ def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetw
             f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
         )
     _check(spec)
+    if spec.enable_i_pv6 is None and spec.options.get(IPV6) in TRUE:
+        spec = msgspec.structs.replace(spec, enable_i_pv6=True)
     options = dict(spec.options)
     check_options(options, ipv6=bool(spec.enable_i_pv6))
     network = _network(spec, options, _subnets(spec, around, id), id=id, now=now)
@@ -238,11 +258,22 @@ def check_options(options: Mapping[str, str], *, ipv6: bool) -> None:
     prefix = options.get(IFACE_PREFIX, "eth")
     if not LINK_NAME.fullmatch(prefix) or len(prefix) > 12 or prefix == "lo":
         raise Invalid(f"invalid value for {IFACE_PREFIX}: {prefix!r} cannot begin a link's name")
-    binding = options.get(BINDING, "0.0.0.0")
+    for key, version in ((BINDING, 0), (SOURCE, 4), (SOURCE6, 6)):
+        _check_address(key, options.get(key, ""), version)
+    for link in options.get(TRUSTED, "").split(":"):
+        if link and not LINK_NAME.fullmatch(link):
+            raise Invalid(f"invalid value for {TRUSTED}: {link!r} is no name of a link")
+
+
+def _check_address(key: str, text: str, version: int) -> None:
+    """``version`` 0 is any; what is not given is right."""
     try:
-        ip_network(binding)
+        right = not text or version in (0, ip_address(text).version)
     except ValueError:
-        raise Invalid(f"invalid value for {BINDING}: {binding!r} is no address") from None
+        right = False
+    if not right:
+        kind = f"IPv{version} address" if version else "address"
+        raise Invalid(f"invalid value for {key}: {text!r} is no {kind}")
 
 
 def _bridge_name(options: Mapping[str, str], around: Around, id: str) -> str:

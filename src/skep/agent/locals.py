@@ -27,6 +27,10 @@ BRIDGE_NAME = BRIDGE_PREFIX + "name"
 BINDING = BRIDGE_PREFIX + "host_binding_ipv4"
 MODE = BRIDGE_PREFIX + "gateway_mode_ipv4"
 MODE6 = BRIDGE_PREFIX + "gateway_mode_ipv6"
+TRUSTED = BRIDGE_PREFIX + "trusted_host_interfaces"
+SOURCE = "com.docker.network.host_ipv4"
+SOURCE6 = "com.docker.network.host_ipv6"
+IPV6 = "com.docker.network.enable_ipv6"
 MTU = "com.docker.network.driver.mtu"
 PARENT = "parent"
 USUAL_MODE = {"macvlan": "bridge", "ipvlan": "l2"}
@@ -108,6 +112,9 @@ def bridge_of(network: LocalNetwork) -> Bridge:
         mode=mode,
         mode6=options.get(MODE6, "nat"),
         named=network.name not in PREDEFINED,
+        source=options.get(SOURCE, ""),
+        source6=options.get(SOURCE6, ""),
+        trusted=tuple(filter(None, options.get(TRUSTED, "").split(":"))),
     )
 
 

@@ -295,6 +295,13 @@ def _masquerade(body: Any) -> Statement:
     return nft.Masquerade()
 
 
+def _snat(body: Any) -> Statement:
+    (address,) = only(body, "addr")
+    if not isinstance(address, str):
+        raise Unspeakable
+    return nft.Snat(address)
+
+
 def _counter(body: Any) -> Statement:
     only(body, "packets", "bytes")
     return nft.Counter()
@@ -324,6 +331,7 @@ _READERS: dict[str, Callable[[Any], Statement]] = {
     "dnat": _dnat,
     "redirect": _redirect,
     "masquerade": _masquerade,
+    "snat": _snat,
     "counter": _counter,
     "reject": _reject,
     "jump": _jump,

@@ -315,6 +315,8 @@ def _statement(statement: Statement) -> str:
             return f"redirect to :{port}"
         case nft.Masquerade():
             return "masquerade"
+        case nft.Snat(to=to):
+            return f"snat to {_word(to)}"
         case nft.Update():
             keys, data = _keys(statement.keys), _key(statement.data)
             fate = f"timeout {statement.seconds}s : {data}"

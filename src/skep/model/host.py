@@ -112,6 +112,8 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     one. ``mode`` and ``mode6`` are Docker's gateway modes: nat (from elsewhere only published ports
     are reached), nat-unprotected, routed (nothing is translated), isolated. The host itself has no
     IPv4 address on it if ``inhibited``. On a bridge that is ``named`` containers have names.
+    ``source`` and ``source6`` are the host's addresses that its containers speak with outside, ""
+    for whichever the way out has. What comes by the ``trusted`` links reaches every port.
     """
 
     network_id: str
@@ -127,6 +129,9 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "nat"
     mode6: str = "nat"
     named: bool = False
+    source: str = ""
+    source6: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 class Lower(msgspec.Struct, frozen=True, kw_only=True):

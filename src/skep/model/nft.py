@@ -121,6 +121,12 @@ class Masquerade(msgspec.Struct, frozen=True, tag=True):
     """``masquerade``."""
 
 
+class Snat(msgspec.Struct, frozen=True, tag=True):
+    """``snat to ADDRESS``."""
+
+    to: str
+
+
 class Update(msgspec.Struct, frozen=True, tag=True):
     """``update @MAP { KEY [. KEY …] timeout SECONDSs : DATA }``: write down, in a map that is
     `Set.dynamic`, what is forgotten after so many seconds. If the key is there, only its time
@@ -181,6 +187,7 @@ Statement = (
     | Dnat
     | Redirect
     | Masquerade
+    | Snat
     | Update
     | Forget
     | Counter

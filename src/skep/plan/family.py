@@ -91,7 +91,11 @@ def sixth(view: HostView) -> HostView:
         sandboxes=tuple(map(sandbox6, view.sandboxes)),
         bridges=tuple(
             msgspec.structs.replace(
-                bridge, address=bridge.address6, mode=bridge.mode6, inhibited=False
+                bridge,
+                address=bridge.address6,
+                mode=bridge.mode6,
+                inhibited=False,
+                source=bridge.source6,
             )
             for bridge in view.bridges
             if bridge.address6

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from skep.model.host import Bridge, HostView, Lower
 from skep.model.ids import mac_of
 from skep.model.netstate import HOST, Address, Link, Namespace
-from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Table
+from skep.model.nft import Chain, Fib, Hook, Masquerade, Rule, Set, Snat, Table
 from skep.plan import loopback
 from skep.plan.family import IP, IP6, Family
 from skep.plan.grammar import OUT, SNAT, TABLE, TRANSLATED, base, is_, is_not, rule
@@ -115,13 +115,17 @@ def _table(view: HostView, family: Family) -> Iterator[Table]:
 
 def _postrouting(view: HostView, inward: list[Bridge], family: Family) -> Chain:
     rules = [
-        rule(is_(family.source, subnet_of(each.address)), is_not(OUT, each.name), Masquerade())
+        rule(is_(family.source, subnet_of(each.address)), is_not(OUT, each.name), _outside(each))
         for each in view.bridges
         if each.masquerade and each.mode in TRANSLATING and not each.internal
     ]
     for each in inward:
         rules += _inward_rules(each, family)
     return base("postrouting", Hook("nat", "postrouting", SNAT), rules)
+
+
+def _outside(bridge: Bridge) -> Masquerade | Snat:
+    return Snat(bridge.source) if bridge.source else Masquerade()
 
 
 def _inward_rules(inward: Bridge, family: Family) -> list[Rule]:

@@ -55,6 +55,12 @@ def forward_chain(view: HostView, family: Family) -> Chain:
     ]
     rules += [each for bridge in view.bridges for each in _routed(bridge, family)]
     rules += [
+        rule(is_(IN, link), is_(OUT, each.name), Verdict("accept"))
+        for each in view.bridges
+        if not each.internal
+        for link in each.trusted
+    ]
+    rules += [
         rule(NEW, is_not(IN, each.name), is_(OUT, each.name), DROP)
         for each in view.bridges
         if each.mode not in OPEN and not each.internal

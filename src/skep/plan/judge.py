@@ -30,6 +30,7 @@ from skep.model.nft import (
     Rule,
     SetField,
     SetMark,
+    Snat,
     Statement,
     Table,
     Update,
@@ -180,10 +181,12 @@ def _go_to(table: Table, name: str, moment: Moment) -> Verdict | Reject:
     return _run(table, chain, moment) or Verdict("return")
 
 
-def _translate(table: Table, how: Dnat | Redirect | Masquerade, moment: Moment) -> Flow:
+def _translate(table: Table, how: Dnat | Redirect | Masquerade | Snat, moment: Moment) -> Flow:
     flow = moment.flow
     if isinstance(how, Masquerade):
         return msgspec.structs.replace(flow, source=moment.masquerade())
+    if isinstance(how, Snat):
+        return msgspec.structs.replace(flow, source=how.to)
     if isinstance(how, Redirect):
         target, port = family_of(flow.target).loopback, how.port
     elif isinstance(how.to, Lookup):
