@@ -83,6 +83,27 @@ _need_test_programs() {
     command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core
     command -v iptables >/dev/null || apt_install iptables
     [ -e "$venv/firewalls" ] || unpack_firewalls
+    [ -x "$venv/docker-engine/usr/sbin/dockerd" ] || _unpack_docker_engine
+}
+
+# Docker Engine, to compare with: its programs only, so that no daemon of it ever starts here.
+_unpack_docker_engine() {
+    case $(ldconfig -p) in *libdevmapper.so.1.02.1*) ;; *) apt_install libdevmapper1.02.1 ;; esac
+    say "fetching Docker Engine out of the packages docker.io, containerd and tini"
+    local folder package
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    (
+        cd "$folder"
+        apt_lists
+        apt_get download docker.io containerd tini ||
+            { apt_get update && apt_get download docker.io containerd tini; } ||
+            die "Docker Engine could not be fetched: $(tail -n 1 "$apt_log")"
+        for package in *.deb; do dpkg-deb -x "$package" programs; done
+        rm -rf "$venv/docker-engine"
+        mv programs "$venv/docker-engine"
+    )
+    rm -rf "$folder"
 }
 
 # ufw and firewalld, unpacked for tests to run inside their hosts, not installed: this machine's own
