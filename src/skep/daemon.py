@@ -27,6 +27,7 @@ from skep import __version__, gate
 from skep.agent.agent import Agent
 from skep.agent.balancer import BALANCERS, LABEL, choose
 from skep.agent.containers import container_of
+from skep.agent.pools import DEFAULT, HostSubnets, bridge_address, pool
 from skep.agent.records import write_atomically
 from skep.api.facts import Facts
 from skep.api.guard import Guard
@@ -69,10 +70,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[str, int] | None = None
     balancer: str = "auto"
     page: str = DEFAULT_PAGE
+    subnets: HostSubnets = HostSubnets()
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """The command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="skepd", description="Skep's daemon: the Docker Engine API, networks and swarm."
     )
@@ -100,7 +101,19 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--page", metavar="IP[:PORT]|off", default=DEFAULT_PAGE,
                         help="serve the page there; with a token, if that is not a loopback"
                         " address (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--bip", metavar="ADDRESS/PREFIX", default="",
+                        help="docker0's address (default: one of the first free pool)")  # fmt: skip
+    parser.add_argument("--default-address-pool", action="append", default=[],
+                        metavar="base=CIDR,size=BITS",
+                        help="where subnets of this host's bridges come from; may be given several"
+                        " times (default: Docker's)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The command line."""
+    parser = _parser()
     found = parser.parse_args(arguments)
     if found.engine and not found.engine.startswith("unix:///"):
         parser.error(f"--engine takes unix:///path/to/socket, not {found.engine}")
@@ -108,6 +121,8 @@ def parse(arguments: Sequence[str]) -> Options:
         generic = tuple(generic_resource(text) for text in found.node_generic_resource)
         metrics = listening_place(found.metrics)
         gate.parsed(found.page)
+        pools = tuple(map(pool, found.default_address_pool)) or DEFAULT
+        subnets = HostSubnets(bridge_address(found.bip), pools)
     except Invalid as invalid:
         parser.error(str(invalid))
     return Options(
@@ -120,6 +135,7 @@ def parse(arguments: Sequence[str]) -> Options:
         metrics=metrics,
         balancer=found.balancer,
         page=found.page,
+        subnets=subnets,
     )
 
 
@@ -143,6 +159,7 @@ class Daemon:
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
+        self._agent.network.locals.subnets = options.subnets
         self._agent.networks.tell = self._tell_of_network
         self._swarm = Swarm(self._agent, self._kernel, options.state, self._describe)
         self._swarm.on_manager = self._follow
@@ -230,6 +247,7 @@ class Daemon:
             memory_bytes=host.memory_bytes,
             root_directory=str(self._options.state),
             python=platform.python_version(),
+            address_pools=self._options.subnets.chosen,
         )
 
     async def _until(self, stop: asyncio.Event, parts: list[asyncio.Task[None]]) -> None:

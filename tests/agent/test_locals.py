@@ -1,7 +1,8 @@
 import pytest
 
-from skep.agent.locals import Locals, free_subnet
-from skep.model.errors import Broken, Unavailable
+from skep.agent.locals import Locals
+from skep.agent.pools import HostSubnets, pool
+from skep.model.errors import Broken
 
 
 def ids():
@@ -45,11 +46,21 @@ def test_the_gateway_goes_with_the_swarm(tmp_path):
     assert networks.named("docker_gwbridge") is None
 
 
-def test_subnets_of_other_links_are_avoided():
-    assert free_subnet(17, ["172.17.4.0/24", "10.0.0.0/8", "fe80::1/64"]) == "172.18.0.0/16"
-    assert free_subnet(17, ["172.16.0.0/12"]) == "192.168.0.0/20"
-    with pytest.raises(Unavailable, match="every default pool overlaps"):
-        free_subnet(17, ["172.16.0.0/12", "192.168.0.0/16"])
+def test_the_host_may_be_told_its_subnets(tmp_path):
+    networks = Locals(tmp_path / "networks.json")
+    networks.load()
+    networks.subnets = HostSubnets("10.9.0.5/24", (pool("base=10.10.0.0/16,size=20"),))
+    networks.ensure_defaults(ids(), 1.0, [])
+    networks.ensure_gateway(ids(), 2.0, ["10.10.0.0/24"])
+    bridge, gateway = networks.named("bridge"), networks.named("docker_gwbridge")
+    assert (bridge.subnet, bridge.gateway) == ("10.9.0.0/24", "10.9.0.5")
+    assert gateway.subnet == "10.10.16.0/20"
+    assert networks.readdressed() is None
+    networks.subnets = HostSubnets("10.8.0.1/16")
+    new = networks.readdressed()
+    assert (new.id, new.subnet, new.gateway) == (bridge.id, "10.8.0.0/16", "10.8.0.1")
+    networks.replace(new)
+    assert networks.named("bridge") == new and networks.readdressed() is None
 
 
 def test_an_unreadable_file_says_what_to_do(tmp_path):

@@ -26,7 +26,7 @@ from skep.agent.localnets import LocalNetworks
 from skep.agent.locals import Locals
 from skep.agent.logs import Logs
 from skep.agent.mesh import Mesh
-from skep.agent.network import Network, new_local_id
+from skep.agent.network import Network, endpoint_of, new_local_id
 from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
 from skep.agent.ports import HostPorts
@@ -117,6 +117,19 @@ class Agent:
             log.error("record set aside", file=line)
         self.network.locals.load()
         self.network.locals.ensure_defaults(new_local_id, time.time(), await self._prefixes())
+        self._readdress()
+
+    def _readdress(self) -> None:
+        """Give docker0 the address that this host was told, once no container has one of the old
+        subnet."""
+        new = self.network.locals.readdressed()
+        if new is None:
+            return
+        held = [r.name for r in self.network.records if endpoint_of(r, new.id) is not None]
+        if held:
+            log.warning("docker0 keeps its address: containers are on it", containers=held)
+        else:
+            self.network.locals.replace(new)
 
     async def adopt(self) -> None:
         """Take over what runs: containers, kernel, names. Changes only what differs."""
@@ -329,6 +342,8 @@ class Agent:
                 await self._survive(self.health.started(record.id))
 
     async def _prefixes(self) -> list[str]:
-        """The prefixes in use on this host's links, our own bridges aside."""
+        """The prefixes that this host's links have and that it has routes to, our own bridges'
+        aside."""
         ours = {bridge.name for bridge in self.network.locals.bridges()}
-        return [prefix for link, prefix in await self._kernel.addresses() if link not in ours]
+        found = (*await self._kernel.addresses(), *await self._kernel.routed())
+        return [prefix for link, prefix in found if link not in ours]

@@ -27,8 +27,8 @@ from skep.agent.locals import (
     TRUE,
     TRUSTED,
     USUAL_MODE,
-    free_subnet,
 )
+from skep.agent.pools import DEFAULT, Pool, free_subnet
 from skep.cluster.subnets import Subnetwork, check_overlap, completed
 from skep.model import ula
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
@@ -37,9 +37,6 @@ from skep.model.spec import IpamConfig, NetworkSpec
 
 Subnets = tuple[IpamConfig, IpamConfig | None]
 """That of IPv4, and that of IPv6 if there is one."""
-
-FIRST_POOL = 17
-"""Docker's first default pool, and docker0's: 172.17.0.0/16."""
 
 LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
 BOOLEANS = (ICC, MASQUERADE, INHIBIT, IPV6, BRIDGE_PREFIX + "default_bridge")
@@ -72,14 +69,15 @@ NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 class Around(msgspec.Struct, frozen=True):
     """What a new network must get along with: the host's networks, all subnets that are taken with
-    the words for whose they are, prefixes that the host has routes to, names of its links, and of
-    the drivers macvlan and ipvlan those that its kernel has."""
+    the words for whose they are, prefixes that the host has routes to, names of its links, of the
+    drivers macvlan and ipvlan those that its kernel has, and where other subnets come from."""
 
     networks: tuple[LocalNetwork, ...]
     subnets: tuple[tuple[Subnetwork, str], ...] = ()
     routes: tuple[str, ...] = ()
     links: frozenset[str] = frozenset()
     drivers: frozenset[str] = frozenset()
+    pools: tuple[Pool, ...] = DEFAULT
 
 
 def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
@@ -308,7 +306,7 @@ def _subnets(spec: NetworkSpec, around: Around, id: str) -> Subnets:
         raise Invalid(f"invalid network config:\nsubnet {sixes[0].subnet} needs --ipv6")
     used = [str(subnet) for subnet, _ in around.subnets]
     four = (
-        fours[0] if fours else IpamConfig(subnet=free_subnet(FIRST_POOL, [*used, *around.routes]))
+        fours[0] if fours else IpamConfig(subnet=free_subnet(around.pools, [*used, *around.routes]))
     )
     six = None
     if spec.enable_i_pv6:

@@ -172,6 +172,7 @@ class LocalNetworks:
             subnets=tuple(subnets),
             routes=tuple(prefix for link, prefix in (*addresses, *routed) if link not in ours),
             links=await self._kernel.links() - ours - vlans,
+            pools=self._network.locals.subnets.pools,
             drivers=frozenset([each for each in USUAL_MODE if await self._kernel.makes(each)]),
         )
 

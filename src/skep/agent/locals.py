@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from skep.agent.pools import HostSubnets, free_subnet
 from skep.agent.records import write_atomically
-from skep.model.errors import Broken, Unavailable
+from skep.model.errors import Broken
 from skep.model.host import Bridge, LocalNetwork, Lower
 from skep.model.spec import IpamConfig
 
@@ -62,32 +63,19 @@ def truth(text: str) -> bool:
     return text in TRUE
 
 
-def free_subnet(first: int, taken: Collection[str]) -> str:
-    """The first free one of 172.``first``.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 ….
-
-    ``taken`` are the prefixes that the host's other links already use.
-    """
-    used = [ipaddress.ip_network(prefix, strict=False) for prefix in taken]
-    pools = [f"172.{number}.0.0/16" for number in range(first, 32)]
-    pools += [f"192.168.{number}.0/20" for number in range(0, 256, 16)]
-    for pool in pools:
-        candidate = ipaddress.IPv4Network(pool)
-        if not any(candidate.overlaps(other) for other in used if other.version == 4):
-            return pool
-    raise Unavailable("no free subnet for a host bridge: every default pool overlaps a link")
-
-
 def bridge_network(
     name: str, subnet: str, options: Mapping[str, str], *, id: str, now: float
 ) -> LocalNetwork:
-    """A bridge network on ``subnet`` whose first address is the gateway."""
+    """A bridge network on ``subnet``, whose first address is the gateway unless it names one."""
+    inner = ipaddress.IPv4Interface(subnet)
+    gateway = inner.ip if inner.ip != inner.network[0] else inner.network[1]
     return LocalNetwork(
         id=id,
         name=name,
         driver="bridge",
         created_at=now,
-        subnet=subnet,
-        gateway=str(ipaddress.IPv4Network(subnet)[1]),
+        subnet=str(inner.network),
+        gateway=str(gateway),
         bridge=options["com.docker.network.bridge.name"],
         options=dict(options),
     )
@@ -152,6 +140,7 @@ class Locals:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._networks: tuple[LocalNetwork, ...] = ()
+        self.subnets = HostSubnets()
 
     def load(self) -> None:
         """Read the file if there is one. Raises `Broken` if it cannot be understood."""
@@ -190,17 +179,33 @@ class Locals:
                 LocalNetwork(id=new_id(), name="none", driver="null", created_at=now),
                 LocalNetwork(id=new_id(), name="host", driver="host", created_at=now),
                 bridge_network(
-                    "bridge", free_subnet(17, taken), BRIDGE_OPTIONS, id=new_id(), now=now
+                    "bridge",
+                    self.subnets.bip or free_subnet(self.subnets.pools, taken),
+                    BRIDGE_OPTIONS,
+                    id=new_id(),
+                    now=now,
                 ),
             )
         )
+
+    def readdressed(self) -> LocalNetwork | None:
+        """The default bridge with the address that the host was told; None if it has it."""
+        old, bip = self.named("bridge"), self.subnets.bip
+        if not bip or old is None:
+            return None
+        new = bridge_network(old.name, bip, old.options, id=old.id, now=old.created_at)
+        return None if (new.subnet, new.gateway) == (old.subnet, old.gateway) else new
+
+    def replace(self, network: LocalNetwork) -> None:
+        """Put a network in the place of that of its id."""
+        self._save(tuple(network if n.id == network.id else n for n in self._networks))
 
     def ensure_gateway(self, new_id: Callable[[], str], now: float, taken: Collection[str]) -> None:
         """Make docker_gwbridge, which every host of a swarm has."""
         if self.named(GATEWAY_BRIDGE):
             return
         used = [*taken, *(n.subnet for n in self._networks if n.subnet)]
-        subnet = free_subnet(18, used)
+        subnet = free_subnet(self.subnets.pools, used)
         gateway = bridge_network(GATEWAY_BRIDGE, subnet, GATEWAY_OPTIONS, id=new_id(), now=now)
         self._save((*self._networks, gateway))
 

@@ -15,7 +15,8 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The host and the daemon, for ``docker version`` and ``docker info``.
 
-    ``architecture`` in the kernel's words (x86_64), ``memory_bytes`` and ``cpus`` of the host,
+    ``architecture`` in the kernel's words (x86_64), ``memory_bytes`` and ``cpus`` of the host;
+    ``address_pools``, prefixes with the size of subnets, where the host's own bridges are.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     root_directory: str = "/var/lib/skep"
     python: str = ""
+    address_pools: tuple[tuple[str, int], ...] = ()
 
     @property
     def go_architecture(self) -> str:

@@ -105,6 +105,7 @@ def info(facts: Facts, engine: Json, swarm: Json, warnings: Iterable[str]) -> Js
         "NCPU": facts.cpus,
         "MemTotal": facts.memory_bytes,
         "DockerRootDir": facts.root_directory,
+        "DefaultAddressPools": [{"Base": base, "Size": size} for base, size in facts.address_pools],
         "IndexServerAddress": "",
         "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
         "ExperimentalBuild": False,
