@@ -53,7 +53,8 @@ def asked(monkeypatch):
     class Api:
         def get(self, path, **query):
             queries.append((path, query))
-            return msgspec.to_builtins(Flows(flows=SOME, silent={"h3": "it has no session"}))
+            flows = () if query["party"] == "nobody" else SOME
+            return msgspec.to_builtins(Flows(flows=flows, silent={"h3": "it has no session"}))
 
     monkeypatch.setattr(flows, "Api", Api)
     return queries
@@ -68,6 +69,15 @@ def test_what_is_asked_for(asked, capsys):
     output = capsys.readouterr().out
     assert "outside  web" in output
     assert "h3 could not be asked: it has no session" in output
+
+
+def test_who_has_not_spoken(asked, capsys):
+    assert flows.run(["nobody"]) == 0
+    said, silent = capsys.readouterr().out.splitlines()
+    assert said == (
+        'No conversation is remembered of "nobody": it has been quiet, or is called otherwise.'
+    )
+    assert silent.startswith("h3")
 
 
 def test_for_programs(asked, capsys):

@@ -60,14 +60,16 @@ def run(arguments: Sequence[str]) -> int:
     def lines() -> Iterator[str]:
         found = msgspec.convert(api.get("/skep/flows", **query), Flows)
         section = each(found.flows) if options.each else summed(found.flows)
-        for number, (line, alarming) in enumerate(aligned(section)):
-            yield (
-                ink.paint(line, BOLD) if not number else ink.paint(line, RED) if alarming else line
-            )
+        yield from _painted(section, ink) if found.flows else (_nothing(options.party),)
         for host, why in found.silent.items():
             yield ink.paint(f"{host} could not be asked: {why}", RED)
 
     return top.show(lines, once=not options.follow, every=options.every)
+
+
+def _painted(section: Section, ink: Ink) -> Iterator[str]:
+    for number, (line, alarming) in enumerate(aligned(section)):
+        yield ink.paint(line, BOLD) if not number else ink.paint(line, RED) if alarming else line
 
 
 def summed(flows: Sequence[Flow]) -> Section:
@@ -103,6 +105,11 @@ def each(flows: Sequence[Flow]) -> Section:
     alarming = frozenset(n for n, flow in enumerate(ordered) if flow.verdict == UNANSWERED)
     heading = ("FROM", "TO", "PROTOCOL", "ASKED FOR", "VERDICT", "SENT", "RECEIVED", "SEEN AT")
     return Section(_title(flows), heading, rows, alarming)
+
+
+def _nothing(party: str) -> str:
+    whose = f' of "{party}": it has been quiet, or is called otherwise' if party else ""
+    return f"No conversation is remembered{whose}."
 
 
 def _title(flows: Sequence[Flow]) -> str:
