@@ -25,6 +25,7 @@ from skep.cluster.context import Context
 from skep.cluster.state import Draft, State
 from skep.founding import found
 from skep.kernel.kernel import Kernel
+from skep.kernel.rousing import rouse
 from skep.manager.asker import Cluster
 from skep.manager.joining import Door
 from skep.manager.keys import keep_rotating
@@ -303,7 +304,7 @@ class Swarm:
         hello = Hello(description=self._describe(), address=identity.address, vtep=identity.vtep)
         uplink = self._agent.uplink
         self._connection = AgentConnection(
-            identity.credentials, identity.managers, lambda: uplink.greeting(hello)
+            identity.credentials, identity.managers, lambda: uplink.greeting(hello), rouse
         )
         self._spawn(self._keep_identity())
         self._spawn(uplink.run(self._connection))

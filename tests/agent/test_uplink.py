@@ -2,13 +2,18 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
 import pytest
 
 from skep.agent import uplink as module
+from skep.agent.logs import Logs
 from skep.agent.uplink import Uplink
+from skep.cluster.delta import difference
+from skep.model.assignment import Assignment
+from skep.model.cluster import NodeDescription, Task
 from skep.model.errors import Clash, Unavailable
-from skep.model.messages import Attach, Attached
+from skep.model.messages import Assign, Attach, Attached, Detach, Hello
 
 
 class FakeConnection:
@@ -39,7 +44,7 @@ async def running(tmp_path):
     async def ignored(*_):
         pass
 
-    uplink = Uplink(tmp_path / "assignment", ignored, ignored, logs=None)
+    uplink = Uplink(tmp_path / "assignment", ignored, ignored, logs=Mock(spec=Logs))
     connection = FakeConnection()
     task = asyncio.create_task(uplink.run(connection))
     await asyncio.sleep(0)
@@ -89,3 +94,30 @@ async def test_the_manager_s_refusal_is_raised_as_its_kind(tmp_path):
         connection.heard.put_nowait(Attached(serial=1, refusal="in use", status=409))
         with pytest.raises(Clash, match="in use"):
             await asked
+
+
+def gave_back(uplink):
+    hello = Hello(description=NodeDescription(hostname="host2"), address="", vtep="")
+    return [each.task_id for each in uplink.greeting(hello) if isinstance(each, Detach)]
+
+
+def assigned(index, *tasks):
+    made = {each: Task(id=each, node_id="n1") for each in tasks}
+    return Assign(delta=difference(None, Assignment(index=index, tasks=made)))
+
+
+async def test_what_is_given_back_is_said_until_a_manager_has_heard_it(tmp_path):
+    """A session may end with what was said on it last: that it was sent proves nothing."""
+    async with running(tmp_path) as (uplink, connection):
+        connection.connected.set()
+        connection.heard.put_nowait(assigned(1, "t1", "t2"))
+        await settled(lambda: uplink.assignment.index == 1)
+        await uplink.detach("t1")
+        assert connection.sent == [Detach(task_id="t1")]
+        assert gave_back(uplink) == ["t1"] == gave_back(uplink)
+        connection.heard.put_nowait(assigned(2, "t1", "t2"))
+        await settled(lambda: uplink.assignment.index == 2)
+        assert gave_back(uplink) == ["t1"]
+        connection.heard.put_nowait(assigned(3, "t2"))
+        await settled(lambda: uplink.assignment.index == 3)
+        assert gave_back(uplink) == []

@@ -73,7 +73,7 @@ class Uplink:
         self._connection: AgentConnection | None = None
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[Attached]] = {}
-        self._owed: list[str] = []
+        self._owed: dict[str, None] = {}
         self._taken: tuple[TakenPort, ...] | None = None
         self._keys: tuple[TunnelKey, ...] = ()
         self.statuses: dict[str, TaskStatus] = {}
@@ -109,7 +109,6 @@ class Uplink:
     def greeting(self, hello: Hello) -> list[FromAgent]:
         """What begins a (new) session: Hello, then what the last one may have lost."""
         self._logs.stop_all()
-        owed, self._owed = self._owed, []
         said: list[FromAgent] = [hello]
         if self._keys:
             said.append(Keys(keys=self._keys))
@@ -117,7 +116,7 @@ class Uplink:
             said.append(Status(tasks=dict(self.statuses)))
         if self._taken is not None:
             said.append(Listening(ports=self._taken))
-        return [*said, *(Detach(task_id=task_id) for task_id in owed)]
+        return [*said, *(Detach(task_id=task_id) for task_id in self._owed)]
 
     # --- what is said
 
@@ -159,9 +158,10 @@ class Uplink:
         return answer
 
     async def detach(self, task_id: str) -> None:
-        """Give the addresses of an attachment back, later if no manager can be reached."""
-        if not await self._send(Detach(task_id=task_id)):
-            self._owed.append(task_id)
+        """Give the addresses of an attachment back; said again when a session begins, until a
+        manager has taken them: what is said last on a session that ends may not have been heard."""
+        self._owed[task_id] = None
+        await self._send(Detach(task_id=task_id))
 
     async def beat(self, applied: int) -> None:
         """Say that this host is alive and how far it has come."""
@@ -232,6 +232,7 @@ class Uplink:
 
     async def _adopt(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self._owed = {each: None for each in self._owed if each in assignment.tasks}
         with contextlib.suppress(Broken):
             # Secrets are for memory alone.
             kept = msgspec.structs.replace(assignment, secrets={}, configs={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import ssl
 import time
@@ -11,6 +12,7 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from skep.model.errors import Broken, Forbidden, Invalid, Refusal, Unavailable
 from skep.model.messages import FromAgent, FromManager, Hello
@@ -26,6 +28,7 @@ from skep.wire.authority import (
 )
 from skep.wire.calls import Admission, Candidate, JoinCall, RenewCall
 from skep.wire.channel import MAX_FRAME, OF_AGENT, Channel
+from skep.wire.knock import Address, until_heard
 from skep.wire.tls import Credentials, blind_context, client_context
 from skep.wire.tokens import Token, parse_token
 
@@ -36,6 +39,12 @@ JOIN_SECONDS = 20.0
 """For all of joining, as in Docker."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between attempts to get a session: doubled each time, up to the longest."""
+FIRST_LIMIT = 1.0
+"""Seconds for the first of such attempts: doubled each time, up to `CALL_SECONDS`. What a cut
+swallowed of one is not sent again soon, while a new one may get through."""
+LONGEST_SILENCE = 60.0
+"""Seconds until managers are looked for anew of which none gives an answer: they may have moved."""
+NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT)
 
 _encode = msgspec.msgpack.Encoder().encode
 _message: msgspec.msgpack.Decoder[FromManager] = msgspec.msgpack.Decoder(FromManager)
@@ -111,14 +120,18 @@ class AgentConnection:
         credentials: Credentials,
         managers: Mapping[str, str],
         on_connect: Callable[[], Sequence[FromAgent]],
+        rouse: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``managers`` maps node ids to "host:port". ``on_connect`` gives the messages that begin a
-        session, `Hello` first."""
+        session, `Hello` first. ``rouse`` is called with the host of each manager that gives no
+        answer before it is tried again."""
         self._credentials = credentials
         self._managers = dict(managers)
         self._on_connect = on_connect
+        self._rouse = rouse
         self._channel: Channel | None = None
         self._closed = asyncio.Event()
+        self._unheard: set[str] = set()
         self._patience = asyncio.Lock()
         self.connected = asyncio.Event()
         self.problem = ""
@@ -148,22 +161,28 @@ class AgentConnection:
 
     async def messages(self) -> AsyncGenerator[FromManager, None]:
         """The managers' messages, through however many sessions, until `close`."""
-        pause = FIRST_PAUSE
+        pause, limit = FIRST_PAUSE, FIRST_LIMIT
         while not self._closed.is_set():
+            self._unheard.clear()
             for remote in self._shuffled():
                 async with AsyncExitStack() as stack:
                     try:
-                        channel = await self._connect(remote, stack)
+                        channel = await self._connect(remote, stack, limit)
                     except Refusal as refusal:
-                        self.problem = f"{remote}: {refusal}"
+                        self._failed(remote, refusal)
                         continue
+                    if self._closed.is_set():
+                        break
                     async for message in self._received(channel):
-                        pause = FIRST_PAUSE  # a session that is ended at once is no success
+                        # A session that is ended at once is no success.
+                        pause, limit = FIRST_PAUSE, FIRST_LIMIT
                         yield message
                     self.problem = f"{remote}: {channel.reason}"
+                    if channel.silent:
+                        self._unheard.add(remote)
                     break
             await self._rest(pause)
-            pause = min(LONGEST_PAUSE, 2 * pause)
+            pause, limit = min(LONGEST_PAUSE, 2 * pause), min(CALL_SECONDS, 2 * limit)
 
     async def close(self, reason: str = "the agent is stopping") -> None:
         """End the session and `messages`."""
@@ -178,12 +197,17 @@ class AgentConnection:
             self.problem = "no manager is known"
         return random.sample(remotes, len(remotes))
 
-    async def _connect(self, remote: str, stack: AsyncExitStack) -> Channel:
+    def _failed(self, remote: str, refusal: Refusal) -> None:
+        self.problem = f"{remote}: {refusal}"
+        if isinstance(refusal, _Silent):
+            self._unheard.add(remote)
+
+    async def _connect(self, remote: str, stack: AsyncExitStack, limit: float) -> Channel:
         """A session with ``remote``, begun; undone by ``stack``."""
         context = _own_context(self._credentials)
         http = await stack.enter_async_context(_http(context))
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(limit):
                 websocket = await http.ws_connect(
                     _url(remote, calls.SESSION_PATH),
                     server_hostname=SERVER_NAME,
@@ -195,7 +219,7 @@ class AgentConnection:
             await _call(remote, context, calls.SESSION_PATH, None)
             raise Broken(f"the manager answered with HTTP status {error.status}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _Unreachable(_cause(error)) from error
+            raise _unreachable(error, limit) from error
         channel = Channel(websocket, OF_AGENT)
         stack.push_async_callback(self._disconnected, channel)
         first = self._on_connect()
@@ -221,16 +245,29 @@ class AgentConnection:
             yield message
 
     async def _rest(self, pause: float) -> None:
-        """Wait between half of ``pause`` and all of it: agents must not return in step."""
+        """Wait between half of ``pause`` and all of it: agents must not return in step. If no
+        manager gave an answer, wait for as long as none does."""
+        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._closed.wait())]
+        limit: float | None = pause * random.uniform(0.5, 1.0)
+        if self._unheard:
+            known = [_address(remote) for remote in self._unheard]
+            waiting.append(asyncio.create_task(until_heard(known, self._rouse)))
+            if self._unheard >= set(self._managers.values()):
+                limit = LONGEST_SILENCE
         try:
-            async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
-                await self._closed.wait()
-        except TimeoutError:
-            return
+            await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 class _Unreachable(Unavailable):
     """A manager gave no answer; another one may."""
+
+
+class _Silent(_Unreachable):
+    """Nothing at all was heard of it: it may be cut off."""
 
 
 class _WrongAuthority(Forbidden):
@@ -287,7 +324,14 @@ async def _call(remote: str, context: ssl.SSLContext, path: str, body: bytes | N
                 return reply
             raise calls.refusal_of(response.status, reply)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise _Unreachable(_cause(error)) from error
+        raise _unreachable(error, CALL_SECONDS) from error
+
+
+def _unreachable(error: Exception, limit: float) -> _Unreachable:
+    """What became of an attempt that could take ``limit`` seconds."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    silent = isinstance(cause, TimeoutError) or getattr(cause, "errno", None) in NO_WAY
+    return (_Silent if silent else _Unreachable)(_cause(error, limit))
 
 
 def _own_context(credentials: Credentials) -> ssl.SSLContext:
@@ -315,11 +359,17 @@ def _url(remote: str, path: str) -> str:
     return f"https://{remote}{path}"
 
 
-def _cause(error: Exception) -> str:
+def _address(remote: str) -> Address:
+    url = URL(_url(remote, "/"))
+    assert url.host is not None and url.port is not None, "made with both"
+    return url.host, url.port
+
+
+def _cause(error: Exception, limit: float) -> str:
     """Why a manager could not be talked to, in words."""
     match error:
         case TimeoutError():
-            return f"no answer within {CALL_SECONDS:.0f} seconds"
+            return f"no answer within {limit:.0f} seconds"
         case aiohttp.ClientConnectorCertificateError():
             return "it does not have a manager's certificate of this cluster"
         case aiohttp.ClientConnectorSSLError():
