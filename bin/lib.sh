@@ -82,7 +82,7 @@ _need_test_programs() {
     command -v prometheus >/dev/null || apt_install prometheus
     command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core
     command -v iptables >/dev/null || apt_install iptables
-    [ -e "$venv/firewalls" ] || unpack_firewalls
+    [ -e "$venv/firewalls" ] || _unpack_firewalls
     [ -x "$venv/docker-engine/usr/sbin/dockerd" ] || _unpack_docker_engine
 }
 
@@ -90,43 +90,36 @@ _need_test_programs() {
 _unpack_docker_engine() {
     case $(ldconfig -p) in *libdevmapper.so.1.02.1*) ;; *) apt_install libdevmapper1.02.1 ;; esac
     say "fetching Docker Engine out of the packages docker.io, containerd and tini"
-    local folder package
-    folder=$(mktemp -d)
-    chmod 755 "$folder"
-    (
-        cd "$folder"
-        apt_lists
-        apt_get download docker.io containerd tini ||
-            { apt_get update && apt_get download docker.io containerd tini; } ||
-            die "Docker Engine could not be fetched: $(tail -n 1 "$apt_log")"
-        for package in *.deb; do dpkg-deb -x "$package" programs; done
-        rm -rf "$venv/docker-engine"
-        mv programs "$venv/docker-engine"
-    )
-    rm -rf "$folder"
+    unpack docker-engine docker.io containerd tini
 }
 
-# ufw and firewalld, unpacked for tests to run inside their hosts, not installed: this machine's own
-# firewall is none of their business.
-unpack_firewalls() (
-    say "unpacking ufw and firewalld, for tests"
+# ufw and firewalld, with what firewalld talks by: this machine's own firewall is none of our business.
+_unpack_firewalls() {
+    say "fetching ufw and firewalld, for tests to run inside their hosts"
+    unpack firewalls ufw firewalld python3-firewall python3-nftables python3-dbus python3-gi \
+        gir1.2-glib-2.0 libgirepository-1.0-1 dbus-bin dbus-daemon libdbus-1-3
+}
+
+# unpack FOLDER PACKAGE...: what packages contain, in a folder of the virtual environment. Nothing of
+# them is set up on this machine.
+unpack() (
+    into=$venv/$1
+    shift
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    cd "$folder"
     apt_lists
-    rm -rf "$venv/firewalls.part"
-    mkdir -p "$venv/firewalls.part/packages"
-    cd "$venv/firewalls.part/packages"
-    # What firewalld talks by comes along: not everybody has it. apt's own user cannot write here.
-    apt-get -q -o APT::Sandbox::User=root download ufw firewalld python3-firewall python3-nftables \
-        python3-dbus python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 dbus-bin dbus-daemon \
-        libdbus-1-3 >/dev/null || die "ufw and firewalld could not be downloaded"
-    for package in *.deb; do dpkg-deb --extract "$package" ..; done
-    cd ..
-    rm -r packages
+    apt_get download "$@" || { apt_get update && apt_get download "$@"; } ||
+        die "these packages could not be fetched: $* ($(tail -n 1 "$apt_log"))"
+    for package in *.deb; do dpkg-deb -x "$package" tree; done
     # Where /lib is a link to /usr/lib, nothing may lie beside it.
-    if [ -d lib ]; then
-        cp -a lib/. usr/lib
-        rm -r lib
+    if [ -d tree/lib ]; then
+        cp -a tree/lib/. tree/usr/lib
+        rm -r tree/lib
     fi
-    mv "$venv/firewalls.part" "$venv/firewalls"
+    rm -rf "$into"
+    mv tree "$into"
+    rm -rf "$folder"
 )
 
 # What boots a machine with a kernel that has everything (tests/guest), and shows IPVS there.
