@@ -155,7 +155,10 @@ class Daemon:
                 state=str(options.engine_root),
             )
         )
-        self._engine = Engine(options.engine or str(run / "engine.sock"))
+        self._engine = Engine(
+            options.engine or str(run / "engine.sock"),
+            self._podman.extras if self._podman else None,
+        )
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)

@@ -30,6 +30,9 @@ class FakeEngine:
     async def image(self, reference):
         return None if reference == "nosuch" else {"Config": {"ExposedPorts": {"80/tcp": {}}}}
 
+    def warnings(self, body):
+        return []
+
     async def create(self, name, body):
         if "create" in self.refuse:
             raise self.refuse["create"]

@@ -31,7 +31,7 @@ async def running(engine):
     async def changed(container_id, status):
         await heard.put((container_id, status))
 
-    health = Health(engine, changed)
+    health = Health(engine, changed, lambda _: {})
     runner = asyncio.create_task(health.run())
     await asyncio.sleep(0)
     try:

@@ -11,7 +11,7 @@ from skep.engine.settings import (
 
 
 def ulimits(limits):
-    return tomllib.loads(containers_conf(limits))["containers"]["default_ulimits"]
+    return tomllib.loads(containers_conf(limits, "/hooks"))["containers"]["default_ulimits"]
 
 
 def test_a_container_never_asks_for_more_than_we_may_have():
@@ -23,7 +23,7 @@ def test_a_container_never_asks_for_more_than_we_may_have():
 
 
 def test_nothing_is_shared_with_other_podmans_of_the_machine():
-    engine = tomllib.loads(containers_conf(Limits(files=1, processes=1)))["engine"]
+    engine = tomllib.loads(containers_conf(Limits(files=1, processes=1), "/hooks"))["engine"]
     assert engine["lock_type"] == "file"
     assert engine["cgroup_manager"] == "cgroupfs"
 

@@ -80,7 +80,7 @@ class Agent:
         self.networks = LocalNetworks(self.containers, self.network, kernel)
         logs = Logs(engine)
         self.uplink = Uplink(state / "assignment", self._assigned, self._removed, logs)
-        self.health = Health(engine, self._health_changed)
+        self.health = Health(engine, self._health_changed, self.containers.health_check)
         self.containers.health = self.health.statuses
         payloads = Payloads(run / "payloads")
         clients = Clients(Opening(kernel.listeners), Draining(kernel.connections))

@@ -12,7 +12,7 @@ import structlog
 
 from skep.agent.altering import check_new_name, rename, wanted_limits
 from skep.agent.connecting import check_wanted, wanted_network
-from skep.agent.drafting import draft_record
+from skep.agent.drafting import check_others, draft_record
 from skep.agent.network import NO_NETWORK, Network, new_local_id
 from skep.agent.records import Record, Wanted
 from skep.agent.traffic import traffic
@@ -58,6 +58,7 @@ def container_of(record: Record) -> Container:
         published=record.published,
         publish_all=record.publish_all,
         limits=record.limits,
+        asked=record.asked,
     )
 
 
@@ -149,6 +150,11 @@ class Containers:
         state: Json = (await self._engine.inspect(container_id))["State"]
         return state
 
+    def health_check(self, container_id: str) -> Json:
+        """Its health check as its user wrote it; nothing for one of its image."""
+        record = self._network.records.get(container_id)
+        return dict(record.asked.get("Healthcheck") or {}) if record else {}
+
     # --- what is done
 
     async def create(self, name: str, body: Json) -> tuple[str, list[str]]:
@@ -160,13 +166,14 @@ class Containers:
         mode, wanted = wanted_networks(body)
         for item in wanted:
             check_wanted(item)
-        for link in (body.get("HostConfig") or {}).get("Links") or ():
-            self.record(link.partition(":")[0])
+        check_others(body, self.record)
+        warnings = self._engine.warnings(body)
         record = await self._new(name, body, mode, wanted)
-        return record.id, []
+        return record.id, warnings
 
     async def create_task(self, task: Task, body: Json) -> Record:
         """Create the container of a service's task."""
+        self._engine.warnings(body)
         return await self._new(task.name, body, "default", (), task_id=task.id)
 
     async def start(self, container: Container) -> bool:

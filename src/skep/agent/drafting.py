@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from skep.agent.binding import asked_bindings
 from skep.agent.records import Record, Wanted
+from skep.model.errors import Invalid, Missing
 
 Json = dict[str, Any]
+
+KEPT = ("Domainname", "Healthcheck", "StopSignal", "AttachStdin", "AttachStdout", "AttachStderr")
+ELSEWHERE = ("NetworkMode", "PortBindings", "PublishAllPorts")
+"""Members of HostConfig that have places of their own in a record."""
+
+UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
+"""A file of control groups version 2. With version 1, containers see the host's groups."""
 
 
 def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json) -> Record:
@@ -37,4 +47,33 @@ def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json)
         search=tuple(host.get("DnsSearch") or ()),
         nameservers=tuple(host.get("Dns") or ()),
         dns_options=tuple(host.get("DnsOptions") or ()),
+        asked=kept_request(body),
     )
+
+
+def check_others(body: Json, find: Callable[[str], Record]) -> None:
+    """Raises `Invalid` if a container that the request names is not there: clients take
+    `Missing` for an image to be pulled."""
+    host = body.get("HostConfig") or {}
+    shared = [str(host.get(name) or "") for name in ("PidMode", "IpcMode")]
+    for name in (
+        *(link.partition(":")[0] for link in host.get("Links") or ()),
+        *(source.partition(":")[0] for source in host.get("VolumesFrom") or ()),
+        *(mode.partition(":")[2] for mode in shared if mode.startswith("container:")),
+    ):
+        try:
+            find(name)
+        except Missing as missing:
+            raise Invalid(f"could not get container for {name}: {missing}") from None
+
+
+def kept_request(body: Json) -> Json:
+    """What of a create request is shown again as it was said, HostConfig above all."""
+    kept = {name: body[name] for name in KEPT if body.get(name) is not None}
+    host = {
+        name: value
+        for name, value in (body.get("HostConfig") or {}).items()
+        if value is not None and name not in ELSEWHERE
+    }
+    host["CgroupnsMode"] = host.get("CgroupnsMode") or ("private" if UNIFIED.exists() else "host")
+    return {**kept, "HostConfig": host}

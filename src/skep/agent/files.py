@@ -35,6 +35,8 @@ def hosts_file(
         lines.append(f"{address.strip('[]')}\t{name}\n")
     lines += [f"{address}\t{names}\n" for address, names in links]
     host_name = record.hostname or record.id[:12]
+    if domain := record.asked.get("Domainname"):
+        host_name = f"{host_name}.{domain} {host_name}"
     for endpoint in record.endpoints:
         if endpoint.network_name != GATEWAY_BRIDGE or len(record.endpoints) == 1:
             lines += [

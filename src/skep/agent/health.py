@@ -40,11 +40,18 @@ def pause(check: Json, status: str) -> float:
 
 
 class Health:
-    """The health checks of one host's containers. ``changed`` hears of every new status."""
+    """The health checks of one host's containers. ``changed`` hears of every new status; ``asked``
+    is a container's check as its user wrote it: the engine forgets the interval of the start."""
 
-    def __init__(self, engine: Engine, changed: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        changed: Callable[[str, str], Awaitable[None]],
+        asked: Callable[[str], Json],
+    ) -> None:
         self._engine = engine
         self._changed = changed
+        self._asked = asked
         self._running: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self.statuses: dict[str, str] = {}
@@ -61,6 +68,7 @@ class Health:
         if check is None or self._group is None or (current and not current.done()):
             return
         self.statuses[container_id] = "starting"
+        check = {**check, **self._asked(container_id)}
         self._running[container_id] = self._group.create_task(self._watch(container_id, check))
 
     def ended(self, container_id: str) -> None:

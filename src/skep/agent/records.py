@@ -43,7 +43,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started by hand, by network. ``published`` are the ports to publish as its user wrote them,
     ``bindings`` what became of them, set while it is attached. ``task_id`` is the task of a
     service that the container runs.
-    ``limits`` are those that were changed since it was created, as Docker's Resources.
+    ``limits`` are those that were changed since it was created, as Docker's Resources. ``asked``
+    is what of the create request the engine does not give back as it was said.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     nameservers: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     limits: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
 
     @property
     def sandbox(self) -> Sandbox | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from skep.api import networks, relay, streams
+from skep.api import frames, networks, relay, streams
 from skep.api.call import Call, empty, json
 from skep.api.ports import Container, Ports
 from skep.api.selection import FILTERS, Selection
@@ -14,6 +14,7 @@ from skep.api.unbegun import UNBEGUN
 from skep.model.errors import Missing, Refusal
 
 NOT_RUNNING = "not-running"
+STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
 
 async def list_all(call: Call) -> web.StreamResponse:
@@ -91,6 +92,9 @@ async def attach(call: Call) -> web.StreamResponse:
             raise
         call.request.app[UNBEGUN].remember(container.id, refused)
         engine = streams.Silence()
+    wanted = [stream for stream, name in STREAMS.items() if call.flag(name)]
+    if not tty and len(wanted) == 1:
+        engine = frames.Chosen(engine, wanted)
     return await streams.hijack(call, engine, tty=tty)
 
 

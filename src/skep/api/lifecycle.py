@@ -27,8 +27,26 @@ async def create(call: Call) -> web.StreamResponse:
     if not isinstance(body, dict) or not body:
         raise Invalid("config cannot be empty in order to create a container")
     check_shape(body)
+    await _check_platform(call, body["Image"])
     made, warnings = await call.ports.host.create(call.query("name"), body)
     return json({"Id": made, "Warnings": warnings}, status=201)
+
+
+async def _check_platform(call: Call, image: str) -> None:
+    """Raises `Missing` if the image that is there is for another platform than ``platform=``."""
+    asked = call.query("platform")
+    if not asked:
+        return
+    try:
+        found = await relay.ask(call.ports.engine, "GET", f"/images/{image}/json")
+    except Missing:
+        return  # its absence is said where the container is made
+    own = f"{found.get('Os')}/{found.get('Architecture')}"
+    if not f"{asked}/".startswith(f"{own}/"):
+        raise Missing(
+            f"image with reference {image} was found but its platform ({own}) does not match the "
+            f"specified platform ({asked})"
+        )
 
 
 def check_shape(body: dict[str, Any]) -> None:

@@ -12,16 +12,20 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from skep.engine.asking import check_request
 from skep.engine.bodies import Json, without_networking
 from skep.engine.events import CONNECTED, ContainerEvent, parse_event
+from skep.engine.extras import Extras
 from skep.engine.limits import own_limits
+from skep.engine.placing import check_sources, with_profiles
 from skep.engine.pulling import checked_pull
 from skep.engine.reference import familiar, with_tag
 from skep.engine.resources import linux_resources
 from skep.engine.settings import default_ulimits
 from skep.engine.transport import ErrorReply, Reply, Stream, Transport
 from skep.engine.waiting import wait_until_removed
-from skep.model.errors import Missing, Unavailable
+from skep.engine.wording import additions, worded
+from skep.model.errors import Missing, Unavailable, Unsupported
 
 API = "/v1.41"
 """The version of the Engine API that Podman 4 speaks."""
@@ -44,11 +48,13 @@ class Engine:
     """A container engine behind a unix socket. Implements the API's ``EnginePort``.
 
     All methods raise `Unavailable` when it cannot be reached, and otherwise the refusal that its
-    answer means, in Docker's sentences.
+    answer means, in Docker's sentences. ``extras`` amends containers beyond what the engine's API
+    can say; an engine that was not started by Skep has none.
     """
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, extras: Extras | None = None) -> None:
         self._transport = Transport(socket)
+        self._extras = extras
 
     async def close(self) -> None:
         """Give back what connections are open."""
@@ -91,21 +97,35 @@ class Engine:
 
         With ``NetworkMode: ns:PATH`` the namespace must exist, and all else that concerns
         networking (ports, DNS, hosts, endpoints) is left to the caller. Raises `Missing` (no such
-        image), `Clash` (name in use, Docker's sentence), `Broken`.
+        image), `Clash` (name in use, Docker's sentence), `Invalid`, `Unsupported`, `Broken`.
         """
+        check_sources(body)
+        more = additions(body)
+        if more and self._extras is None:
+            raise Unsupported(f"this engine cannot do {', '.join(more)}: leave it away")
         try:
-            made = await self._json(
-                "POST",
-                f"{API}/containers/create",
-                params={"name": name},
-                json=without_networking(body, default_ulimits(own_limits())),
-            )
+            with with_profiles(worded(body)) as fit:
+                made = await self._json(
+                    "POST",
+                    f"{API}/containers/create",
+                    params={"name": name},
+                    json=without_networking(fit, default_ulimits(own_limits())),
+                )
         except Missing as missing:
             if str(missing).startswith("No such image"):
                 image = with_tag(familiar(str(body.get("Image") or "")))
                 raise Missing(f"No such image: {image}") from missing
             raise
+        if more and self._extras is not None:
+            known = [each["Id"] for each in await self.containers()]
+            self._extras.keep_only(known)
+            self._extras.put(made["Id"], more)
         return str(made["Id"])
+
+    def warnings(self, body: Json) -> list[str]:
+        """What a user has to know of a create request. Raises `Invalid` and `Unsupported` for what
+        this engine cannot do, naming the member."""
+        return check_request(body)
 
     async def start(self, container: str) -> bool:
         """Start it; False if it runs already. Raises `Broken` with the runtime's sentence."""
@@ -131,6 +151,8 @@ class Engine:
         if force:
             params["timeout"] = "0"
         await self._json("DELETE", f"{LIBPOD}/containers/{container}", params=params)
+        if self._extras is not None:
+            self._extras.drop(container)
 
     async def rename(self, container: str, name: str) -> None:
         """Give it another name. Raises `Clash` (in use, Docker's sentence)."""

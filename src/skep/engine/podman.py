@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from skep.engine.extras import Extras
 from skep.engine.limits import own_limits
 from skep.engine.settings import (
     containers_conf,
@@ -65,6 +66,8 @@ class PodmanService:
         self._runroot = runroot
         self._socket = socket
         self._state = Path(state)
+        self._hooks = self._state / "hooks"
+        self.extras = Extras(self._state / "extras", self._hooks)
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -170,10 +173,11 @@ class PodmanService:
 
     def _configure(self) -> None:
         containers = self._state / ".config" / "containers"
-        for directory in (self._root, self._runroot, containers, self._state / "tmp"):
+        folders = (self._root, self._runroot, containers, self._hooks, self._state / "tmp")
+        for directory in folders:
             Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in {
-            "containers.conf": containers_conf(own_limits()),
+            "containers.conf": containers_conf(own_limits(), str(self._hooks)),
             "storage.conf": storage_conf(self._root, self._runroot),
             "registries.conf": registries_conf(),
             "policy.json": policy_json(),

@@ -25,6 +25,9 @@ BY_STATUS: dict[int, type[Refusal]] = {
     kind.status: kind for kind in (Invalid, Forbidden, Missing, Clash, Unsupported, Unavailable)
 }
 
+BEFORE = re.compile(r"^preparing container [0-9a-f]{64} for attach: ")
+"""What Podman says before the reason why a container cannot begin."""
+
 NO_IMAGE = "No such image: {image}"
 
 SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
@@ -69,6 +72,31 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
         Broken,
         "--init needs catatonit on every host: apt-get install catatonit",
     ),
+    (
+        re.compile(
+            r'failed to write "(?P<value>.*?)": write \S+/(?P<file>\w+\.[\w.]+): (?P<why>[\w ]+)'
+        ),
+        Broken,
+        'this kernel does not take "{value}" as {file} of a container: {why}; leave its flag away, '
+        "or give it another value",
+    ),
+    (
+        re.compile(r"failed to initialize journal"),
+        Broken,
+        "--log-driver journald needs systemd's journal on the host: use json-file",
+    ),
+    (
+        re.compile(r"--storage-opt is supported only for overlay over xfs with 'pquota'"),
+        Invalid,
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option: keep "
+        "the engine's files on such a file system, or leave it away",
+    ),
+    (
+        re.compile(r"cannot set hostname when running in the host UTS namespace"),
+        Invalid,
+        "conflicting options: hostname and the UTS mode",
+    ),
+    (re.compile(r"(?P<said>invalid --security-opt .*)"), Invalid, "{said}"),
     (re.compile(r"is already paused"), Clash, "Container {subject} is already paused"),
     (re.compile(r"is not paused, can't unpause"), Clash, "Container {subject} is not paused"),
     (
@@ -100,7 +128,7 @@ def refusal(status: int, payload: bytes, subject: str = "") -> Refusal:
             if "image" in parts:
                 parts["image"] = with_tag(familiar(parts["image"]))
             return kind(sentence.format(**parts))
-    return BY_STATUS.get(status, Broken)(said)
+    return BY_STATUS.get(status, Broken)(BEFORE.sub("", said))
 
 
 def message_of(payload: bytes) -> str:

@@ -36,8 +36,8 @@ def default_ulimits(limits: Limits) -> dict[str, int]:
     }
 
 
-def containers_conf(limits: Limits) -> str:
-    """containers.conf.
+def containers_conf(limits: Limits, hooks: str) -> str:
+    """containers.conf, with the folder where hooks are looked for.
 
     Locks are files because Podman's shared memory has one name for all instances on a machine.
     """
@@ -53,6 +53,7 @@ pids_limit = 0
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 exit_command_delay = {EXEC_MEMORY}
+hooks_dir = [{json.dumps(hooks)}]
 lock_type = "file"
 runtime = "runc"
 """

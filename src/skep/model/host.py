@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from skep.model.assignment import NetworkAssignment, PeerNode
@@ -246,6 +248,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     starting, healthy or unhealthy while it runs with a health check, else "". ``published``
     are the ports to publish as its user wrote them, what became of them is in the sandbox.
     ``limits`` are those that were changed since it was created, by the names of Docker's Resources.
+    ``asked`` is what of the create request its user is shown again as it was said.
     """
 
     id: str
@@ -265,3 +268,4 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     publish_all: bool = False
     places: dict[str, Place] = {}
     limits: dict[str, int | str] = {}
+    asked: dict[str, Any] = {}

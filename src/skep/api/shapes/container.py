@@ -10,6 +10,7 @@ from skep.api.ports import Container
 from skep.api.shapes import endpoint
 from skep.api.shapes.base import Json
 from skep.api.shapes.endpoint import Networks
+from skep.api.shapes.hostconfig import host_config
 
 STATES = {
     "configured": "created",
@@ -21,6 +22,9 @@ STATES = {
 
 OUR_FILES = {"/etc/hosts": "HostsPath", "/etc/resolv.conf": "ResolvConfPath"}
 """Files that Skep gives each container: mounts to the engine, none of the user's doing."""
+
+ASKED = ("Domainname", "Healthcheck", "StopSignal", "AttachStdin", "AttachStdout", "AttachStderr")
+"""Members of Config that are shown as the user said them. The engine has others or none."""
 
 HEALTH = {"starting": "health: starting"}
 """How the STATUS column words a health; the other two are said as they are."""
@@ -97,6 +101,8 @@ def _config(config: Json, container: Container) -> Json:
     }
     if container.exposed_ports:
         shown["ExposedPorts"] = {port: {} for port in container.exposed_ports}
+    asked = container.asked.items()
+    shown |= {name: said for name, said in asked if name in ASKED and said not in ("", {})}
     return shown
 
 
@@ -107,6 +113,9 @@ def _signal(text: str) -> str:
 
 
 def _host_config(config: Json, container: Container) -> Json:
+    """Of containers that were made before their requests were kept, what the engine knows."""
+    if container.asked:
+        return host_config(container, config)
     policy = config.get("RestartPolicy") or {}
     return {
         **config,

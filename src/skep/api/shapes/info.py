@@ -9,6 +9,7 @@ from skep.api.shapes.base import Json
 
 NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
 VOLUME_DRIVERS = ("local",)
+LOG_DRIVERS = ("json-file", "local", "none", "journald")
 
 DEFAULTS: Json = {
     "Driver": "",
@@ -97,7 +98,9 @@ def info(facts: Facts, engine: Json, swarm: Json, warnings: Iterable[str]) -> Js
         "ID": facts.id,
         "Name": facts.hostname,
         "ServerVersion": facts.version,
-        "Plugins": {**plugins, "Network": list(NETWORK_DRIVERS)},
+        "Plugins": {**plugins, "Network": list(NETWORK_DRIVERS), "Log": list(LOG_DRIVERS)},
+        "Runtimes": {"runc": {"path": "runc"}},
+        "DefaultRuntime": "runc",
         "KernelVersion": facts.kernel_version,
         "OperatingSystem": facts.operating_system,
         "OSType": "linux",

@@ -1,0 +1,59 @@
+"""The files from which Podman's hook (`skep.engine.amending`) amends containers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from skep.engine import amending
+
+Json = dict[str, Any]
+
+HOOK = "skep.json"
+
+
+class Extras:
+    """A folder with a file for each container that needs amending, and beside it ``hooks``, the
+    folder where Podman looks for hooks: it has ours only while some container needs it, so that
+    others start without it."""
+
+    def __init__(self, folder: Path, hooks: Path) -> None:
+        self._folder = folder
+        self._hooks = hooks
+
+    def put(self, container_id: str, more: Json) -> None:
+        """Have a container amended at each of its starts."""
+        for folder in (self._folder, self._hooks):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self._folder / f"{container_id}.json").write_text(json.dumps(more))
+        (self._hooks / HOOK).write_text(json.dumps(hook(self._folder)))
+
+    def drop(self, container_id: str) -> None:
+        """A container is gone."""
+        (self._folder / f"{container_id}.json").unlink(missing_ok=True)
+
+    def keep_only(self, container_ids: Iterable[str]) -> None:
+        """Forget what belongs to no container any more."""
+        known = set(container_ids)
+        for path in self._folder.glob("*.json"):
+            if path.stem not in known:
+                path.unlink(missing_ok=True)
+        if not any(self._folder.glob("*.json")):
+            (self._hooks / HOOK).unlink(missing_ok=True)
+
+    def __bool__(self) -> bool:
+        return (self._hooks / HOOK).exists()
+
+
+def hook(folder: Path) -> Json:
+    """The hook's description, as Podman reads it (oci-hooks(5))."""
+    program = [sys.executable, "-I", "-S", str(amending.__file__), str(folder)]
+    return {
+        "version": "1.0.0",
+        "hook": {"path": program[0], "args": program},
+        "when": {"always": True},
+        "stages": ["precreate"],
+    }
