@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import ipaddress
 import logging
+import math
 import os
 import platform
 import signal
@@ -53,6 +54,7 @@ from skep.metering import Meter
 from skep.model.cluster import NodeDescription
 from skep.model.errors import Broken, Invalid, Refusal
 from skep.model.spec import GenericResource
+from skep.plugin.plugins import DEADLINE
 from skep.swarm import Swarm
 
 log = structlog.get_logger("skep.daemon")
@@ -71,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     balancer: str = "auto"
     page: str = DEFAULT_PAGE
     subnets: HostSubnets = HostSubnets()
+    plugin_deadline: float = DEADLINE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
                         metavar="base=CIDR,size=BITS",
                         help="where subnets of this host's bridges come from; may be given several"
                         " times (default: Docker's)")  # fmt: skip
+    parser.add_argument("--plugin-deadline", type=positive, default=DEADLINE, metavar="SECONDS",
+                        help="how long an answer may take (default: %(default)g)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"skepd {__version__}")
     return parser
 
@@ -136,7 +141,16 @@ def parse(arguments: Sequence[str]) -> Options:
         balancer=found.balancer,
         page=found.page,
         subnets=subnets,
+        plugin_deadline=found.plugin_deadline,
     )
+
+
+def positive(text: str) -> float:
+    """A number of seconds. Raises ValueError."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number
 
 
 class Daemon:
@@ -163,6 +177,7 @@ class Daemon:
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
         self._agent.network.locals.subnets = options.subnets
+        self._agent.plugins.deadline = options.plugin_deadline
         self._agent.networks.tell = self._tell_of_network
         self._swarm = Swarm(self._agent, self._kernel, options.state, self._describe)
         self._swarm.on_manager = self._follow

@@ -53,6 +53,9 @@ class FakeNetworks:
     async def disconnect(self, container, network):
         self.asked.append(("disconnect", container.id, network.name))
 
+    def drivers(self):
+        return ()
+
 
 class FakeHost:
     """Containers with sandboxes on the bridge; swarm networks as they are given to it."""

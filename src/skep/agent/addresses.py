@@ -5,9 +5,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from skep.cluster.subnets import endpoint_range, reserved
 from skep.model.errors import Forbidden, Invalid, Unavailable
 from skep.model.spec import IpamConfig
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses of an endpoint, with prefix ("" for none yet), and the MAC that a plugin was
+    told with them."""
+
+    address: str = ""
+    address6: str = ""
+    mac: str = ""
 
 
 def next_address(subnet: str, taken: Collection[str], after: str, network_name: str) -> str:

@@ -374,7 +374,7 @@ class Containers:
         if not record.sandbox_id:
             return body
         host = dict(body.get("HostConfig") or {})
-        own = [f"{self._network.file(record, name)}:/etc/{name}" for name in ETC_FILES]
+        own = [f"{self._network.etc.path(record, name)}:/etc/{name}" for name in ETC_FILES]
         host["NetworkMode"] = f"ns:{NETNS_DIR}/{record.sandbox_id[:SHORT]}"
         host["Binds"] = [*(host.get("Binds") or []), *own]
         return {**body, "HostConfig": host}

@@ -33,7 +33,7 @@ from skep.cluster.subnets import Subnetwork, check_overlap, completed
 from skep.model import ula
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
 from skep.model.host import LocalNetwork
-from skep.model.spec import IpamConfig, NetworkSpec
+from skep.model.spec import Ipam, IpamConfig, NetworkSpec
 
 Subnets = tuple[IpamConfig, IpamConfig | None]
 """That of IPv4, and that of IPv6 if there is one."""
@@ -80,8 +80,20 @@ class Around(msgspec.Struct, frozen=True):
     pools: tuple[Pool, ...] = DEFAULT
 
 
-def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
-    """The network that ``spec`` asks for.
+class Leased(msgspec.Struct, frozen=True, kw_only=True):
+    """What plugins say of a network: the scope of its driver; the subnets that they gave (None:
+    Skep itself is to give them) under the plugin's names for them."""
+
+    scope: str = "local"
+    subnets: tuple[IpamConfig, ...] | None = None
+    pool: str = ""
+    pool6: str = ""
+
+
+def made(
+    spec: NetworkSpec, around: Around, *, id: str, now: float, leased: Leased | None = None
+) -> LocalNetwork:
+    """The network that ``spec`` asks for; ``leased`` where a plugin has to do with it.
 
     Raises `Invalid`, `Clash`, `Forbidden` (subnet taken), `Missing` (driver, configuration
     network), `Unsupported`, `Unavailable` (pools used up).
@@ -90,26 +102,57 @@ def made(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetw
         raise Invalid(f"invalid name: {spec.name}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     if spec.config_only:
         return _form(spec, id=id, now=now)
-    spec = _configured(spec, around.networks)
+    spec = configured(spec, around.networks)
     driver = spec.driver or "bridge"
     if driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{driver}" network is allowed')
     if driver in USUAL_MODE:
-        return lower_network(spec, around, id=id, now=now)
-    if driver != "bridge":
+        network = lower_network(spec, around, leased, id=id, now=now)
+    elif driver == "bridge":
+        _check(spec)
+        if spec.enable_i_pv6 is None and spec.options.get(IPV6) in TRUE:
+            spec = msgspec.structs.replace(spec, enable_i_pv6=True)
+        options = dict(spec.options)
+        check_options(options, ipv6=bool(spec.enable_i_pv6))
+        network = _network(spec, options, _room(spec, around, leased, id), id=id, now=now)
+        bridge = _bridge_name(options, around, id)
+        network = msgspec.structs.replace(network, bridge=bridge)
+    elif leased is None:
         raise Missing(
             f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
         )
-    _check(spec)
-    if spec.enable_i_pv6 is None and spec.options.get(IPV6) in TRUE:
-        spec = msgspec.structs.replace(spec, enable_i_pv6=True)
-    options = dict(spec.options)
-    check_options(options, ipv6=bool(spec.enable_i_pv6))
-    network = _network(spec, options, _subnets(spec, around, id), id=id, now=now)
-    return msgspec.structs.replace(network, bridge=_bridge_name(options, around, id))
+    else:
+        _check(spec)
+        room = _room(spec, around, leased, id)
+        network = _network(spec, dict(spec.options), room, id=id, now=now)
+    return network if leased is None else _on_lease(network, spec, leased)
 
 
-def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> LocalNetwork:
+def _on_lease(network: LocalNetwork, spec: NetworkSpec, leased: Leased) -> LocalNetwork:
+    return msgspec.structs.replace(
+        network,
+        scope=leased.scope,
+        ipam_driver="" if spec.ipam.driver == "default" else spec.ipam.driver,
+        ipam_options=spec.ipam.options or {},
+        pool=leased.pool,
+        pool6=leased.pool6,
+    )
+
+
+def _room(spec: NetworkSpec, around: Around, leased: Leased | None, id: str) -> Subnets:
+    """The subnets of a network: those that a plugin gave, if one did."""
+    if leased is None or leased.subnets is None:
+        return _subnets(spec, around, id)
+    for config in leased.subnets:
+        check_overlap(ip_network(config.subnet), around.subnets)
+    four = next((each for each in leased.subnets if ":" not in each.subnet), IpamConfig())
+    six = next((each for each in leased.subnets if ":" in each.subnet), None)
+    return four, six
+
+
+def lower_network(
+    spec: NetworkSpec, around: Around, leased: Leased | None = None, *, id: str, now: float
+) -> LocalNetwork:
     """A macvlan or ipvlan network on a link of the host. Raises what `made` does."""
     driver = spec.driver
     if driver not in around.drivers:
@@ -126,7 +169,7 @@ def lower_network(spec: NetworkSpec, around: Around, *, id: str, now: float) -> 
     for key in options:
         if key not in (PARENT, f"{driver}_mode", MTU, IFACE_PREFIX):
             raise Unsupported(f"driver option {key} is not supported: leave it away")
-    subnets = _subnets(spec, around, id)
+    subnets = _room(spec, around, leased, id)
     options[f"{driver}_mode"] = mode
     network = _network(spec, options, subnets, id=id, now=now)
     return msgspec.structs.replace(network, vlan=_vlan(options.get(PARENT, ""), driver, around))
@@ -147,7 +190,7 @@ def _network(
         options=options,
         subnet6=six.subnet if six else "",
         gateway6=six.gateway if six else "",
-        ipam=(four, six) if six else (four,),
+        ipam=tuple(each for each in (four, six) if each and each.subnet),
         ipv6=bool(spec.enable_i_pv6),
         internal=spec.internal,
         attachable=spec.attachable,
@@ -190,6 +233,8 @@ def _form(spec: NetworkSpec, *, id: str, now: float) -> LocalNetwork:
         created_at=now,
         options=dict(spec.options),
         ipam=spec.ipam.config,
+        ipam_driver="" if spec.ipam.driver == "default" else spec.ipam.driver,
+        ipam_options=spec.ipam.options or {},
         ipv6=bool(spec.enable_i_pv6),
         internal=spec.internal,
         config_only=True,
@@ -197,8 +242,9 @@ def _form(spec: NetworkSpec, *, id: str, now: float) -> LocalNetwork:
     )
 
 
-def _configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> NetworkSpec:
-    """With what the configuration network says that it is made from."""
+def configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> NetworkSpec:
+    """With what the configuration network says that it is made from. Raises `Missing`,
+    `Forbidden`."""
     name = spec.config_from.get("Network", "")
     if not name:
         return spec
@@ -212,7 +258,9 @@ def _configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> Networ
         )
     return msgspec.structs.replace(
         spec,
-        ipam=msgspec.structs.replace(spec.ipam, config=form.ipam),
+        ipam=Ipam(
+            driver=form.ipam_driver or "default", options=form.ipam_options, config=form.ipam
+        ),
         options=form.options,
         enable_i_pv6=form.ipv6,
         internal=spec.internal or form.internal,
@@ -233,10 +281,8 @@ def _check(spec: NetworkSpec) -> None:
             "a network of IPv6 alone (--ipv4=false) is not supported: leave IPv4 on, it does not "
             "show where nobody uses it"
         )
-    if spec.ipam.driver not in ("", "default"):
-        raise Unsupported(f"IPAM driver {spec.ipam.driver} is not supported yet")
-    if spec.ipam.options:
-        raise Unsupported("IPAM options are not supported yet")
+    if spec.ipam.options and spec.ipam.driver in ("", "default"):
+        raise Unsupported("Skep's own IPAM driver has no options: leave --ipam-opt away")
 
 
 def check_options(options: Mapping[str, str], *, ipv6: bool) -> None:

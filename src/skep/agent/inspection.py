@@ -14,9 +14,10 @@ import msgspec
 
 from skep.agent import asking, glancing, sending, tapping, watching
 from skep.agent.converge import SWEEP, describe
+from skep.agent.etc import host_resolv
 from skep.agent.files import upstreams
 from skep.agent.mesh import Mesh
-from skep.agent.network import Network, host_resolv
+from skep.agent.network import Network
 from skep.agent.readings import read_host
 from skep.agent.uplink import Send
 from skep.dns.client import DnsClient

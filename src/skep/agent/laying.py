@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from skep.agent.addresses import Lease
 from skep.agent.locals import BINDING, DEFAULT_BRIDGE, GATEWAY_BRIDGE
 from skep.agent.records import Record, Wanted
 from skep.agent.view import Layout
@@ -17,12 +18,14 @@ from skep.model.host import SHORT, Binding, Endpoint, LocalNetwork, Sandbox
 
 class Ground(msgspec.Struct, frozen=True):
     """What a container is laid out on: the host's sandboxes, the swarm's networks and its own, and
-    the address last given out on each of those, which this keeps."""
+    the address last given out on each of those, which this keeps; addresses that plugins gave the
+    container, by network."""
 
     sandboxes: tuple[Sandbox, ...]
     assignment: Assignment
     networks: tuple[LocalNetwork, ...]
     cursor: dict[str, str]
+    leases: Mapping[str, Lease] = {}
 
     def local(self, reference: str) -> LocalNetwork | None:
         """One of the host's own networks, by id or name."""
@@ -96,9 +99,10 @@ def _overlay(
 def _bridge(
     layout: Layout, network: LocalNetwork, item: Wanted, record: Record, ground: Ground
 ) -> Endpoint:
+    lease = ground.leases.get(network.id)
     after = ground.cursor.get(network.id, "")
-    endpoint = layout.bridge(network, item, after)
-    if not item.address:
+    endpoint = layout.leased(network, lease) if lease else layout.bridge(network, item, after)
+    if not item.address and lease is None:
         ground.cursor[network.id] = endpoint.address.partition("/")[0]
     layout.adjust(item, names_of(record, item))
     return endpoint
@@ -113,8 +117,8 @@ def names_of(record: Record, item: Wanted) -> tuple[str, ...]:
 
 def _gateway(layout: Layout, record: Record, task: Task | None, ground: Ground) -> str:
     """The endpoint with the default route: of the networks that lead out the one with the highest
-    priority, then the first by name; docker_gwbridge, if there is none beside an overlay that is
-    not internal. What leads nowhere any more is taken away."""
+    priority, then the first by name; docker_gwbridge, if there is none beside an overlay or a
+    plugin's network that is not internal. What leads nowhere any more is taken away."""
     found = _ways_out(layout, record, ground)
     overlays = [e for e in layout.endpoints if e.network_id in ground.assignment.networks]
     outward = [e for e in overlays if not ground.assignment.networks[e.network_id].spec.internal]
@@ -122,7 +126,7 @@ def _gateway(layout: Layout, record: Record, task: Task | None, ground: Ground) 
     gateway = ground.local(GATEWAY_BRIDGE)
     if published and overlays and not outward:
         raise Unavailable("ports in mode host cannot be reached: all networks are internal")
-    if published or (outward and not found):
+    if published or ((outward or _stranded(layout, ground)) and not found):
         network = ground.bridge(GATEWAY_BRIDGE)
     elif record.task_id and not overlays:
         network = ground.bridge(DEFAULT_BRIDGE)
@@ -134,6 +138,13 @@ def _gateway(layout: Layout, record: Record, task: Task | None, ground: Ground) 
     return (there or _bridge(layout, network, Wanted(network=network.name), record, ground)).id
 
 
+def _stranded(layout: Layout, ground: Ground) -> bool:
+    """Whether a plugin has made an endpoint that leads nowhere, and does not mind another way."""
+    inward = {network.id for network in ground.networks if network.internal}
+    handed = (each.handed for each in layout.endpoints if each.network_id not in inward)
+    return any(each is not None and not (each.leads_out or each.aside) for each in handed)
+
+
 def _ways_out(layout: Layout, record: Record, ground: Ground) -> str:
     """The id of the best endpoint on a network of the host's own that leads out, "" for none."""
     wanted = {_id(ground, item.network): item.gw_priority for item in record.wanted}
@@ -143,10 +154,16 @@ def _ways_out(layout: Layout, record: Record, ground: Ground) -> str:
         for each in layout.endpoints
         if each.network_id in networks
         and each.network_id in wanted
-        and networks[each.network_id].subnet
+        and _leads_out(each, networks[each.network_id])
         and not networks[each.network_id].internal
     ]
     return min(ways)[2] if ways else ""
+
+
+def _leads_out(endpoint: Endpoint, network: LocalNetwork) -> bool:
+    if network.remote:
+        return endpoint.handed is not None and endpoint.handed.leads_out
+    return bool(network.subnet)
 
 
 def _id(ground: Ground, reference: str) -> str:
@@ -158,12 +175,25 @@ def parted(record: Record, network_id: str, ground: Ground) -> Record:
     """The record without its endpoint on a network; the default route goes elsewhere, if it led
     there. Raises `Unavailable` if there is no room on docker_gwbridge, which is then needed."""
     left = tuple(each for each in record.endpoints if each.network_id != network_id)
-    bare = msgspec.structs.replace(record, endpoints=left)
+    return led_out(msgspec.structs.replace(record, endpoints=left), None, ground)
+
+
+def led_out(record: Record, task: Task | None, ground: Ground) -> Record:
+    """The record with its way out chosen anew, now that plugins have said what leads where. Raises
+    `Unavailable`."""
     layout = Layout(record.sandbox_id, ground.sandboxes)
-    for endpoint in left:
+    for endpoint in record.endpoints:
         layout.keep(endpoint)
-    gateway = _gateway(layout, bare, None, ground)
-    return msgspec.structs.replace(bare, endpoints=tuple(layout.endpoints), gateway=gateway)
+    gateway = _gateway(layout, record, task, ground)
+    return msgspec.structs.replace(record, endpoints=tuple(layout.endpoints), gateway=gateway)
+
+
+def needs_bridge(record: Record, ground: Ground) -> bool:
+    """Whether docker_gwbridge must be there before the way out can be chosen."""
+    layout = Layout(record.sandbox_id, ground.sandboxes)
+    for endpoint in record.endpoints:
+        layout.keep(endpoint)
+    return _stranded(layout, ground) and not _ways_out(layout, record, ground)
 
 
 def reachable(

@@ -13,10 +13,11 @@ import msgspec
 from skep.agent.connecting import check_wanted, wanted_network
 from skep.agent.containers import Containers
 from skep.agent.converge import describe
-from skep.agent.creating import Around, made
+from skep.agent.creating import Around, Leased, made
 from skep.agent.locals import PARENT, PREDEFINED, USUAL_MODE
-from skep.agent.network import NO_NETWORK, Network, endpoint_of, new_local_id
-from skep.agent.records import Record
+from skep.agent.network import NO_NETWORK, Network, new_local_id
+from skep.agent.records import Record, endpoint_of
+from skep.agent.remotes import Remotes, drivers_of
 from skep.api.ports import Joined
 from skep.kernel.kernel import Kernel
 from skep.model.errors import Broken, Forbidden, Missing
@@ -43,23 +44,45 @@ class LocalNetworks:
         self._network = network
         self._kernel = kernel
         self._lock = asyncio.Lock()
+        self._begun: dict[str, LocalNetwork] = {}
         self.tell: Told = _nobody
 
     async def create(self, spec: NetworkSpec) -> str:
         """Make a network; its id. Raises what `skep.agent.creating.made` does, and `Broken` with
         the kernel's sentence, after taking back what was begun."""
-        async with self._lock:
-            network = made(spec, await self._around(), id=new_local_id(), now=time.time())
-            self._network.locals.add(network)
-            try:
-                await self._apply(network)
-            except BaseException:
-                self._network.locals.drop(network.id)
-                self._network.changed()
-                self._network.converger.want({HOST})
-                raise
+        id = new_local_id()
+        if self._remotes is None:
+            network = await self._made(spec, id, None)
+        else:
+            async with self._remotes.debts.coming([id]):
+                leased = await self._remotes.prepare(spec, self._network.locals.all(), id)
+                network = await self._made(spec, id, leased)
         self.tell("create", _joined(network), "")
-        return network.id
+        return id
+
+    async def _made(self, spec: NetworkSpec, id: str, leased: Leased | None) -> LocalNetwork:
+        """The network, checked, begun by its plugin if it has one, and brought about."""
+        async with self._lock:
+            network = made(spec, await self._around(), id=id, now=time.time(), leased=leased)
+            self._begun[id] = network
+        try:
+            if self._remotes is not None:
+                await self._remotes.begin(network)
+            async with self._lock:
+                await self._add(network)
+        finally:
+            del self._begun[id]
+        return network
+
+    async def _add(self, network: LocalNetwork) -> None:
+        self._network.locals.add(network)
+        try:
+            await self._apply(network)
+        except BaseException:
+            self._network.locals.drop(network.id)
+            self._network.changed()
+            self._network.converger.want({HOST})
+            raise
 
     async def remove(self, network: LocalNetwork) -> None:
         """Remove a network that nothing uses. Raises `Forbidden`, `Missing`."""
@@ -71,6 +94,8 @@ class LocalNetworks:
             self._check_unused(network)
             self._network.locals.drop(network.id)
             await self._apply(network)
+        if self._remotes is not None:
+            await self._remotes.debts.let_go([network.id])
         self.tell("destroy", _joined(network), "")
 
     async def connect(self, container: Container, network: Joined, config: Json) -> None:
@@ -103,6 +128,16 @@ class LocalNetworks:
             else:
                 self._network.records.put(msgspec.structs.replace(record, wanted=wanted))
         self.tell("disconnect", network, container.id)
+
+    def drivers(self) -> tuple[str, ...]:
+        """The plugins that are network drivers here."""
+        if self._remotes is None:
+            return ()
+        return drivers_of(self._remotes.plugins, self._network.locals.all())
+
+    @property
+    def _remotes(self) -> Remotes | None:
+        return self._network.remotes
 
     def _on(self, record: Record, network: Joined) -> bool:
         """Whether a container is on a network, or will be when it starts."""
@@ -157,7 +192,7 @@ class LocalNetworks:
             )
 
     async def _around(self) -> Around:
-        networks = self._network.locals.all()
+        networks = (*self._network.locals.all(), *self._begun.values())
         ours = {network.bridge for network in networks if network.bridge}
         vlans = {network.options.get(PARENT, "") for network in networks if network.vlan}
         subnets = [(ip_network(n.subnet), n.name) for n in networks if n.subnet]

@@ -7,21 +7,31 @@ and the kernel is made from records alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from skep.agent.addresses import Lease
 from skep.agent.attaching import SETUP_FAILED, Given, attach, detach, unknown
 from skep.agent.binding import exposed
 from skep.agent.converge import Converger, describe
-from skep.agent.files import hosts_file, linked, resolv_conf, upstreams
-from skep.agent.laying import Ground, lay_out, parted, reachable
-from skep.agent.locals import DEFAULT_BRIDGE, Locals
+from skep.agent.etc import EtcFiles, host_resolv
+from skep.agent.files import upstreams
+from skep.agent.laying import Ground, lay_out, led_out, needs_bridge, parted, reachable
+from skep.agent.locals import Locals
 from skep.agent.ports import HostPorts
-from skep.agent.records import Record, Records, Wanted, write_atomically
+from skep.agent.records import Record, Records, Wanted
+from skep.agent.remotes import (
+    Remotes,
+    asked_of_plugins,
+    is_plugins_to_publish,
+    places_of,
+    remotes_of,
+)
 from skep.agent.uplink import Uplink
 from skep.agent.view import Underlay, host_view
 from skep.dns.client import DnsClient
@@ -31,7 +41,7 @@ from skep.model.errors import (
     Broken,
     Refusal,
 )
-from skep.model.host import Binding, Endpoint, HostView
+from skep.model.host import Binding, HostView
 from skep.model.ids import hex_id
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
 from skep.model.options import read_options
@@ -71,9 +81,11 @@ class Network:
         self.encryption: Callable[[], tuple[Pair, ...]] = lambda: ()
         self.uplink: Uplink | None = None
         self.ports: HostPorts | None = None
+        self.remotes: Remotes | None = None
+        self.ensure_gateway: Callable[[], Awaitable[None]] = _nothing
         self.converger = converger_of(self.view)
         self._dns = dns
-        self._files = files
+        self.etc = EtcFiles(files, records, locals_)
         self._zones = Zones()
         self._layout = asyncio.Lock()
         self._cursor: dict[str, str] = {}
@@ -89,6 +101,7 @@ class Network:
                 view,
                 balancer=self.balancer,
                 lowers=self.locals.lowers(),
+                remotes=remotes_of(self.locals.all()),
                 keys=self.keys,
                 secure_slots=self.secure_slots,
             )
@@ -120,15 +133,11 @@ class Network:
                 boxes[box.namespace] = own_names_of(record, boxes[box.namespace])
         return msgspec.structs.replace(table, sandboxes=boxes)
 
-    def file(self, record: Record, name: str) -> Path:
-        """Where the container's own hosts or resolv.conf is kept."""
-        return self._files / record.sandbox_id / name
-
     # --- what is done
 
     async def prepare(self, record: Record) -> None:
         """Make the container's empty sandbox and files, so that the engine can create it."""
-        self._write_files(record)
+        self.etc.write(record)
         await self._apply(record, set())
 
     async def join(self, record: Record, task: Task | None) -> Record:
@@ -141,16 +150,17 @@ class Network:
         attachments = task.attachments if task else tuple(each for _, each in given.values())
         held = {network: task_id for network, (task_id, _) in given.items()}
         try:
-            async with self._layout:
-                ports = await self._choose_ports(task)
-                record = lay_out(record, task, attachments, self._ground())
-                record = msgspec.structs.replace(record, attachments=held, ports=ports)
-                record = await self._bind(record)
-                self.records.put(record)
-                self.changed()
-            self._write_files(record)
-            self._relink(record.name)
-            await self._apply(record, set())
+            async with self._leased(record, record.wanted) as leases:
+                async with self._layout:
+                    ports = await self._choose_ports(task)
+                    record = lay_out(record, task, attachments, self._ground(leases))
+                    record = msgspec.structs.replace(record, attachments=held, ports=ports)
+                    record = await self._bind(record)
+                    self._put(record)
+                record = await self._hand_over(record)
+                self.etc.write(record)
+                self.etc.relink(record.name)
+                await self._apply(record, set())
         except Refusal:
             await detach(self.uplink, held.values())
             await self.part(msgspec.structs.replace(record, attachments={}))
@@ -166,17 +176,17 @@ class Network:
         attachments = tuple(each for _, each in given.values())
         held = {network: task_id for network, (task_id, _) in given.items()}
         try:
-            async with self._layout:
-                grown = lay_out(wanted, None, attachments, self._ground())
-                held_all = {**record.attachments, **held}
-                grown = msgspec.structs.replace(grown, attachments=held_all)
-                self.records.put(grown)
-                self.changed()
-            self._write_files(grown)
-            await self._apply(grown, before)
+            async with self._leased(record, [item]) as leases:
+                async with self._layout:
+                    grown = lay_out(wanted, None, attachments, self._ground(leases))
+                    held_all = {**record.attachments, **held}
+                    grown = msgspec.structs.replace(grown, attachments=held_all)
+                    self._put(grown)
+                grown = await self._hand_over(grown)
+                self.etc.write(grown)
+                await self._apply(grown, before)
         except Refusal:
-            self.records.put(former)
-            self.changed()
+            self._put(former)
             await self._apply(former, before)
             await detach(self.uplink, held.values())
             raise
@@ -190,10 +200,10 @@ class Network:
             left = parted(left, network_id, self._ground())
             kept = {key: each for key, each in left.attachments.items() if key != network_id}
             left = msgspec.structs.replace(left, attachments=kept)
-            self.records.put(left)
-            self.changed()
-        self._write_files(left)
+            self._put(left)
+        self.etc.write(left)
         await self._apply(left, before)
+        await self._let_go(record, left)
         if network_id in record.attachments:
             await detach(self.uplink, [record.attachments[network_id]])
 
@@ -205,9 +215,9 @@ class Network:
         bare = msgspec.structs.replace(
             record, endpoints=(), gateway="", attachments={}, ports=(), bindings=()
         )
-        self.records.put(bare)
-        self.changed()
+        self._put(bare)
         await self._apply(bare, before)
+        await self._let_go(record, bare)
         await detach(self.uplink, record.attachments.values())
         return bare
 
@@ -229,19 +239,7 @@ class Network:
         self.changed()
         if record.sandbox_id:
             await self._apply(record, set())
-            for name in ("hosts", "resolv.conf"):
-                self.file(record, name).unlink(missing_ok=True)
-            if self.file(record, "hosts").parent.is_dir():
-                self.file(record, "hosts").parent.rmdir()
-
-    def _relink(self, name: str) -> None:
-        """A container's addresses changed: write the files of those that are linked to it anew."""
-        for other in self.records:
-            links = [*other.links, *(link for item in other.wanted for link in item.links)]
-            if other.endpoints and any(
-                link.removeprefix("/").partition(":")[0] == name for link in links
-            ):
-                self._write_files(other)
+            self.etc.remove(record)
 
     async def sync_names(self) -> None:
         """Give skep-dns what it should answer; if it is away, it is told when it comes back."""
@@ -268,9 +266,51 @@ class Network:
                 raise unknown(self.uplink, item.network)
         return await attach(self.uplink, record, wanted)
 
-    def _ground(self) -> Ground:
+    def _put(self, record: Record) -> None:
+        self.records.put(record)
+        self.changed()
+
+    def _ground(self, leases: Mapping[str, Lease] | None = None) -> Ground:
         sandboxes, networks = self.view().sandboxes, self.locals.all()
-        return Ground(sandboxes, self.assignment, networks, self._cursor)
+        return Ground(sandboxes, self.assignment, networks, self._cursor, leases or {})
+
+    @contextlib.asynccontextmanager
+    async def _leased(
+        self, record: Record, wanted: Iterable[Wanted]
+    ) -> AsyncIterator[Mapping[str, Lease]]:
+        """Addresses from plugins, which they get back if the block fails."""
+        asked = asked_of_plugins(record, wanted, self.locals)
+        if self.remotes is None or not asked:
+            yield {}
+            return
+        async with self.remotes.leased(record, asked) as leases:
+            yield leases
+
+    async def _hand_over(self, record: Record) -> Record:
+        """Have plugins make what is theirs to make; then it shows what leads out."""
+        places = places_of(record, self._ground())
+        if self.remotes is None or not places:
+            return record
+        record = await self.remotes.hand_over(record, places)
+        if needs_bridge(record, self._ground()):
+            await self.ensure_gateway()
+        async with self._layout:
+            record = await self._bind(led_out(record, None, self._ground()))
+            self._put(record)
+        await self.remotes.open(record, places)
+        return record
+
+    async def _let_go(self, before: Record, now: Record) -> None:
+        """Plugins get back what they have made for endpoints that are no more."""
+        if self.remotes is not None:
+            left = {each.id for each in now.endpoints}
+            gone = [each.id for each in before.endpoints if each.id not in left]
+            await self.remotes.debts.let_go(gone)
+
+    def living(self) -> set[str]:
+        """The ids of all endpoints and networks of this host."""
+        endpoints = {each.id for record in self.records for each in record.endpoints}
+        return endpoints | {network.id for network in self.locals.all()}
 
     async def _bind(self, record: Record) -> Record:
         """Settle the ports that its user publishes. Raises `Broken`, `Unavailable`."""
@@ -279,9 +319,10 @@ class Network:
             known = {(each.protocol, each.port) for each in wanted}
             exposed_ports = (exposed(text) for text in record.exposed_ports)
             wanted += [Binding(protocol=p, port=n) for p, n in exposed_ports if (p, n) not in known]
-        if not wanted or self.ports is None:
+        networks = self.locals.all()
+        if not wanted or self.ports is None or is_plugins_to_publish(record, networks):
             return record
-        outward = reachable(record, self.locals.all(), wanted)
+        outward = reachable(record, networks, wanted)
         bindings = await self.ports.bind(outward, self.view(), record.name)
         return msgspec.structs.replace(record, bindings=bindings)
 
@@ -308,37 +349,6 @@ class Network:
             raise Broken(f"{SETUP_FAILED}: {describe(first.op)}: {first.message}")
         await self.sync_names()
 
-    def _write_files(self, record: Record) -> None:
-        if not record.sandbox_id:
-            return
-        directory = self.file(record, "hosts").parent
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Broken(f"cannot make {directory}: {error.strerror}") from error
-        host = host_resolv()
-        gateway = next((n.gateway for n in self.locals.all() if n.bridge == DEFAULT_BRIDGE), "")
-        for name, text in (
-            ("hosts", hosts_file(record, gateway, linked(record, self.records))),
-            ("resolv.conf", resolv_conf(record, host)),
-        ):
-            rewrite(self.file(record, name), text)
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Write a file that containers have bind-mounted: in place, so that they see it.
-
-    A new one is made atomically. Raises `Broken` if it cannot be written.
-    """
-    if not path.exists():
-        write_atomically(path, text.encode())
-        path.chmod(0o644)
-    elif path.read_text() != text:
-        try:
-            path.write_text(text)
-        except OSError as error:
-            raise Broken(f"cannot write {path}: {error.strerror}") from error
-
 
 def own_names_of(record: Record, box: SandboxNames) -> SandboxNames:
     """What a sandbox sees, with what the container's own user said about it."""
@@ -350,17 +360,5 @@ def own_names_of(record: Record, box: SandboxNames) -> SandboxNames:
     )
 
 
-def host_resolv() -> str:
-    """The host's own resolv.conf, "" if it has none."""
-    try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
-        return ""
-
-
-def endpoint_of(record: Record, network_id: str) -> Endpoint | None:
-    """The container's endpoint on a network."""
-    for endpoint in record.endpoints:
-        if endpoint.network_id == network_id:
-            return endpoint
-    return None
+async def _nothing() -> None:
+    """What is done before anybody says what."""

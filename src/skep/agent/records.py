@@ -90,6 +90,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def endpoint_of(record: Record, network_id: str) -> Endpoint | None:
+    """The container's endpoint on a network."""
+    for endpoint in record.endpoints:
+        if endpoint.network_id == network_id:
+            return endpoint
+    return None
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` with ``data``; after a crash it holds the old bytes or the new, never half.
 

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from skep.agent.addresses import free_address, given_address, next_address, next_name
+from skep.agent.addresses import Lease, free_address, given_address, next_address, next_name
 from skep.agent.locals import GATEWAY_BRIDGE, IFACE_PREFIX, bridge_of, ipam6_of, ipam_of
 from skep.agent.options import IFNAME, MACADDRESS, endpoint_options
 from skep.agent.records import Record, Wanted
 from skep.model import ula
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment
-from skep.model.errors import Invalid, Unavailable
+from skep.model.errors import Broken, Invalid, Unavailable
 from skep.model.host import (
     INGRESS_SANDBOX,
     MOST_PORTS,
@@ -272,20 +272,48 @@ class Layout:
         """
         if network.bridge:
             self._check_room(network.id, network.bridge)
-        taken = self._taken(network)
+        taken = self.taken(network)
         link = next_name(network.options.get(IFACE_PREFIX, "eth"), [e.link for e in self.endpoints])
         four = ipam_of(network)
         address = given_address(four, wanted.address, taken, network.name) or free_address(
             four, taken, after, network.name
         )
-        endpoint = bridge_endpoint(self._sandbox_id, bridge_of(network), address, link)
-        if not network.bridge:
-            endpoint = msgspec.structs.replace(endpoint, port="")
-        endpoint = msgspec.structs.replace(endpoint, address6=self._sixth(network, wanted, taken))
+        address6 = self._sixth(network, wanted, taken)
+        return self._add(network, Lease(address=address, address6=address6), link)
+
+    def leased(self, network: LocalNetwork, lease: Lease) -> Endpoint:
+        """An endpoint at the addresses that a plugin gave. Raises `Broken` if one is in use."""
+        if network.bridge:
+            self._check_room(network.id, network.bridge)
+        taken = self.taken(network)
+        for address in filter(None, (lease.address, lease.address6)):
+            if address.partition("/")[0] in taken:
+                raise Broken(
+                    f'plugin "{network.ipam_driver}": it gave {address}, which is in use on '
+                    f"network {network.name}"
+                )
+        link = next_name(network.options.get(IFACE_PREFIX, "eth"), [e.link for e in self.endpoints])
+        return self._add(network, lease, link)
+
+    def _add(self, network: LocalNetwork, lease: Lease, link: str) -> Endpoint:
+        endpoint_id = derived_id(self._sandbox_id, network.id)
+        # An interface that a plugin makes has a MAC of its own.
+        mac = "" if network.remote else mac_of(lease.address)
+        endpoint = Endpoint(
+            id=endpoint_id,
+            network_id=network.id,
+            network_name=network.name,
+            link=link,
+            port=f"veth{endpoint_id[:7]}" if network.bridge else "",
+            address=lease.address,
+            address6=lease.address6,
+            mac=lease.mac or mac,
+        )
         self.endpoints.append(endpoint)
         return endpoint
 
-    def _taken(self, network: LocalNetwork) -> set[str]:
+    def taken(self, network: LocalNetwork) -> set[str]:
+        """The addresses on a network that other containers have."""
         there = [e for e in self._others if e.network_id == network.id]
         taken = {a.partition("/")[0] for e in there for a in (e.address, e.address6) if a}
         if network.bridge == GATEWAY_BRIDGE:

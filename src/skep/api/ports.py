@@ -181,6 +181,9 @@ class NetworksPort(Protocol):
     async def disconnect(self, container: Container, network: Joined) -> None:
         """Take a container off a network. Raises `Forbidden` if it is not on it."""
 
+    def drivers(self) -> tuple[str, ...]:
+        """The plugins that are network drivers on this host."""
+
 
 class EngineReply(Protocol):
     """An answer of the engine whose body is read as it comes."""

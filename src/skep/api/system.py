@@ -46,10 +46,14 @@ async def version(call: Call) -> web.StreamResponse:
     return json(shapes.version(call.facts, engine))
 
 
+def _drivers(call: Call) -> tuple[str, ...]:
+    return call.ports.networks.drivers() if call.ports.networks is not None else ()
+
+
 async def info(call: Call) -> web.StreamResponse:
     """``GET /info``; without the engine's part, and a warning, while the engine is away."""
     engine, warnings = await call.request.app[INFO].get()
-    answer = shapes.info(call.facts, engine, _swarm(call), warnings)
+    answer = shapes.info(call.facts, engine, _swarm(call), warnings, _drivers(call))
     return json({**answer, "SystemTime": instant(time.time())})
 
 

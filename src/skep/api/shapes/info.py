@@ -88,8 +88,11 @@ def _engine_components(engine: Json) -> list[Json]:
     ]
 
 
-def info(facts: Facts, engine: Json, swarm: Json, warnings: Iterable[str]) -> Json:
-    """``GET /info``: the engine's answer (may be {}) with the daemon's own facts over it."""
+def info(
+    facts: Facts, engine: Json, swarm: Json, warnings: Iterable[str], drivers: Iterable[str] = ()
+) -> Json:
+    """``GET /info``: the engine's answer (may be {}) with the daemon's own facts over it;
+    ``drivers`` are plugins that are network drivers."""
     known = {name: engine[name] for name in DEFAULTS if engine.get(name) is not None}
     plugins = {**DEFAULTS["Plugins"], **(engine.get("Plugins") or {})}
     return {
@@ -98,7 +101,7 @@ def info(facts: Facts, engine: Json, swarm: Json, warnings: Iterable[str]) -> Js
         "ID": facts.id,
         "Name": facts.hostname,
         "ServerVersion": facts.version,
-        "Plugins": {**plugins, "Network": list(NETWORK_DRIVERS), "Log": list(LOG_DRIVERS)},
+        "Plugins": {**plugins, "Network": [*NETWORK_DRIVERS, *drivers], "Log": list(LOG_DRIVERS)},
         "Runtimes": {"runc": {"path": "runc"}},
         "DefaultRuntime": "runc",
         "KernelVersion": facts.kernel_version,

@@ -101,7 +101,9 @@ def _check_options(spec: NetworkSpec) -> None:
             f" which take an MTU of {LEAST_MTU6 + MOST_OVERHEAD}"
         )
     if spec.ipam.driver not in ("", "default"):
-        raise Unsupported(f"IPAM driver {spec.ipam.driver} is not supported yet")
+        raise Invalid(
+            f"legacy plugin {spec.ipam.driver} of type IpamDriver is not supported in swarm mode"
+        )
     if spec.ipam.options:
         raise Unsupported("IPAM options are not supported yet")
 
