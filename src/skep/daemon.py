@@ -34,9 +34,10 @@ from skep.api.facts import Facts
 from skep.api.guard import Guard
 from skep.api.metrics import make_metrics_app
 from skep.api.ports import Joined, Ports
-from skep.api.server import make_app, make_page_app, make_runner
+from skep.api.server import Service, make_app, make_page_app
 from skep.cluster.change import Change
 from skep.describe import CPU, describe_host, generic_resource
+from skep.door import listening_at, listening_on
 from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
 from skep.engine.podman import PodmanService
@@ -200,8 +201,8 @@ class Daemon:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._podman is not None:
             await self._podman.start()
-        api = make_runner(make_app(self._ports(), facts=self._facts()))
-        metrics = web.AppRunner(make_metrics_app(self._meter), access_log=None)
+        api = Service(make_app(self._ports(), facts=self._facts()))
+        metrics = Service(make_metrics_app(self._meter))
         try:
             self._agent.network.balancer = await choose(self._kernel, self._options.balancer)
             await self._agent.load()
@@ -222,8 +223,8 @@ class Daemon:
         finally:
             self._atlas.close()
             await self._gate.close()
-            await api.cleanup()
-            await metrics.cleanup()
+            await api.close()
+            await metrics.close()
             await self._swarm.close()
             await self._engine.close()
             if self._podman is not None:
@@ -304,26 +305,22 @@ def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     raise AssertionError("an exception group is never empty")
 
 
-async def open_socket(api: web.AppRunner, path: Path) -> None:
+async def open_socket(api: Service, path: Path) -> None:
     """Serve on a unix socket that root and its group may use. Raises `Broken`."""
     try:
-        await api.setup()
-        path.unlink(missing_ok=True)
-        await web.UnixSite(api, str(path)).start()
-        path.chmod(0o660)
+        await api.open(listening_on(path, 0o660))
     except OSError as error:
         raise Broken(f"cannot serve the API on {path}: {error.strerror or error}") from error
 
 
-async def open_metrics(metrics: web.AppRunner, place: tuple[str, int] | None) -> None:
+async def open_metrics(metrics: Service, place: tuple[str, int] | None) -> None:
     """Serve readings by TCP, if wanted. A daemon that cannot be measured still does its work."""
     if place is None:
         return
-    address, port = place
     try:
-        await metrics.setup()
-        await web.TCPSite(metrics, address, port).start()
+        await metrics.open(listening_at(*place))
     except OSError as error:
+        address, port = place
         log.warning("no metrics", address=address, port=port, why=error.strerror or str(error))
 
 

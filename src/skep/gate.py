@@ -22,7 +22,8 @@ from skep.advertise import split
 from skep.agent.records import write_atomically
 from skep.api.guard import Guard
 from skep.api.ports import PageAddress
-from skep.api.server import make_runner
+from skep.api.server import Service
+from skep.door import listening_at
 from skep.model.errors import Invalid
 from skep.wire.identity import Identity
 from skep.wire.tls import load_own, server_context
@@ -49,7 +50,7 @@ class Gate:
         self._kept = kept
         self._make_app = make_app
         self._hostname = hostname
-        self._runner: web.AppRunner | None = None
+        self._service: Service | None = None
         self._context: ssl.SSLContext | None = None
         self._identity: Identity | None = None
         self._turn = asyncio.Lock()
@@ -62,7 +63,7 @@ class Gate:
 
     def address(self) -> PageAddress:
         """Where it is served."""
-        if self._runner is None:
+        if self._service is None:
             return PageAddress(why=self._why)
         if not self._guarded:
             return PageAddress(url=self._url("http", self._host))
@@ -109,16 +110,14 @@ class Gate:
                 await self._open(guard, context)
 
     async def _open(self, guard: Guard, context: ssl.SSLContext | None) -> None:
-        runner = make_runner(self._make_app(guard))
-        await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=context).start()
+            listener = listening_at(self._host, self._port)
         except OSError as error:
             self._why = f"cannot use {self._host}:{self._port}: {error.strerror or error}"
             log.warning("the page is not served", why=self._why)
-            await runner.cleanup()
             return
-        self._runner, self._context = runner, context
+        self._service, self._context = Service(self._make_app(guard)), context
+        await self._service.open(listener, context)
 
     async def close(self) -> None:
         """Serve no more."""
@@ -126,9 +125,9 @@ class Gate:
             await self._close()
 
     async def _close(self) -> None:
-        runner, self._runner, self._context = self._runner, None, None
-        if runner is not None:
-            await runner.cleanup()
+        service, self._service, self._context = self._service, None, None
+        if service is not None:
+            await service.close()
 
     def _token(self) -> str:
         """The token, made when it is first needed."""

@@ -121,3 +121,11 @@ async def test_what_is_given_back_is_said_until_a_manager_has_heard_it(tmp_path)
         connection.heard.put_nowait(assigned(3, "t2"))
         await settled(lambda: uplink.assignment.index == 3)
         assert gave_back(uplink) == []
+
+
+@pytest.mark.parametrize("found", [b"", b"\xc1", b"\x81\xa1\xff\x01", b"\x81\xa5index\xa1\xff"])
+async def test_an_assignment_that_is_garbled_on_disk_is_no_fault(tmp_path, found):
+    (tmp_path / "assignment").write_bytes(found)
+    async with running(tmp_path) as (uplink, _):
+        uplink.load()
+        assert uplink.assignment == Assignment()

@@ -7,15 +7,16 @@ import contextlib
 import os
 import re
 import time
+from pathlib import Path
 
-from aiohttp import web
 from api_cluster import CA, INACTIVE, TOKENS, WORKER, FakeCluster, FakeEvents, happened
 from api_engine import FakeEngine
 from api_host import FakeHost, FakeNetworks
 
 from skep.api.facts import Facts
 from skep.api.ports import Ports
-from skep.api.server import make_app, make_runner
+from skep.api.server import Service, make_app
+from skep.door import listening_on
 
 __all__ = ["CA", "INACTIVE", "TOKENS", "WORKER", "World", "happened", "until", "words"]
 
@@ -38,9 +39,8 @@ class World:
 
     @contextlib.asynccontextmanager
     async def serve(self):
-        self.runner = runner = make_runner(make_app(self.ports, facts=self.facts))
-        await runner.setup()
-        await web.UnixSite(runner, self.socket).start()
+        self.service = service = Service(make_app(self.ports, facts=self.facts))
+        await service.open(listening_on(Path(self.socket), 0o660))
         passing = asyncio.create_task(self.cluster.run())
         try:
             yield self
@@ -48,7 +48,7 @@ class World:
             for task in [*self.engine.tasks, passing]:
                 task.cancel()
             (outcome,) = await asyncio.gather(passing, return_exceptions=True)
-            await runner.cleanup()
+            await service.close()
             if not isinstance(outcome, asyncio.CancelledError):
                 raise outcome
 

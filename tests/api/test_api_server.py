@@ -77,7 +77,7 @@ async def test_a_change_goes_on_without_its_client(world, client):
     await begun.wait()
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
-    await until(lambda: not world.runner.server.connections)
+    await until(lambda: not world.service.connections)
     go.set()
     await asyncio.wait_for(done.wait(), 5)
 
@@ -87,3 +87,10 @@ async def test_a_stream_ends_with_its_client(world, client):
     await until(lambda: world.events.listening == 1)
     reply.close()
     await until(lambda: world.events.listening == 0)
+
+
+async def test_a_text_that_is_not_utf8_is_bad_json(client):
+    headers = {"Content-Type": "application/json"}
+    async with client.post("/networks/create", data=b'{"Name": "\xff"}', headers=headers) as reply:
+        assert reply.status == 400
+        assert "invalid JSON" in await reply.text()

@@ -9,14 +9,14 @@ import socket
 import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 from api_world import World
 
 from skep.api import page as pages
 from skep.api import topology
 from skep.api.guard import COOKIE, Guard
 from skep.api.ports import PageAddress
-from skep.api.server import make_page_app, make_runner
+from skep.api.server import Service, make_page_app
+from skep.door import listening_at
 from skep.model.errors import Missing, Unavailable
 from skep.topology.delays import Matrix, Path
 from skep.topology.detail import Detail
@@ -104,15 +104,15 @@ async def client(world):
 @contextlib.asynccontextmanager
 async def browser(world, guard, **options):
     """The page on a TCP socket, and a client of it."""
-    runner = make_runner(make_page_app(world.ports, facts=world.facts, guard=guard))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
+    service = Service(make_page_app(world.ports, facts=world.facts, guard=guard))
+    listener = listening_at("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    await service.open(listener)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", **options) as session:
             yield session
     finally:
-        await runner.cleanup()
+        await service.close()
 
 
 async def told(response):

@@ -7,6 +7,19 @@ LOGGED = re.compile(r"event='kernel had drifted' repaired=(['\"])(.*)\1$")
 PATIENCE = 45
 """Seconds until a repair counts as missing: longer than the time between two sweeps."""
 
+FOREIGN = """
+nft add table inet guard; nft 'add chain inet guard c { type filter hook input priority 10; }'
+nft add rule inet guard c tcp dport 9 drop
+ip link add strange0 type bridge; ip addr add 192.0.2.1/24 dev strange0; ip link set strange0 up
+ip route add 198.51.100.0/24 via 192.0.2.7
+ip rule add fwmark 0x99 lookup 99
+for n in %box% %overlay%; do
+  ip netns exec $n nft add table ip guard
+  ip -n $n link add strange1 type bridge; ip -n $n addr add 192.0.2.9/28 dev strange1
+done
+"""
+"""What somebody else has on the host that is damaged."""
+
 MEASURE = """
 look() { { %look%; } | sort; }
 right=$(look)

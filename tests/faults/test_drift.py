@@ -7,7 +7,7 @@ All cases: bin/test faults. Some of them are in every run.
 import re
 
 import pytest
-from drift_case import Measured
+from drift_case import FOREIGN, Measured
 from drift_cases import DRIFTS
 from swarm_lab import until
 
@@ -18,17 +18,6 @@ PROMPT = 10.0
 """Seconds in which events lead to a repair, on a machine that is busy with other things, too."""
 BRIDGE = r"/link \d+: br0: .*UP> mtu 1450"
 """Carries the lowest MAC of its ports, so a port that is made anew may change it."""
-FOREIGN = """
-nft add table inet guard; nft 'add chain inet guard c { type filter hook input priority 10; }'
-nft add rule inet guard c tcp dport 9 drop
-ip link add strange0 type bridge; ip addr add 192.0.2.1/24 dev strange0; ip link set strange0 up
-ip route add 198.51.100.0/24 via 192.0.2.7
-ip rule add fwmark 0x99 lookup 99
-for n in %box% %overlay%; do
-  ip netns exec $n nft add table ip guard
-  ip -n $n link add strange1 type bridge; ip -n $n addr add 192.0.2.9/28 dev strange1
-done
-"""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,14 @@ from swarm_lab import until
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
 
 WORDS = "nsenter --net=/run/netns/%box% busybox nslookup %name% 127.0.0.11"
-TABLE = "table bridge faults {{ chain c {{ type filter hook forward priority -10; {} }} }}"
+TABLE = """
+table bridge faults {{
+  chain c {{
+    type filter hook forward priority -10
+    {}
+  }}
+}}
+"""
 TO_H3, FROM_H3 = 'meta oifname "h3"', 'meta iifname "h3"'
 CUTS = {
     "both_ways": (f"{TO_H3} drop", f"{FROM_H3} drop"),

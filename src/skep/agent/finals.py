@@ -15,7 +15,7 @@ import structlog
 
 from skep.agent.records import write_atomically
 from skep.model.cluster import TaskState, TaskStatus
-from skep.model.errors import Broken
+from skep.model.errors import UNREADABLE, Broken
 
 log = structlog.get_logger("skep.finals")
 
@@ -34,7 +34,7 @@ class Finals:
             self._known = msgspec.msgpack.decode(data, type=dict[str, TaskStatus])
         except FileNotFoundError:
             self._known = {}
-        except (msgspec.DecodeError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             log.warning("last words unreadable", path=str(self._path), why=str(error))
         return dict(self._known)
 

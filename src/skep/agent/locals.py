@@ -10,7 +10,7 @@ import msgspec
 
 from skep.agent.pools import HostSubnets, free_subnet
 from skep.agent.records import write_atomically
-from skep.model.errors import Broken
+from skep.model.errors import UNREADABLE, Broken
 from skep.model.host import Bridge, LocalNetwork, Lower
 from skep.model.spec import IpamConfig
 
@@ -150,7 +150,7 @@ class Locals:
             )
         except FileNotFoundError:
             self._networks = ()
-        except (msgspec.DecodeError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             raise Broken(
                 f"cannot read {self._path}: {error}; move it away to start anew"
             ) from error

@@ -14,6 +14,8 @@ from hashlib import blake2b
 
 import msgspec
 
+from skep.model.errors import UNREADABLE
+
 TAG_SIZE = 16
 PROBE, ECHO = 0, 1
 MAX_DATAGRAM = 9216
@@ -76,7 +78,7 @@ def read(datagram: bytes, receiver: str, key: bytes) -> Packet | None:
         return None
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from skep.model.errors import Broken
+from skep.model.errors import UNREADABLE, Broken
 from skep.model.host import Binding, Endpoint, Sandbox
 from skep.model.spec import PortConfig
 
@@ -136,7 +136,7 @@ class Records:
                 try:
                     record = msgspec.json.decode(path.read_bytes(), type=Record)
                     self._records[record.id] = record
-                except (msgspec.DecodeError, OSError) as error:
+                except (*UNREADABLE, OSError) as error:
                     bad.append(f"{path}: {error}")
                     path.rename(path.with_suffix(".unreadable"))
         self.unreadable = tuple(bad)

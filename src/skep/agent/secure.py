@@ -23,7 +23,7 @@ from skep.agent.records import write_atomically
 from skep.kernel.kernel import Kernel
 from skep.kernel.wireguard import WireGuard
 from skep.model.assignment import Assignment
-from skep.model.errors import Broken, Refusal
+from skep.model.errors import UNREADABLE, Broken, Refusal
 from skep.model.host import HostView
 from skep.model.secure import SECURE, SLOTS, OwnKey, Pair, SeenTunnel, TunnelKey, link_of
 from skep.plan.encrypt import choose, differs, is_secure, secure_mtu, secure_peers, tunnels
@@ -65,7 +65,7 @@ class Secure:
         self.by = await self._kernel.wireguard()
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=list[OwnKey])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *UNREADABLE):
             kept = []
         self._keys = {key.generation: key for key in kept}
         await self._publish()

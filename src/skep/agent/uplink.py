@@ -18,7 +18,7 @@ from skep.agent.records import write_atomically
 from skep.cluster.delta import patch
 from skep.model.assignment import Assignment
 from skep.model.cluster import TakenPort, TaskStatus
-from skep.model.errors import Broken, Refusal, Unavailable, refusal_kind
+from skep.model.errors import UNREADABLE, Broken, Refusal, Unavailable, refusal_kind
 from skep.model.messages import (
     Assign,
     Attach,
@@ -87,7 +87,7 @@ class Uplink:
             self.assignment = msgspec.msgpack.decode(self._path.read_bytes(), type=Assignment)
         except FileNotFoundError:
             return
-        except (msgspec.DecodeError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             log.warning("last assignment unreadable", path=str(self._path), why=str(error))
 
     def forget(self) -> None:

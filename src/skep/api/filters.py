@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from skep.model.errors import Invalid
+from skep.model.errors import UNREADABLE, Invalid
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -30,7 +30,7 @@ class Filters:
             decoded = msgspec.json.decode(
                 text or "{}", type=dict[str, dict[str, bool] | list[str] | None]
             )
-        except msgspec.MsgspecError as fault:
+        except UNREADABLE as fault:
             raise Invalid(f"invalid filters: {fault}") from fault
         known = frozenset(allowed)
         for key in decoded:

@@ -12,7 +12,7 @@ from aiohttp import web
 from skep.api.call import Call, json
 from skep.api.errors import refusal_of
 from skep.api.ports import EnginePort, EngineReply
-from skep.model.errors import Refusal
+from skep.model.errors import UNREADABLE, Refusal
 
 JSON = "application/json"
 KEPT_HEADERS = ("Content-Type", "X-Docker-Container-Path-Stat")
@@ -130,7 +130,7 @@ async def awaited_lines(
 def _rewritten_line(line: bytes, rewrite: Callable[[Any], Any]) -> bytes:
     try:
         told = msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return line
     return msgspec.json.encode(rewrite(told))
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from skep.model.errors import Invalid, Unsupported
+from skep.model.errors import UNREADABLE, Invalid, Unsupported
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def _parse(raw: bytes) -> Any:
         raise Invalid("invalid JSON: got EOF while reading request body")
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError as fault:
+    except UNREADABLE as fault:
         if "trailing characters" in str(fault):
             raise Invalid("unexpected content after JSON") from fault
         raise Invalid(f"invalid JSON: {fault}") from fault

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import ssl
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -20,6 +22,7 @@ from skep.api.relay import cut
 from skep.api.routes import PAGE_ROUTES, ROUTES, Route, Table
 from skep.api.streams import Hijacked
 from skep.api.unbegun import UNBEGUN, Unbegun
+from skep.door import Door
 from skep.model.errors import Invalid, Refusal
 
 VERSIONED = re.compile(r"/v(?P<major>\d+)\.(?P<minor>\d+)(?P<path>/.*)")
@@ -29,11 +32,14 @@ BODY_LIMIT = 16 << 20
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that open streams get to end when the daemon stops."""
 
+IDLE = 60.0
+"""Seconds that a client may take for a request's line and headers, or keep a connection without."""
+
 log = structlog.get_logger("skep.api")
 
 
 def make_app(ports: Ports, *, facts: Facts) -> web.Application:
-    """The Docker Engine API over ``ports``. Run it with `make_runner`."""
+    """The Docker Engine API over ``ports``. Run it as a `Service`."""
     app = web.Application(client_max_size=BODY_LIMIT)
     app[UNBEGUN] = Unbegun()
     app[HEADERS] = {
@@ -49,7 +55,7 @@ def make_app(ports: Ports, *, facts: Facts) -> web.Application:
 
 
 def make_page_app(ports: Ports, *, facts: Facts, guard: Guard) -> web.Application:
-    """What browsers get to see, past a ``guard``. Run it with `make_runner`."""
+    """What browsers get to see, past a ``guard``. Run it as a `Service`."""
     app = web.Application(middlewares=[guard.check], client_max_size=0)
     app[HEADERS] = {"Server": f"Skep/{facts.version}", **page.HEADERS}
     app.on_response_prepare.append(_add_headers)
@@ -57,12 +63,34 @@ def make_page_app(ports: Ports, *, facts: Facts, guard: Guard) -> web.Applicatio
     return app
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
-    """How the application must be run: a client that goes away cancels its handler, which is what
-    ends streams; handlers that change something are shielded from it (see `Dispatcher`)."""
-    return web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT
-    )
+class Service:
+    """An application that is served: behind a `Door`, and so that a client that goes away cancels
+    its handler, which is what ends streams; handlers that change something are shielded from it
+    (see `Dispatcher`)."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._door = Door()
+        app.middlewares.insert(0, self._door.middleware)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT,
+            keepalive_timeout=IDLE,
+        )  # fmt: skip
+
+    async def open(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        """Serve who comes by ``listener``, which it closes in the end."""
+        await self._runner.setup()
+        assert self._runner.server is not None, "it is set up"
+        self._door.open(self._runner.server, listener, context)
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return 0 if self._runner.server is None else len(self._runner.server.connections)
+
+    async def close(self) -> None:
+        """Serve nobody any more."""
+        await self._door.close()
+        await self._runner.cleanup()
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from skep.dns.counters import Counts
+from skep.model.errors import UNREADABLE
 from skep.model.naming import NameTable
 from skep.names.change import TableChange
 
@@ -103,5 +104,5 @@ async def read(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[M]
         return None
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Garbled(str(error)) from error

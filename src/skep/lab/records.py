@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from skep.lab.layout import RUN, STATE, Host, Lab
-from skep.model.errors import Broken
+from skep.model.errors import UNREADABLE, Broken
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def read(path: Path, kind: type[T]) -> T | None:
     """The record at ``path``; None if there is none, or it was cut short by a crash."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, *UNREADABLE):
         return None
 
 

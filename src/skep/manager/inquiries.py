@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from skep.model.errors import Broken, Refusal, Unavailable
+from skep.model.errors import UNREADABLE, Broken, Refusal, Unavailable
 from skep.model.inspection import Question, Sightings
 from skep.model.messages import ReadState, StateAnswer, StopState
 from skep.talk import Talk
@@ -95,7 +95,7 @@ def unpack(data: bytes, kind: type[T]) -> T:
     try:
         plain = zlib.decompressobj().decompress(data, LARGEST)
         return msgspec.msgpack.decode(plain, type=kind)
-    except (zlib.error, msgspec.MsgspecError) as error:
+    except (zlib.error, *UNREADABLE) as error:
         raise Broken(f"its answer makes no sense: {error}") from error
 
 

@@ -14,6 +14,12 @@ Only refusals cross package borders as exceptions. Broken invariants are ``asser
 world are values. ``api.errors`` is the one place that turns the tree into HTTP.
 """
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What msgspec raises for bytes that are no message: one of its own errors, or that of a text which
+is not UTF-8."""
+
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
     """A request that was understood and declined. ``str()`` is the sentence the user reads."""

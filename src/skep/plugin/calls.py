@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from skep.model.errors import Broken, Unavailable
+from skep.model.errors import UNREADABLE, Broken, Unavailable
 from skep.plugin.discovery import Place, Tls
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ def _understood(request: Request, status: int, kind: str, payload: bytes) -> Any
     readable = True
     try:
         found = _without_nulls(msgspec.json.decode(payload)) if payload.strip() else {}
-    except msgspec.DecodeError:
+    except UNREADABLE:
         readable = False
     why = found.get("Err", "") if isinstance(found, dict) else ""
     if why:

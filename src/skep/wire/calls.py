@@ -9,6 +9,7 @@ import msgspec
 
 from skep.model.cluster import NodeDescription
 from skep.model.errors import (
+    UNREADABLE,
     Broken,
     Clash,
     Forbidden,
@@ -79,5 +80,5 @@ def refusal_of(status: int, body: bytes) -> Refusal:
     kind = _KINDS.get(status, Broken)
     try:
         return kind(msgspec.msgpack.decode(body, type=RefusalReply).message)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Broken(f"the manager answered with HTTP status {status}")

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from skep.model.errors import Broken, Forbidden, Invalid, Refusal, Unavailable
+from skep.model.errors import UNREADABLE, Broken, Forbidden, Invalid, Refusal, Unavailable
 from skep.model.messages import FromAgent, FromManager, Hello
 from skep.wire import calls
 from skep.wire.authority import (
@@ -239,7 +239,7 @@ class AgentConnection:
         while (data := await channel.receive()) is not None:
             try:
                 message = _message.decode(data)
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 await channel.close(f"message not understood: {error}")
                 return
             yield message
@@ -295,7 +295,7 @@ def _admitted(remote: str, body: bytes, key: str, ca: str) -> Joined:
         admission = msgspec.msgpack.decode(body, type=Admission)
         check_issued(admission.certificate, key, ca)
         subject_of(admission.certificate)
-    except (msgspec.MsgspecError, Invalid) as error:
+    except (*UNREADABLE, Invalid) as error:
         raise Broken(f"the manager {remote} gave an unusable answer: {error}") from error
     return Joined(
         credentials=Credentials(certificate=admission.certificate, key=key, ca=ca),

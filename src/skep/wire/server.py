@@ -7,7 +7,6 @@ make sure that they only ever hear of peers whose certificate is the cluster's, 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -15,7 +14,8 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from skep.model.errors import Broken, Forbidden, Invalid, Refusal, Unavailable
+from skep.door import Door, listening_at
+from skep.model.errors import UNREADABLE, Broken, Forbidden, Invalid, Refusal, Unavailable
 from skep.model.messages import FromAgent, FromManager, Hello
 from skep.wire import calls
 from skep.wire.attempts import Attempts
@@ -26,8 +26,7 @@ from skep.wire.tls import Credentials, load_own, server_context
 
 T = TypeVar("T")
 PATIENCE = 5.0
-BACKLOG = 1024
-"""Seconds for the TLS handshake, then for the request, then for its body or the first message."""
+"""Seconds for the request, then for its body or the first message."""
 MSGPACK = "application/msgpack"
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -90,7 +89,7 @@ class Session:
             raise StopAsyncIteration
         try:
             return _message.decode(data)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             await self._channel.close(f"message not understood: {error}")
             raise StopAsyncIteration from error
 
@@ -118,7 +117,8 @@ class Endpoint:
         self._context = server_context(credentials)
         self._attempts = Attempts()
         self._sessions: set[Session] = set()
-        self._server: asyncio.Server | None = None
+        self._door = Door()
+        self._port = 0
         application = web.Application(client_max_size=calls.MAX_CALL)
         application.router.add_get(calls.CA_PATH, self._answer_ca)
         application.router.add_post(calls.JOIN_PATH, _refusing(self._answer_join))
@@ -135,10 +135,8 @@ class Endpoint:
     @property
     def port(self) -> int:
         """The TCP port it listens on, once started."""
-        assert self._server is not None, "not started"
-        port = self._server.sockets[0].getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        assert self._port, "not started"
+        return self._port
 
     async def start(self, address: str, port: int) -> None:
         """Listen on an IP address ("::": on all, of both families; port 0: any free one). Raises
@@ -146,18 +144,12 @@ class Endpoint:
         await self._runner.setup()
         assert self._runner.server is not None
         try:
-            # Not aiohttp's own site: it has no say in the handshake's time limit.
-            self._server = await asyncio.get_running_loop().create_server(
-                self._runner.server,
-                sock=_listening(address, port),
-                ssl=self._context,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=PATIENCE,
-                ssl_shutdown_timeout=PATIENCE,
-            )
+            listener = listening_at(address, port)
         except OSError as error:
             await self._runner.cleanup()
             raise Unavailable(f"cannot listen on {address}:{port}: {error.strerror}") from error
+        self._port = listener.getsockname()[1]
+        self._door.open(self._runner.server, listener, self._context)
 
     def renewed(self, credentials: Credentials) -> None:
         """Show a renewed certificate of the same CA from the next handshake on."""
@@ -167,8 +159,7 @@ class Endpoint:
 
     async def close(self, reason: str = "the manager is stopping") -> None:
         """Stop listening and end all sessions."""
-        if self._server is not None:
-            self._server.close()
+        await self._door.close()
         await asyncio.gather(*(session.close(reason) for session in self._sessions))
         await self._runner.cleanup()
 
@@ -197,6 +188,10 @@ class Endpoint:
 
     async def _answer_session(self, request: web.Request) -> web.StreamResponse:
         subject = self._member(request)
+        with self._door.keeping(request):
+            return await self._live(request, subject)
+
+    async def _live(self, request: web.Request, subject: Subject) -> web.StreamResponse:
         websocket = web.WebSocketResponse(
             autoping=False, compress=False, max_msg_size=MAX_FRAME, timeout=PATIENCE
         )
@@ -256,7 +251,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
         raise Invalid(f"the request is larger than {calls.MAX_CALL} bytes") from None
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"the request was not understood: {error}") from error
 
 
@@ -265,13 +260,3 @@ def _address_of(request: web.Request) -> str:
         raise Broken("the peer has no address")
     # So the kernel writes an IPv4 address at a socket that listens for both families.
     return request.remote.removeprefix("::ffff:")
-
-
-def _listening(address: str, port: int) -> socket.socket:
-    """Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    opened = socket.create_server(
-        (address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::"
-    )
-    opened.setblocking(False)
-    return opened
