@@ -21,7 +21,9 @@ from skep.lab.layout import Lab
 
 SKEP = (sys.executable, "-m", "skep.cli.main", "lab")
 MANAGER, WORKER = 1, 2
-PATIENCE = 60.0
+SLOW = 10 if os.environ.get("SKEP_GUEST") else 1
+"""How many times as long everything may take: an emulated machine is as slow."""
+PATIENCE = 60.0 * SLOW
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -99,7 +101,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within a minute: {what}")
+            raise TimeoutError(f"not within {PATIENCE:.0f} s: {what}")
         time.sleep(0.02)
 
 
@@ -109,7 +111,7 @@ def lab_of(count: int) -> Iterator[Hosts]:
     lab = Lab(f"bench-{os.getpid()}")
     signal.signal(signal.SIGTERM, _end)
     try:
-        _lab("up", lab, "--hosts", str(count))
+        _lab("up", lab, "--hosts", str(count), "--wait", f"{PATIENCE:.0f}")
         hosts = Hosts(lab, count)
         hosts.make_swarm()
         yield hosts

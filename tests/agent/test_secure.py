@@ -50,6 +50,7 @@ class World:
         self.network = SimpleNamespace(
             keys=(), secure_slots={}, view=self.view, changed=lambda: None,
             converger=SimpleNamespace(want=self.want), assignment=Assignment(mesh_key=b"k"),
+            paths=SimpleNamespace(sealed={}, found_sealed=lambda found: None),
         )  # fmt: skip
         self.secure = self.begin()
 

@@ -42,6 +42,7 @@ $B mount -t tmpfs -o size=80% tmpfs /own; $B mkdir /own/upper /own/work
 $B mount -t overlay overlay -o lowerdir=/files,upperdir=/own/upper,workdir=/own/work /root ||
     fail "nothing can be laid over this machine's files"
 for each in proc sys dev; do $B mount --move /$each /root/$each; done
+$B ln -s /proc/self/fd /root/dev/fd; $B ln -s /proc/self/fd/0 /root/dev/stdin
 $B mkdir -p /root/dev/pts /root/dev/shm /root/lib/modules /root/var/lib/skep-lab
 $B mount -t devpts devpts /root/dev/pts; $B mount -t tmpfs tmpfs /root/dev/shm
 $B mount -t tmpfs tmpfs /root/run; $B mount -t tmpfs tmpfs /root/var/lib/skep-lab

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import time
 
+import msgspec
 import pytest
 from dual_scene import dual
 from fresh_host import Host
@@ -29,7 +30,8 @@ class Rig:
 
     def __init__(self, host: Host, runner: asyncio.Runner) -> None:
         self.host = host
-        self.wanted = desired(dual(web_scene().view("h1")))
+        view = msgspec.structs.replace(dual(web_scene().view("h1")), paths={"h2": 1400})
+        self.wanted = desired(view)
         self._runner = runner
         self._kernel = runner.run(self._open())
 

@@ -177,6 +177,16 @@ CASES = {
         lambda p: p.hosts.mesh.update(seen(large_loss=1.0, large_probes=5, large_size=1500)),
         ERROR, "underlay", "", "packets of 1500 bytes do not get from h1 to h2", "ping -M do",
     ),
+    "path MTU that is known": (
+        lambda p: (
+            p.hosts.mesh.update(
+                seen(large_loss=1.0, large_probes=5, large_size=1500, path_mtu=1400)),
+            # Of which the tunnels' own check tells nothing more.
+            p.deep("h1", tunnels=(TunnelCheck(node_id="h2", small=0.001, large_size=1450),)),
+        ),
+        WARNING, "underlay", "",
+        "packets of 1500 bytes do not get from h1 to h2, those of up to 1400 do", "ping -M do",
+    ),
     "tunnel blocked": (
         lambda p: p.deep("h1", tunnels=(TunnelCheck(node_id="h2"),)),
         ERROR, "tunnels", "h1", "nothing comes back through the tunnel", "let UDP 4789 through",

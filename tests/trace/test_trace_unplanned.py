@@ -1,5 +1,6 @@
 """Break what no plan knows of, trace over it: the verdict names that thing, at that hop."""
 
+import msgspec
 import pytest
 from plan_scene import vtep
 from trace_scene import NOW, OVERLAY, WEB2, Hosts, admin_table
@@ -46,6 +47,16 @@ FAULTS = {
         WEB,
         "between h1 and h2",
         "packets of 1500 bytes do not get from h1 to h2",
+        "ping -M do",
+        DOUBTFUL,
+    ),
+    "path MTU that is known": (
+        lambda h: h.mesh.update(
+            {("h1", "h2"): msgspec.structs.replace(NARROW, path_mtu=1400)}
+        ),
+        WEB,
+        "between h1 and h2",
+        "those of up to 1400 do, and TCP is told of smaller segments",
         "ping -M do",
         DOUBTFUL,
     ),

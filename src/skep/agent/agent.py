@@ -180,6 +180,9 @@ class Agent:
         self.network.uplink = self.uplink
         self.mesh = Mesh("::" if self.network.underlay.ipv6 else "0.0.0.0")
         self.mesh.mtu = self.network.underlay.mtu
+        self.network.paths.load()
+        self.mesh.recall(self.network.paths.clear)
+        self.mesh.on_narrow = self.network.paths.found
         await self.mesh.start()
         self.uplink.load()
         await self.secure.enter()
@@ -262,6 +265,7 @@ class Agent:
         if self.mesh is not None:
             await self.mesh.close()
             self.mesh = None
+        self.network.paths.forget()
         await self.network.converger.converge()
 
     async def _assigned(self, assignment: Assignment) -> None:
@@ -285,7 +289,8 @@ class Agent:
         self.tasks.assigned(assignment)
         if self.mesh is not None:
             others = {peer.id: peer.address for peer in assignment.peers.values()}
-            self.mesh.set_peers(assignment.node_id, assignment.mesh_key, others)
+            ends = {peer.id: peer.vtep for peer in assignment.peers.values()}
+            self.mesh.set_peers(assignment.node_id, assignment.mesh_key, others, ends)
 
     async def _removed(self, reason: str) -> None:
         log.warning("removed from the swarm", why=reason)

@@ -217,6 +217,7 @@ class Inspector:
                 large_loss=each.large_loss,
                 large_probes=each.large_probes,
                 large_size=each.large_size,
+                path_mtu=each.path_mtu,
             )
             for node_id, each in mesh.snapshot().items()
         }

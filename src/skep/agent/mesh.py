@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
+from skep.agent.pathsize import GRAIN, LEAST, LEAST6
 from skep.agent.probes import (
     ECHO,
     IPV6_MORE,
@@ -29,8 +31,7 @@ from skep.model.errors import Unavailable
 PORT = 7946
 INTERVAL = 1.0
 PER_ROUND = 5
-LARGE_EVERY = 4
-"""Every so many rounds, the peers of the round are also sent a probe that fills the MTU."""
+NOWHERE_ELSE: Mapping[str, str] = MappingProxyType({})
 
 DONT_FRAGMENT = 3
 """IP_PMTUDISC_PROBE: packets are never cut, whatever the kernel believes of the path."""
@@ -53,8 +54,13 @@ class Mesh:
         self._addresses: dict[str, str] = {}
         self._turn: list[str] = []
         self._sequence = 0
-        self._round = 0
+        self._ends: Mapping[str, str] = {}
+        self._narrow: dict[str, int] = {}
         self.mtu = 0
+        self.grain = GRAIN
+        self.on_narrow: Callable[[dict[str, int]], None] = lambda _: None
+        """Called with the peers that packets of full size do not get to, and how large ones do
+        (bytes), when that has changed."""
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -88,15 +94,29 @@ class Mesh:
             raise
         return opened
 
-    def set_peers(self, node_id: str, key: bytes, peers: Mapping[str, str]) -> None:
+    def set_peers(
+        self,
+        node_id: str,
+        key: bytes,
+        peers: Mapping[str, str],
+        ends: Mapping[str, str] = NOWHERE_ELSE,
+    ) -> None:
         """Who this host is, the cluster's mesh key (b"" keeps silent), and its peers' addresses by
-        node id (this host's own is left out). What is known of a peer that stays is kept."""
+        node id (this host's own is left out); ``ends`` are where their tunnels end, which large
+        probes are sent to. What is known of a peer that stays is kept."""
         addresses = {peer: address for peer, address in peers.items() if peer != node_id}
         self._peers = {
-            peer: self._peers[peer] if self._addresses.get(peer) == address else Peer(address)
+            peer: self._peers[peer]
+            if self._addresses.get(peer) == address
+            else Peer(address, self._narrow.get(peer, 0))
             for peer, address in addresses.items()
         }
         self._node_id, self._key, self._addresses = node_id, key, addresses
+        self._ends = {peer: end for peer, end in ends.items() if end}
+
+    def recall(self, narrow: Mapping[str, int]) -> None:
+        """What was known of the paths to peers before this process began; before `set_peers`."""
+        self._narrow = dict(narrow)
 
     def snapshot(self) -> dict[str, PeerHealth]:
         """What is known of each peer, by node id."""
@@ -122,24 +142,33 @@ class Mesh:
             now = time.monotonic_ns()
             self._peers[node_id].probed(self._sequence, now)
             packet = probe(self._node_id, self._sequence, now)
-            self._send(packet, node_id, self._place(node_id))
-            if self.mtu and self._round % LARGE_EVERY == 0:
+            self._send(packet, self._place(self._addresses[node_id]), node_id)
+            if self.mtu:
                 self._probe_large(node_id)
-        self._round += 1
+        self._tell()
 
     def _probe_large(self, node_id: str) -> None:
-        """See whether a packet that fills the underlay's ``mtu`` (bytes; 0: not known) gets there
-        whole."""
-        self._sequence += 1
-        now = time.monotonic_ns()
-        self._peers[node_id].probed_large(self._sequence, now, self.mtu)
-        size = self.mtu - (IPV6_MORE if ":" in self._addresses[node_id] else 0)
-        packet = large_probe(self._node_id, self._sequence, now, size)
-        self._send(packet, node_id, self._place(node_id), self.mtu)
+        """See whether a packet that fills the underlay's ``mtu`` (bytes; 0: not known) gets whole
+        to where the peer's tunnels end; and if not, which one does."""
+        there = self._ends.get(node_id, self._addresses[node_id])
+        six = ":" in there
+        least = LEAST6 if six else LEAST
+        for size in self._peers[node_id].large_sizes(self.mtu, least, self.grain):
+            self._sequence += 1
+            now = time.monotonic_ns()
+            self._peers[node_id].probed_large(self._sequence, now, size, self.mtu)
+            room = size - (IPV6_MORE if six else 0)
+            packet = large_probe(self._node_id, self._sequence, now, room)
+            self._send(packet, self._place(there), node_id, size)
 
-    def _place(self, node_id: str) -> tuple[str, int]:
-        """Where a peer is, as the socket writes it: one of both families knows no others."""
-        address = self._addresses[node_id]
+    def _tell(self) -> None:
+        found = {node_id: peer.path_mtu for node_id, peer in self._peers.items() if peer.path_mtu}
+        if found != self._narrow:
+            self._narrow = found
+            self.on_narrow(found)
+
+    def _place(self, address: str) -> tuple[str, int]:
+        """A peer's address, as the socket writes it: one of both families knows no others."""
         mapped = self._six and ":" not in address
         return (f"::ffff:{address}" if mapped else address), self._port
 
@@ -153,10 +182,10 @@ class Mesh:
         if packet.kind == ECHO:
             self._peers[packet.sender].answered(packet.sequence, time.monotonic_ns(), time.time())
         elif packet.kind == PROBE:
-            self._send(echo(self._node_id, packet), packet.sender, source, len(datagram))
+            self._send(echo(self._node_id, packet), source, packet.sender, len(datagram))
 
     def _send(
-        self, packet: Packet, receiver: str, to: tuple[str, int], at_most: int = 1400
+        self, packet: Packet, to: tuple[str, int], receiver: str, at_most: int = 1400
     ) -> None:
         datagram = write(packet, receiver, self._key)
         if self._transport is not None and len(datagram) <= at_most:

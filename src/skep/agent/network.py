@@ -23,6 +23,7 @@ from skep.agent.etc import EtcFiles, host_resolv
 from skep.agent.files import upstreams
 from skep.agent.laying import Ground, lay_out, led_out, needs_bridge, parted, reachable
 from skep.agent.locals import Locals
+from skep.agent.paths import Paths
 from skep.agent.ports import HostPorts
 from skep.agent.records import Record, Records, Wanted
 from skep.agent.remotes import (
@@ -78,6 +79,7 @@ class Network:
         self.balancer = "nft"
         self.keys: tuple[TunnelKey, ...] = ()
         self.secure_slots: dict[str, int] = {}
+        self.paths = Paths(files.parent / "paths", self._narrowed)
         self.encryption: Callable[[], tuple[Pair, ...]] = lambda: ()
         self.uplink: Uplink | None = None
         self.ports: HostPorts | None = None
@@ -104,12 +106,18 @@ class Network:
                 remotes=remotes_of(self.locals.all()),
                 keys=self.keys,
                 secure_slots=self.secure_slots,
+                paths=self.paths.clear,
+                secure_paths=self.paths.sealed,
             )
         return self._view
 
     def changed(self) -> None:
         """Something that the view is made of changed."""
         self._view = None
+
+    def _narrowed(self) -> None:
+        self.changed()
+        self.converger.want()
 
     def swarm_network(self, reference: str) -> NetworkAssignment | None:
         """A swarm network that this host knows of, by id, name or unique prefix of its id."""

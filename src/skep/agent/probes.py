@@ -14,6 +14,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from skep.agent.pathsize import PathSize
 from skep.model.errors import UNREADABLE
 
 TAG_SIZE = 16
@@ -26,6 +27,11 @@ KEPT = 20
 """Probes that a peer's loss is reckoned over."""
 KEPT_LARGE = 5
 """The same for probes that fill the underlay's MTU."""
+LARGE_EVERY, CLOSER_EVERY = 4, 2
+"""Every so many turns of a peer it is sent large probes, too; and where they are getting lost. A
+turn is as long as an echo may take."""
+DEAF = 0.5
+"""Loss of small probes from which on that of large ones says nothing of their size."""
 HEADERS = 28
 """Bytes of a datagram's IPv4 and UDP headers."""
 IPV6_MORE = 20
@@ -48,7 +54,8 @@ class PeerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a peer. ``seen_at`` is Unix seconds (0.0: never); round trips are seconds
     (0.0: none yet): the last, and smoothed. ``loss`` is the share (0.0 to 1.0) of the last
     ``probes`` (up to 20) that came to nothing. Of those that fill an IPv4 packet of ``large_size``
-    bytes, ``large_loss`` of the last ``large_probes`` (up to 5) did."""
+    bytes, ``large_loss`` of the last ``large_probes`` (up to 5) did; where all do, packets of up to
+    ``path_mtu`` bytes get there (0: not known)."""
 
     address: str
     seen_at: float = 0.0
@@ -59,6 +66,7 @@ class PeerHealth(msgspec.Struct, frozen=True, kw_only=True):
     large_loss: float = 0.0
     large_probes: int = 0
     large_size: int = 0
+    path_mtu: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -146,8 +154,11 @@ class _Account:
 class Peer:
     """The running account of one peer. Instants are the caller's monotonic nanoseconds."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, path_mtu: int = 0) -> None:
+        """``path_mtu`` is what was last known of it."""
         self._address = address
+        self._path = PathSize(path_mtu)
+        self._turns = 0
         self._small = _Account(KEPT)
         self._large = _Account(KEPT_LARGE)
         self._large_size = 0
@@ -158,12 +169,25 @@ class Peer:
         self.expire(now)
         self._small.sent(sequence, now)
 
-    def probed_large(self, sequence: int, now: int, size: int) -> None:
-        """A probe of ``size`` bytes is sent to it."""
+    def large_sizes(self, full: int, least: int, grain: int) -> list[int]:
+        """The sizes (bytes) of the large probes that are to be sent beside this turn's small one:
+        ``full`` every few turns, more often and with others, multiples of ``grain``, where it gets
+        lost."""
+        self._turns += 1
+        if (self._turns - 1) % (CLOSER_EVERY if self._path.suspicious else LARGE_EVERY):
+            return []
+        if self._small.loss >= DEAF:
+            return [full]
+        return self._path.sizes(full, least, grain)
+
+    def probed_large(self, sequence: int, now: int, size: int, full: int) -> None:
+        """A probe of ``size`` bytes is sent to it; ``full`` is what fills the underlay's MTU."""
         self.expire(now)
-        if size != self._large_size:
-            self._large, self._large_size = _Account(KEPT_LARGE), size
-        self._large.sent(sequence, now)
+        self._path.sent(sequence, size)
+        if full != self._large_size:
+            self._large, self._large_size = _Account(KEPT_LARGE), full
+        if size == full:
+            self._large.sent(sequence, now)
 
     def expire(self, now: int) -> None:
         """Give up what has been under way for too long."""
@@ -175,6 +199,7 @@ class Peer:
         self.expire(now)
         sent = self._small.answered(sequence)
         if sent is None:
+            self._path.answered(sequence)
             self._large.answered(sequence)
             return
         self._rtt = (now - sent) / 1e9
@@ -194,4 +219,10 @@ class Peer:
             large_loss=self._large.loss,
             large_probes=self._large.probes,
             large_size=self._large_size,
+            path_mtu=self.path_mtu,
         )
+
+    @property
+    def path_mtu(self) -> int:
+        """The largest packets that get there, if not all do; else 0."""
+        return self._path.known

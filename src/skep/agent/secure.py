@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network
+from skep.agent.pathsize import SEALED_GRAIN
 from skep.agent.records import write_atomically
 from skep.kernel.kernel import Kernel
 from skep.kernel.wireguard import WireGuard
@@ -124,6 +125,9 @@ class Secure:
         """Have the peers asked, inside, whether they are there."""
         if self._probing is None:
             mesh = Mesh("::" if ":" in view.vtep else "0.0.0.0")
+            mesh.grain = SEALED_GRAIN
+            mesh.recall(self._network.paths.sealed)
+            mesh.on_narrow = self._network.paths.found_sealed
             try:
                 opened: socket.socket = await self._kernel.within(SECURE, mesh.bound)
                 await mesh.start(opened)

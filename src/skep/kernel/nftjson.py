@@ -53,6 +53,8 @@ CHAIN_FIELDS = PLACE | {"type", "hook", "prio", "policy"}
 SET_FIELDS = PLACE | {"type", "map", "elem", "flags"}
 RULE_FIELDS = PLACE - {"name"} | {"chain", "expr"}
 
+MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
+
 VERDICTS = frozenset({"accept", "drop", "return"})
 
 
@@ -233,6 +235,8 @@ def _flags(said: Any) -> Any:
 
 def _mangle(body: Any) -> Statement:
     key, value = only(body, "key", "value")
+    if key == MAXSEG and isinstance(value, int):
+        return nft.SetSegment(value)
     target = key_of(key)
     if isinstance(target, Payload) and isinstance(value, str):
         return nft.SetField(target, value)

@@ -307,6 +307,8 @@ def _statement(statement: Statement) -> str:
             return f"{_word(target)} mark set {_mark(value)}"
         case nft.SetField(key=key, value=address):
             return f"{_key(key)} set {_word(address)}"
+        case nft.SetSegment(size=size):
+            return f"tcp option maxseg size set {size}"
         case nft.Dnat(to="", port=nft.Lookup() as port):
             return f"dnat to :{_lookup(port)}"
         case nft.Dnat():

@@ -31,6 +31,8 @@ SOCKETS = Path("/var/run/wireguard")
 START_WITHIN = 10.0
 """Seconds that wireguard-go has to make its link."""
 POLL = 0.01
+STDIN = "/proc/self/fd/0"
+"""A file to wg, which takes no other. Not every system has /dev/stdin."""
 ANSWER_WITHIN = 10.0
 """Seconds that ``wg`` has for anything."""
 
@@ -153,7 +155,7 @@ class WireGuard:
     async def write(self, tunnel: Tunnel) -> None:
         """Tell a link what it should be; what is so already goes on undisturbed. Raises
         `Broken`."""
-        code, _, said = await self._wg("syncconf", tunnel.link, "/dev/stdin", said=spelled(tunnel))
+        code, _, said = await self._wg("syncconf", tunnel.link, STDIN, said=spelled(tunnel))
         if code:
             raise Broken(f"{tunnel.link} cannot be set up: {said.strip()}")
 

@@ -168,7 +168,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     the links of the host's own that take their IPv6 routes from routers' advertisements.
     ``balancer`` is what shares connections out here: nft or ipvs. ``keys`` are this host's own
     tunnel keys, none where it has no WireGuard; ``secure_slots`` says by which of them peers are to
-    be reached.
+    be reached. ``paths`` are the largest packets (bytes) that get to a peer's tunnel end, of the
+    peers that not all do which the link takes; ``secure_paths`` the same inside WireGuard.
     """
 
     node_id: str = ""
@@ -186,6 +187,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     balancer: str = "nft"
     keys: tuple[TunnelKey, ...] = ()
     secure_slots: dict[str, int] = {}
+    paths: dict[str, int] = {}
+    secure_paths: dict[str, int] = {}
 
 
 class LocalNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,8 @@ class HostRoute(Fact, frozen=True):
 
 class PeerSight(Fact, frozen=True):
     """What the mesh knows of a peer. ``loss`` is a share of the last ``probes``; those that fill
-    the underlay's MTU (``large_size``) are counted apart."""
+    the underlay's MTU (``large_size``) are counted apart; where none of these gets there, packets
+    of up to ``path_mtu`` bytes do (0: not known)."""
 
     address: str
     seen_at: float = 0.0
@@ -87,6 +88,7 @@ class PeerSight(Fact, frozen=True):
     large_loss: float = 0.0
     large_probes: int = 0
     large_size: int = 0
+    path_mtu: int = 0
 
 
 class TunnelCheck(Fact, frozen=True):

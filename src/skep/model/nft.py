@@ -13,7 +13,7 @@ import msgspec
 
 
 class Meta(msgspec.Struct, frozen=True, tag=True):
-    """``meta KEY``: mark, iifname, oifname, l4proto."""
+    """``meta KEY``: mark, iifname, oifname, l4proto, protocol (ip or ip6)."""
 
     key: str
 
@@ -25,8 +25,8 @@ class Ct(msgspec.Struct, frozen=True, tag=True):
 
 
 class Payload(msgspec.Struct, frozen=True, tag=True):
-    """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, arp saddr ip, th dport, udp dport, tcp
-    dport."""
+    """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, ether daddr, arp saddr ip, th dport, udp
+    dport, tcp dport."""
 
     protocol: str
     field: str
@@ -96,6 +96,13 @@ class SetField(msgspec.Struct, frozen=True, tag=True):
 
     key: Payload
     value: str
+
+
+class SetSegment(msgspec.Struct, frozen=True, tag=True):
+    """``tcp option maxseg size set SIZE``: who opens a connection is told of segments (bytes) no
+    larger than this. The kernel never makes it more, and leaves other packets alone."""
+
+    size: int
 
 
 class Dnat(msgspec.Struct, frozen=True, tag=True):
@@ -184,6 +191,7 @@ Statement = (
     Match
     | SetMark
     | SetField
+    | SetSegment
     | Dnat
     | Redirect
     | Masquerade

@@ -28,6 +28,7 @@ RAW, MANGLE, DNAT, FILTER, SNAT = -300, -150, -100, 0, 100
 SOURCE = Payload("ip", "saddr")
 TARGET = Payload("ip", "daddr")
 SENDER = Payload("ether", "saddr")
+RECEIVER = Payload("ether", "daddr")
 PROTOCOL = Meta("l4proto")
 PORT = Payload("th", "dport")
 MARK = Meta("mark")

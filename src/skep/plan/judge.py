@@ -30,6 +30,7 @@ from skep.model.nft import (
     Rule,
     SetField,
     SetMark,
+    SetSegment,
     Snat,
     Statement,
     Table,
@@ -145,7 +146,7 @@ def _perform(
             _mark(table, chain, statement, moment)
         case SetField():
             moment.readdress(chain.name, _rewritten(statement, moment))
-        case Counter() | Update() | Forget():
+        case Counter() | Update() | Forget() | SetSegment():
             # What packets write down is not known: the walker's packet is nobody's second.
             pass
         case Reject(how=how):
@@ -283,6 +284,7 @@ def _meta(name: str, moment: Moment) -> Atom:
         "iifname": moment.incoming,
         "oifname": moment.outgoing,
         "l4proto": moment.flow.protocol,
+        "protocol": family_of(moment.flow.target).name,
     }
     return values[name]
 

@@ -163,10 +163,14 @@ def overlay_mtu(view: HostView, network: NetworkAssignment) -> int:
     less the tunnel's headers, and those of WireGuard if it is encrypted."""
     option = network.spec.options.get(MTU_OPTION, "")
     underlay = int(option) if option.isdecimal() else view.underlay_mtu
-    sixth = ":" in view.vtep
     if is_encrypted(network.spec.options):
-        underlay -= WIREGUARD_OVERHEAD6 if sixth else WIREGUARD_OVERHEAD
-    return underlay - (VXLAN_OVERHEAD6 if sixth else VXLAN_OVERHEAD)
+        underlay -= WIREGUARD_OVERHEAD6 if ":" in view.vtep else WIREGUARD_OVERHEAD
+    return underlay - tunnel_overhead(view)
+
+
+def tunnel_overhead(view: HostView) -> int:
+    """The bytes that a tunnel's headers take, from the underlay's packets or WireGuard's."""
+    return VXLAN_OVERHEAD6 if ":" in view.vtep else VXLAN_OVERHEAD
 
 
 def bridge_of(view: HostView, network_id: str) -> Bridge | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import structs
+
 from skep.model.assignment import NetworkAssignment
 from skep.model.host import HostView
 from skep.model.ids import mac_of
 from skep.model.netstate import HOST, Address, Fdb, Link, Namespace, Neighbour, Vxlan
+from skep.model.nft import Table
 from skep.model.secure import SECURE, is_encrypted
 from skep.plan.layout import (
     Plug,
@@ -19,6 +22,7 @@ from skep.plan.layout import (
     overlay_namespace,
     subnet_index,
 )
+from skep.plan.narrow import segments
 from skep.plan.sources import sources
 
 SYSCTLS = {
@@ -47,9 +51,10 @@ def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -
     ports = list(ports)
     links = [*_trunks(view, network), *(each.port() for each in ports)]
     tunnels = {link.name for link in links if link.kind == "vxlan"}
+    elsewhere = list(_remotes(view, network))
     remotes = [
         (f"vxlan{index}", remote)
-        for remote in _remotes(view, network)
+        for remote in elsewhere
         if (index := subnet_index(network, remote[0][0])) is not None and f"vxlan{index}" in tunnels
     ]
     return Namespace(
@@ -60,9 +65,21 @@ def overlay(view: HostView, network: NetworkAssignment, ports: Iterable[Plug]) -
             Neighbour(link, at, mac) for link, (addresses, mac, _) in remotes for at in addresses
         ),
         fdb=frozenset(Fdb(link, mac, vtep) for link, (_, mac, vtep) in remotes),
-        tables=tuple(sources(network, ports)),
+        tables=_tables(view, network, ports, elsewhere),
         sysctls=_sysctls(network, tunnels),
     )
+
+
+def _tables(
+    view: HostView, network: NetworkAssignment, ports: list[Plug], elsewhere: list[Remote]
+) -> tuple[Table, ...]:
+    """One, of all that is to say of the network's frames; none if that is nothing."""
+    ends = ((mac, vtep) for _, mac, vtep in elsewhere)
+    parts = [*sources(network, ports), *segments(view, network, ends)]
+    if len(parts) < 2:
+        return tuple(parts)
+    chains = tuple(chain for part in parts for chain in part.chains)
+    return (structs.replace(parts[0], chains=chains, sets=parts[0].sets + parts[1].sets),)
 
 
 def _sysctls(network: NetworkAssignment, tunnels: Iterable[str]) -> dict[str, str]:

@@ -80,6 +80,8 @@ def judged(sight: PeerSight) -> tuple[str, str]:
     if sight.loss >= DEAF:
         return g.BROKEN, "no probe is answered"
     if sight.large_probes >= ENOUGH and sight.large_loss >= DEAF:
+        if sight.path_mtu:
+            return g.DOUBTFUL, f"only packets of up to {sight.path_mtu} bytes get through"
         return g.BROKEN, f"packets of {sight.large_size} bytes do not get through"
     if sight.probes >= MANY and sight.loss >= LOSSY:
         return g.DOUBTFUL, f"{sight.loss:.0%} of the probes are lost"

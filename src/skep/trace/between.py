@@ -235,12 +235,15 @@ def large_lost(scene: Scene, host: Host, there: str) -> Trouble | None:
     if seen.large_loss < 1.0:
         return None
     name = scene.name(there)
+    others = "small ones do"
+    if seen.path_mtu:
+        others = f"those of up to {seen.path_mtu} do, and TCP is told of smaller segments"
     return Trouble(
         where=f"between {host.name} and {name}",
         why=f"packets of {seen.large_size} bytes do not get from {host.name} to {name}, "
-        "small ones do: the path's MTU is smaller than the links'",
+        f"{others}: the path's MTU is smaller than the links'",
         should=f"a path MTU of {seen.large_size}",
         todo=f"on {host.name}: ping -M do -s {seen.large_size - 28} {seen.address}; find the link "
-        "between, or lower the MTU of the hosts' links, then restart skepd",
+        "between, or lower the MTU of the hosts' links: networks follow",
         state=DOUBTFUL,
     )

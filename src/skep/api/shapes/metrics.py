@@ -74,6 +74,11 @@ def of_host(host: HostReadings) -> Iterator[Metric]:
         ("loss_ratio", "Share of the last probes that were lost.", "loss"),
         ("round_trip_seconds", "Smoothed round trip time.", "rtt"),
         ("large_loss_ratio", "Share of the last probes of the full MTU lost.", "large_loss"),
+        (
+            "path_mtu_bytes",
+            "Largest packets that get there; 0: all that the link takes.",
+            "path_mtu",
+        ),
     ):
         values = {peer: getattr(seen, value) for peer, seen in host.peers.items()}
         yield by_label(f"skep_peer_{kind}", what, "peer", values)

@@ -51,7 +51,9 @@ def _mesh(host: Host, seen: PeerSight | None) -> str:
 def _full_size(seen: PeerSight | None) -> str:
     if seen is None or seen.large_probes < ENOUGH_PROBES:
         return NOTHING
-    return f"{seen.large_size} lost" if seen.large_loss >= 1.0 else f"{seen.large_size} ok"
+    if seen.large_loss < 1.0:
+        return f"{seen.large_size} ok"
+    return f"up to {seen.path_mtu}" if seen.path_mtu else f"{seen.large_size} lost"
 
 
 def _tunnel(check: TunnelCheck | None) -> str:

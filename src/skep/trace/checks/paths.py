@@ -36,14 +36,26 @@ def underlay(scene: Scene) -> Iterator[Finding]:
                 f"on {here}: traceroute {worst.address}",
             )  # fmt: skip
         large = max(seen, key=lambda each: each.large_loss)
-        if not is_lossy(worst) and _is_narrow(large):
+        if is_lossy(worst) or not is_narrow(large):
+            continue
+        if all(each.path_mtu for each in seen if is_narrow(each)):
+            yield _pair(
+                WARNING, f"{here} and {there}",
+                f"packets of {large.large_size} bytes do not get from {here} to {there}, those of "
+                f"up to {min(each.path_mtu for each in seen if is_narrow(each))} do",
+                "TCP on the networks is told of smaller segments; other protocols lose what is "
+                "larger",
+                f"on {here}: ping -M do -s {large.large_size - 28} {large.address}; raise the MTU "
+                "between, or lower that of the hosts' links: networks follow",
+            )  # fmt: skip
+        else:
             yield _pair(
                 ERROR, f"{here} and {there}",
                 f"packets of {large.large_size} bytes do not get from {here} to {there}, "
                 "small ones do",
                 "connections open and then hang, as soon as much is sent",
                 f"on {here}: ping -M do -s {large.large_size - 28} {large.address}; raise the MTU "
-                "between, or lower that of the hosts' links and restart skepd",
+                "between, or lower that of the hosts' links: networks follow",
             )  # fmt: skip
 
 
@@ -63,7 +75,8 @@ def pairs(scene: Scene) -> Iterator[tuple[str, str, list[tuple[Host, PeerSight]]
                 yield names[first], names[second], found
 
 
-def _is_narrow(seen: PeerSight) -> bool:
+def is_narrow(seen: PeerSight) -> bool:
+    """Whether packets that fill the underlay's MTU do not get to a peer."""
     return seen.large_probes >= ENOUGH_PROBES and seen.large_loss >= 1.0
 
 
@@ -117,7 +130,7 @@ def tunnels(scene: Scene) -> Iterator[Finding]:
 
 
 def _tunnel(scene: Scene, host: Host, other: Host, check: TunnelCheck) -> Finding | None:
-    """What is wrong with a tunnel; None if nothing is, or the underlay's links tell it already."""
+    """What is wrong with a tunnel; None if nothing is, or the underlay tells it already."""
     link, port = host.underlay or "any", host.view.data_path_port
     look = f"tcpdump -ni {link} udp port {port} on both hosts shows where they end"
     if not check.small:
@@ -125,12 +138,15 @@ def _tunnel(scene: Scene, host: Host, other: Host, check: TunnelCheck) -> Findin
         why = "containers on the two hosts cannot reach each other, though the hosts can"
         fix = f"let UDP {port} through between the hosts; {look}"
     elif not check.large:
+        seen = sight(host, other.vtep)
+        if seen is not None and is_narrow(seen):
+            return None
         if is_too_small(scene, host) or is_too_small(scene, other):
             return None
         what = f"the tunnel carries small packets, not such of {check.large_size} bytes"
         why = "connections open and then hang, as soon as much is sent"
         fix = f"on {host.name}: ping -M do -s {check.large_size + 22} {other.vtep}; raise the MTU "
-        fix += "between the hosts, or lower that of their links and restart skepd"
+        fix += "between the hosts, or lower that of their links: networks follow"
     elif check.tcp:
         what = f"the tunnel carries ICMP, not TCP: {check.tcp}"
         why = "checksums are spoilt by a network card's offloading, or a filter reads them"
@@ -186,7 +202,7 @@ def sizes(scene: Scene) -> Iterator[Finding]:
             what=f"{device.name} takes {device.mtu} bytes; the networks' packets of up to "
             f"{needed - VXLAN_OVERHEAD}, with the tunnel's {VXLAN_OVERHEAD} around them, do not "
             "fit",
-            why="large packets are lost: connections open and then hang",
+            why="large packets are lost: of TCP until hosts have measured it, of others for good",
             fix=f"on {host.name}: ip link set {device.name} mtu {needed}; "
             "or the same MTU on all other hosts",
         )
