@@ -84,6 +84,7 @@ _need_test_programs() {
     command -v iptables >/dev/null || apt_install iptables
     [ -e "$venv/firewalls" ] || _unpack_firewalls
     [ -x "$venv/docker-engine/usr/sbin/dockerd" ] || _unpack_docker_engine
+    [ -x "$venv/registry/usr/bin/docker-registry" ] || unpack registry docker-registry
 }
 
 # Docker Engine, to compare with: its programs only, so that no daemon of it ever starts here.

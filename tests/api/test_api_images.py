@@ -89,6 +89,7 @@ async def test_volumes(client):
         ("/auth", 400, "which registry"),
         ("/commit", 400, "which container"),
         ("/commit?container=nosuch", 404, "No such container: nosuch"),
+        ("/images/create", 400, "say what to pull (fromImage=) or where to import from (fromSrc=)"),
         ("/images/x/push", 404, "does not exist locally with the tag: x"),
     ],
 )
@@ -99,7 +100,7 @@ async def test_refused(client, path, status, words):
 
 
 async def test_registries_are_shown_what_the_client_shows(world, client):
-    async with client.post("/images/x/push", headers={"X-Registry-Auth": "e30="}) as reply:
+    async with client.post("/images/x/push?tag=1", headers={"X-Registry-Auth": "e30="}) as reply:
         assert reply.status == 404
     assert world.engine.shown == [{"X-Registry-Auth": "e30="}]
 

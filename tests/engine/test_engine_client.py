@@ -233,3 +233,20 @@ async def test_an_older_or_other_engine_still_says_what_failed(serve):
 )
 def test_what_a_request_is_about(path, subject):
     assert subject_of(path) == subject
+
+
+async def test_one_that_ends_while_it_is_to_be_stopped_is_stopped(serve):
+    running = iter([True, True, False])
+
+    async def inspect(_):
+        state = {"Status": "running", "Running": next(running)}
+        return web.json_response({"State": state})
+
+    async def stop(_):
+        said = "refusing to clean up: container state improper"
+        return web.json_response({"message": said}, status=500)
+
+    engine = await serve({
+        "GET /v1.41/containers/c/json": inspect, "POST /v1.41/containers/c/stop": stop,
+    })  # fmt: skip
+    assert await engine.stop("c") is True

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from skep.model.errors import Broken, Clash, Missing
+from skep.model.errors import Broken, Clash, Invalid, Missing
 
 pytestmark = pytest.mark.root
 
@@ -113,7 +113,7 @@ async def test_what_needs_a_running_container_and_what_a_stopped_one(engine, box
 async def test_a_command_that_does_not_exist(engine, box):
     container = await box("nosuchcmd")
     # The docker CLI makes exit code 127 from these words.
-    with pytest.raises(Broken, match="executable file not found"):
+    with pytest.raises(Invalid, match="executable file not found"):
         await engine.start(container)
 
 
@@ -354,7 +354,7 @@ async def test_pulling_is_refused_at_once(engine):
 async def test_a_broken_archive_is_refused(engine, tmp_path):
     archive = tmp_path / "broken.tar"
     archive.write_bytes(b"not a tar")
-    with pytest.raises(Broken, match="failed to load image"):
+    with pytest.raises(Invalid, match="no archive of images"):
         await engine.load(archive)
 
 

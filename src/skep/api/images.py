@@ -12,7 +12,7 @@ from skep.api.call import Call, empty, json
 from skep.api.shapes import image as shapes
 from skep.api.shapes.base import Json
 from skep.engine.reference import familiar, with_tag
-from skep.model.errors import Missing
+from skep.model.errors import Invalid, Missing, Unsupported
 
 TAR = "application/x-tar"
 FILTERS = ("before", "dangling", "label", "reference", "since", "until")
@@ -87,6 +87,11 @@ async def create(call: Call) -> web.StreamResponse:
     """``POST /images/create``: pull (``fromImage``) or import an archive (``fromSrc``). The engine
     does both; where it has no registry, its refusal is the answer."""
     params = call.parameters()
+    if not params.get("fromSrc") and not params.get("fromImage"):
+        raise Invalid("say what to pull (fromImage=) or where to import from (fromSrc=)")
+    image = params.get("fromImage", "")
+    if image and not params.get("tag") and not {":", "@"} & set(image.rpartition("/")[2]):
+        raise Unsupported(f"pulling all tags is not supported: name one, like {image}:latest")
     if params.get("fromSrc") and params.get("tag"):
         params["repo"] = f"{params.get('repo', '')}:{params.pop('tag')}"
     return await _progress(call, "/images/create", params)

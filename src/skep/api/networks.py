@@ -159,9 +159,11 @@ async def prune(call: Call) -> web.StreamResponse:
 
 
 class Connect(Spec, frozen=True):
-    """``POST /networks/{id}/connect``: which container, and Docker's EndpointSettings."""
+    """``POST /networks/{id}/connect``: which container, and Docker's EndpointSettings. ``force``
+    belongs to disconnecting; some clients send it here, too, where there is nothing to force."""
 
     container: str = ""
+    force: bool = False
     endpoint_config: dict[str, Any] | None = None
 
 

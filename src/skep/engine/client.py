@@ -25,7 +25,7 @@ from skep.engine.settings import default_ulimits
 from skep.engine.transport import ErrorReply, Reply, Stream, Transport
 from skep.engine.waiting import wait_until_removed
 from skep.engine.wording import additions, worded
-from skep.model.errors import Missing, Unavailable, Unsupported
+from skep.model.errors import Clash, Missing, Unavailable, Unsupported
 
 API = "/v1.41"
 """The version of the Engine API that Podman 4 speaks."""
@@ -37,6 +37,9 @@ ALREADY = 304
 """The status for a container that is started or stopped already."""
 
 NEVER_RAN = ("created", "configured")
+
+ENDING, POLL = 5.0, 0.05
+"""Seconds that a container which is ending may take, and between two looks."""
 
 RECONNECT = 0.2
 """Seconds before the stream of events is opened again."""
@@ -103,6 +106,8 @@ class Engine:
         more = additions(body)
         if more and self._extras is None:
             raise Unsupported(f"this engine cannot do {', '.join(more)}: leave it away")
+        if more:
+            await self._sweep_extras()
         try:
             with with_profiles(worded(body)) as fit:
                 made = await self._json(
@@ -117,10 +122,16 @@ class Engine:
                 raise Missing(f"No such image: {image}") from missing
             raise
         if more and self._extras is not None:
-            known = [each["Id"] for each in await self.containers()]
-            self._extras.keep_only(known)
             self._extras.put(made["Id"], more)
         return str(made["Id"])
+
+    async def _sweep_extras(self) -> None:
+        """Forget the files of containers that are gone. Those made meanwhile are not among them."""
+        if self._extras is not None:
+            before = self._extras.ids()
+            known = {each["Id"] for each in await self.containers()}
+            for container_id in before - known:
+                self._extras.drop(container_id)
 
     def warnings(self, body: Json) -> list[str]:
         """What a user has to know of a create request. Raises `Invalid` and `Unsupported` for what
@@ -136,7 +147,23 @@ class Engine:
         created with); False if it did not run. Returns when it has ended."""
         if (await self.inspect(container))["State"]["Status"] in NEVER_RAN:
             return False  # Podman would say that it has stopped it
-        return await self._act(container, "stop", {} if timeout is None else {"t": str(timeout)})
+        try:
+            return await self._act(
+                container, "stop", {} if timeout is None else {"t": str(timeout)}
+            )
+        except Clash:
+            if not await self._ended_meanwhile(container):
+                raise
+            return True
+
+    async def _ended_meanwhile(self, container: str) -> bool:
+        """Whether one that Podman could not stop, since it was ending by itself, has ended."""
+        end = time.monotonic() + ENDING
+        while (await self.inspect(container))["State"].get("Running"):
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(POLL)
+        return True
 
     async def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """Send it a signal. Raises `Clash` if it does not run."""

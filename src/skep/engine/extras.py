@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,14 @@ class Extras:
         (self._hooks / HOOK).write_text(json.dumps(hook(self._folder)))
 
     def drop(self, container_id: str) -> None:
-        """A container is gone."""
+        """A container is gone; with the last one, the hook."""
         (self._folder / f"{container_id}.json").unlink(missing_ok=True)
-
-    def keep_only(self, container_ids: Iterable[str]) -> None:
-        """Forget what belongs to no container any more."""
-        known = set(container_ids)
-        for path in self._folder.glob("*.json"):
-            if path.stem not in known:
-                path.unlink(missing_ok=True)
-        if not any(self._folder.glob("*.json")):
+        if not self.ids():
             (self._hooks / HOOK).unlink(missing_ok=True)
+
+    def ids(self) -> set[str]:
+        """The containers that have such a file."""
+        return {path.stem for path in self._folder.glob("*.json")}
 
     def __bool__(self) -> bool:
         return (self._hooks / HOOK).exists()

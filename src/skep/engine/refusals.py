@@ -97,6 +97,38 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
         "conflicting options: hostname and the UTS mode",
     ),
     (re.compile(r"(?P<said>invalid --security-opt .*)"), Invalid, "{said}"),
+    (
+        re.compile(r"payload does not match any of the supported image formats"),
+        Invalid,
+        "this is no archive of images: docker save and docker buildx make them",
+    ),
+    (
+        re.compile(r"archive/tar: |unexpected EOF"),
+        Invalid,
+        "this is no tar archive, or not all of one",
+    ),
+    (
+        re.compile(r"(?P<said>invalid reference format|repository name must be lowercase)"),
+        Invalid,
+        "{said}",
+    ),
+    (
+        re.compile(r"uses volume plugin (?P<driver>\S+) but it could not be retrieved"),
+        Missing,
+        'error looking up volume plugin {driver}: plugin "{driver}" not found',
+    ),
+    (re.compile(r"(?P<said>(runc: )?runc create failed: .*)", re.DOTALL), Invalid, "{said}"),
+    (re.compile(r"(?P<said>unable to find (user|group) .*)"), Invalid, "{said}"),
+    (
+        re.compile(
+            r"^(container create: )?(running container create option: |fill out specgen: )?"
+            r"(?P<said>.*): invalid (argument|configuration)$"
+        ),
+        Invalid,
+        "{said}",
+    ),
+    (re.compile(r"^fill out specgen: (?P<said>.*)"), Invalid, "{said}"),
+    (re.compile(r"(?P<said>json: cannot unmarshal .*)"), Invalid, "invalid JSON: {said}"),
     (re.compile(r"is already paused"), Clash, "Container {subject} is already paused"),
     (re.compile(r"is not paused, can't unpause"), Clash, "Container {subject} is not paused"),
     (
@@ -112,6 +144,7 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
         'conflict: unable to remove repository reference "{name}" (must force) - container {id} '
         "is using its referenced image",
     ),
+    (re.compile(r"container state improper"), Clash, "container {subject} is in no state for that"),
 )
 
 
