@@ -178,7 +178,7 @@ class Daemon:
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
         self._agent.network.locals.subnets = options.subnets
-        self._agent.plugins.deadline = options.plugin_deadline
+        self._agent.plugging.plugins.deadline = options.plugin_deadline
         self._agent.networks.tell = self._tell_of_network
         self._swarm = Swarm(self._agent, self._kernel, options.state, self._describe)
         self._swarm.on_manager = self._follow

@@ -366,6 +366,56 @@ async def test_a_driver_of_all_hosts(host, manager, scope, kind, words):
         assert host.owed() == []
 
 
+async def test_options_of_an_endpoint_are_the_plugins(host):
+    await host.create()
+    await host.running(DriverOpts={"colour": "blue"})
+    assert host.plugin.of("NetworkDriver.CreateEndpoint")[0]["Options"]["colour"] == "blue"
+    with pytest.raises(Unsupported, match="endpoint option colour is not supported"):
+        await host.made("other", "bridge", NetworkingConfig={
+            "EndpointsConfig": {"bridge": {"DriverOpts": {"colour": "blue"}}}})  # fmt: skip
+
+
+async def test_what_a_plugin_lost_is_made_again_with_the_same_addresses(host):
+    await host.create()
+    record = await host.running()
+    host.plugin.asked.clear()
+    host.plugin.answers["NetworkDriver.Join"] = joined(src="wp1", Gateway="10.9.0.1")
+    with pytest.raises(Broken, match="wp1, which this host does not have"):
+        await host.network.rejoin(record, record.endpoints[0])
+    record = host.network.records.get(record.id)
+    assert record.endpoints[0].handed is None
+    host.plugin.answers["NetworkDriver.Join"] = joined(Gateway="10.9.0.1")
+    await host.network.rejoin(record, record.endpoints[0])
+    (endpoint,) = host.network.records.get(record.id).endpoints
+    assert (endpoint.address, endpoint.mac, endpoint.link) == ("10.9.0.2/24", MAC, "eth0")
+    assert endpoint.handed.source == "wp0"
+    calls = [call.partition(".")[2] for call in host.plugin.calls]
+    assert calls[:4] == ["Leave", "DeleteEndpoint", "CreateEndpoint", "Join"]
+    assert "ReleaseAddress" not in calls
+    asked = host.plugin.of("NetworkDriver.CreateEndpoint")[-1]["Interface"]
+    assert (asked["Address"], asked["MacAddress"]) == ("10.9.0.2/24", MAC)
+    assert host.owed() == [*NETWORK, "ReleaseAddress", "DeleteEndpoint", "Leave"]
+
+
+async def test_a_plugin_that_forgets_is_told_again(host):
+    await host.create(config=subnet("10.9.0.0/24"))
+    await host.running()
+    host.plugin.asked.clear()
+    await host.remotes.replay(host.network.locals.all())
+    assert host.plugin.calls == ["IpamDriver.GetCapabilities"]
+    host.plugin.answers["IpamDriver.GetCapabilities"] = {"RequiresRequestReplay": True}
+    await host.remotes.replay(host.network.locals.all())
+    (pool,) = host.plugin.of("IpamDriver.RequestPool")
+    assert (pool["Pool"], pool["V6"]) == ("10.9.0.0/24", False)
+    asked = {
+        body["Address"]: body["Options"] for body in host.plugin.of("IpamDriver.RequestAddress")
+    }
+    gateway = {"RequestAddressType": "com.docker.network.gateway"}
+    assert asked == {"10.9.0.1": gateway, "10.9.0.2": {}}
+    await host.plugin.stop()
+    await host.remotes.replay(host.network.locals.all())
+
+
 async def test_a_plugin_that_is_not_there_is_not_found(host):
     with pytest.raises(Missing, match='plugin "weave" not found'):
         await host.create(driver="weave")

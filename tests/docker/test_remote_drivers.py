@@ -172,6 +172,18 @@ def test_a_plugin_that_died_gets_back_what_it_gave(lab, wire):
     wire.start()
 
 
+def test_an_interface_that_is_gone_is_made_again(lab, wire):
+    lab.docker("h1", "network", "create", "-d", "wire", "--ipam-driver", "wire", "w")
+    run(lab, "one", "--network", "w")
+    before = lab.docker("h1", "exec", "one", "ip", "-o", "-4", "addr", "show", "eth0").split()[3]
+    (port,) = [name for name in links(lab) if name.startswith("wirep")]
+    lab.run("h1", "ip", "link", "del", port)
+    until(lambda: lab.tried("h1", "exec", "one", "ping", "-c", "1", "-W", "1", "10.200.0.1")[0]
+          == 0, 60)  # fmt: skip
+    after = lab.docker("h1", "exec", "one", "ip", "-o", "-4", "addr", "show", "eth0").split()[3]
+    assert before == after
+
+
 FAULTS = {
     "NetworkDriver.Join=hang": "NetworkDriver.Join: no answer within 3 s",
     "NetworkDriver.CreateEndpoint=die": "NetworkDriver.CreateEndpoint: it ended the connection",

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from skep.agent.applier import Applier
 from skep.agent.binding import published
 from skep.agent.containers import Containers
 from skep.agent.converge import Converger
-from skep.agent.debts import Debts
 from skep.agent.drain import Draining
 from skep.agent.finals import Finals
 from skep.agent.health import Health
@@ -31,9 +29,9 @@ from skep.agent.mesh import Mesh
 from skep.agent.network import Network, new_local_id
 from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
+from skep.agent.plugging import Plugging
 from skep.agent.ports import HostPorts
 from skep.agent.records import Records, endpoint_of
-from skep.agent.remotes import Remotes
 from skep.agent.secure import Secure
 from skep.agent.tasks import Clients, Tasks
 from skep.agent.uplink import ANSWER_WITHIN, Uplink
@@ -42,14 +40,12 @@ from skep.dns.client import DnsClient
 from skep.dns.supervise import ensure
 from skep.engine.client import Engine
 from skep.engine.events import ContainerEvent
-from skep.kernel import moving, sysctl
+from skep.kernel import sysctl
 from skep.kernel.kernel import Kernel
-from skep.kernel.moving import Candidate
 from skep.model.assignment import Assignment
 from skep.model.cluster import TaskStatus
-from skep.model.errors import Broken, Refusal
+from skep.model.errors import Refusal
 from skep.model.netstate import HOST, NETNS_DIR
-from skep.plugin.plugins import Plugins
 
 WATCH = 2.0
 """Seconds between looks at whether skep-dns is alive."""
@@ -81,11 +77,10 @@ class Agent:
             self._dns,
             state / "sandboxes",
         )
-        self.plugins = Plugins()
-        self._debts = Debts(state / "plugins.json", self.plugins)
-        self._with_plugins()
         self.containers = Containers(self.network, engine)
         self.networks = LocalNetworks(self.containers, self.network, kernel)
+        self.plugging = Plugging(kernel, self.network, self.containers, state)
+        self.network.ensure_gateway = self._ensure_gateway
         logs = Logs(engine)
         self.uplink = Uplink(state / "assignment", self._assigned, self._removed, logs)
         self.health = Health(engine, self._health_changed, self.containers.health_check)
@@ -112,13 +107,6 @@ class Agent:
         self.network.encryption = self.secure.pairs
         self.on_removed: Callable[[str], Any] | None = None
 
-    def _with_plugins(self) -> None:
-        self._debts.living = self.network.living
-        remotes = Remotes(self.plugins, self._debts, partial(look, self._kernel))
-        remotes.manager = self._manages
-        self.network.remotes = remotes
-        self.network.ensure_gateway = self._ensure_gateway
-
     async def load(self) -> None:
         """Read what is on disk. Raises `Broken` if it cannot be read.
 
@@ -131,7 +119,7 @@ class Agent:
         for line in self.network.records.unreadable:
             log.error("record set aside", file=line)
         self.network.locals.load()
-        self._debts.load()
+        self.plugging.load()
         self.network.locals.ensure_defaults(new_local_id, time.time(), await self._prefixes())
         self._readdress()
 
@@ -169,7 +157,7 @@ class Agent:
             group.create_task(self._follow_underlay())
             group.create_task(self._listeners.run())
             group.create_task(self.secure.run())
-            group.create_task(self._debts.run())
+            group.create_task(self.plugging.run())
 
     # --- the swarm
 
@@ -194,13 +182,6 @@ class Agent:
         """Have docker_gwbridge."""
         self.network.locals.ensure_gateway(new_local_id, time.time(), await self._prefixes())
         self.network.changed()
-
-    def _manages(self) -> bool | None:
-        """Whether this host is a manager; None outside a swarm."""
-        if self.network.uplink is None:
-            return None
-        me = self.network.assignment.peers.get(self.network.assignment.node_id)
-        return me is not None and bool(me.manager_address)
 
     async def _underlay(self, vtep: str) -> Underlay:
         """What there is of the host's own network when it enters a swarm."""
@@ -384,11 +365,3 @@ class Agent:
         ours = {bridge.name for bridge in self.network.locals.bridges()}
         found = (*await self._kernel.addresses(), *await self._kernel.routed())
         return [prefix for link, prefix in found if link not in ours]
-
-
-async def look(kernel: Kernel, name: str) -> Candidate | None:
-    """A link of the host that a plugin names. Raises `Broken` if the kernel does not say."""
-    try:
-        return await kernel.within(HOST, partial(moving.look, name))
-    except OSError as error:
-        raise Broken(f"cannot look at the link {name}: {error.strerror}") from error

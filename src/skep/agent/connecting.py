@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skep.agent.options import checked_mac, endpoint_options
+from skep.agent.options import check_known, checked_mac, endpoint_options
 from skep.agent.records import Wanted
 from skep.model.errors import Invalid, Unsupported
+from skep.model.host import LocalNetwork
 
 
 def wanted_network(name: str, config: Mapping[str, Any]) -> Wanted:
-    """A network as Docker's EndpointSettings ask for it. Raises `Invalid`, `Unsupported`."""
+    """A network as Docker's EndpointSettings ask for it. Raises `Invalid`, `Unsupported`.
+
+    Whether its options are known is for `check_wanted`."""
     ipam = config.get("IPAMConfig") or {}
     if ipam.get("LinkLocalIPs"):
         raise Unsupported(f"network {name}: link-local addresses are not supported: use --ip")
@@ -29,8 +32,11 @@ def wanted_network(name: str, config: Mapping[str, Any]) -> Wanted:
     )
 
 
-def check_wanted(item: Wanted) -> None:
-    """Raises `Invalid` for what the default bridge cannot have, in Docker's words."""
+def check_wanted(item: Wanted, network: LocalNetwork | None) -> None:
+    """Raises `Invalid` for what the default bridge cannot have, in Docker's words, and
+    `Unsupported` for options that ``network`` (None: one of the swarm's) does not know."""
+    if network is None or not network.remote:
+        check_known(item.options)
     if item.network not in ("default", "bridge"):
         return
     if item.address or item.address6:

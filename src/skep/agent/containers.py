@@ -165,7 +165,7 @@ class Containers:
         refuse_unsupported(body)
         mode, wanted = wanted_networks(body)
         for item in wanted:
-            check_wanted(item)
+            check_wanted(item, self._network.locals.named(item.network))
         check_others(body, self.record)
         warnings = self._engine.warnings(body)
         record = await self._new(name, body, mode, wanted)

@@ -28,6 +28,9 @@ PROGRAM = "NetworkDriver.ProgramExternalConnectivity"
 REVOKE = "NetworkDriver.RevokeExternalConnectivity"
 INFO = "NetworkDriver.EndpointOperInfo"
 
+MADE = (REVOKE, LEAVE, DELETE)
+"""What gives an endpoint back, but not its addresses."""
+
 PORT_MAP = "com.docker.network.portmap"
 EXPOSED = "com.docker.network.endpoint.exposedports"
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}

@@ -53,10 +53,7 @@ class Leasing:
     async def subnets(self, spec: NetworkSpec, skipped: Mapping[int, bool]) -> Subnets:
         """Those of a new network, IPv4 first. In families that are ``skipped`` its driver wants no
         address for the gateway."""
-        try:
-            spaces = await self._ask("IpamDriver.GetDefaultAddressSpaces", {}, AddressSpaces)
-        except Unknown:
-            spaces = AddressSpaces()
+        spaces = await self._spaces()
         found = []
         for version in (4, 6) if spec.enable_i_pv6 else (4,):
             wanted = _wanted(spec, version)
@@ -84,6 +81,37 @@ class Leasing:
             else:
                 found.append("")
         return Lease(address=found[0], address6=found[1], mac=mac if needs else "")
+
+    async def replay(self, network: LocalNetwork) -> None:
+        """Ask anew for a network's pools and all addresses of them, if the plugin wants that."""
+        if not (await self.capabilities()).requires_request_replay:
+            return
+        spaces = await self._spaces()
+        for config, pool in (
+            (c, network.pool6 if ":" in c.subnet else network.pool) for c in network.ipam
+        ):
+            body = {
+                "AddressSpace": spaces.local_default_address_space,
+                "Pool": config.subnet,
+                "SubPool": config.ip_range,
+                "Options": network.ipam_options,
+                "V6": ":" in config.subnet,
+            }
+            again = await self._ask(REQUEST_POOL, body, Pool)
+            if again.pool_id != pool:
+                wrong(self._plugin, REQUEST_POOL, f"it calls {config.subnet} {again.pool_id!r} now")
+            for debt in self._debts:
+                if debt.call == RELEASE_ADDRESS and debt.body["PoolID"] == pool:
+                    address = debt.body["Address"]
+                    options = {"RequestAddressType": GATEWAY} if address == config.gateway else {}
+                    asked = {**debt.body, "Options": options}
+                    await self._ask(REQUEST_ADDRESS, asked, Address)
+
+    async def _spaces(self) -> AddressSpaces:
+        try:
+            return await self._ask("IpamDriver.GetDefaultAddressSpaces", {}, AddressSpaces)
+        except Unknown:
+            return AddressSpaces()
 
     async def _pool(self, body: dict[str, Any], version: int) -> Pool:
         pool = await self._ask(REQUEST_POOL, body, Pool)

@@ -101,7 +101,7 @@ class LocalNetworks:
     async def connect(self, container: Container, network: Joined, config: Json) -> None:
         """Attach a container to one more network, at once if it runs."""
         item = wanted_network(network.name, config)
-        check_wanted(item)
+        check_wanted(item, self._network.locals.named(network.id))
         async with self._containers.held(container.id) as record:
             self._check_shared(record, network)
             if self._on(record, network):

@@ -21,6 +21,7 @@ from skep.agent.binding import exposed
 from skep.agent.converge import Converger, describe
 from skep.agent.etc import EtcFiles, host_resolv
 from skep.agent.files import upstreams
+from skep.agent.handing import MADE
 from skep.agent.laying import Ground, lay_out, led_out, needs_bridge, parted, reachable
 from skep.agent.locals import Locals
 from skep.agent.paths import Paths
@@ -32,6 +33,7 @@ from skep.agent.remotes import (
     is_plugins_to_publish,
     places_of,
     remotes_of,
+    replaced,
 )
 from skep.agent.uplink import Uplink
 from skep.agent.view import Underlay, host_view
@@ -42,7 +44,7 @@ from skep.model.errors import (
     Broken,
     Refusal,
 )
-from skep.model.host import Binding, HostView
+from skep.model.host import Binding, Endpoint, HostView
 from skep.model.ids import hex_id
 from skep.model.naming import STACK_LABEL, NameTable, SandboxNames
 from skep.model.options import read_options
@@ -215,6 +217,19 @@ class Network:
         if network_id in record.attachments:
             await detach(self.uplink, [record.attachments[network_id]])
 
+    async def rejoin(self, record: Record, endpoint: Endpoint) -> None:
+        """Have the plugin make anew what it made for a running container. Raises refusals."""
+        assert self.remotes is not None, "a plugin made it"
+        await self.remotes.debts.settle(endpoint.id, MADE)
+        bare = replaced(record, msgspec.structs.replace(endpoint, handed=None))
+        self._put(bare)
+        record = await self._hand_over(bare)
+        await self._apply(record, set())
+
+    def is_remote(self, network_id: str) -> bool:
+        """Whether a plugin makes the interfaces on a network."""
+        return any(each.remote and each.id == network_id for each in self.locals.all())
+
     async def part(self, record: Record) -> Record:
         """Take a stopped container off its networks; its sandbox stays, empty."""
         if not record.endpoints and not record.attachments:
@@ -303,7 +318,8 @@ class Network:
         if needs_bridge(record, self._ground()):
             await self.ensure_gateway()
         async with self._layout:
-            record = await self._bind(led_out(record, None, self._ground()))
+            record = led_out(record, None, self._ground())
+            record = record if record.bindings else await self._bind(record)
             self._put(record)
         await self.remotes.open(record, places)
         return record

@@ -26,11 +26,8 @@ MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 def endpoint_options(options: Mapping[str, str], link: str) -> tuple[str, dict[str, str]]:
     """The interface's name (``link`` unless its user wants another) and its sysctls.
 
-    Raises `Invalid`, `Unsupported`.
+    Raises `Invalid`.
     """
-    for key in options:
-        if key not in KNOWN:
-            raise Unsupported(f"endpoint option {key} is not supported: leave it away")
     name = options.get(IFNAME, "") or link
     if not LINK_NAME.fullmatch(name) or name == "lo":
         raise Invalid(f"invalid interface name {name!r}: links have names of 1 to 15 characters")
@@ -43,6 +40,13 @@ def endpoint_options(options: Mapping[str, str], link: str) -> tuple[str, dict[s
             )
         sysctls[key.replace(INTERFACE, name)] = value
     return name, sysctls
+
+
+def check_known(options: Mapping[str, str]) -> None:
+    """Raises `Unsupported` for an option that only a plugin could know."""
+    for key in options:
+        if key not in KNOWN:
+            raise Unsupported(f"endpoint option {key} is not supported: leave it away")
 
 
 def checked_mac(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from typing import Any
 
 import msgspec
+import structlog
 
 from skep.agent.addresses import Lease
 from skep.agent.creating import Leased, configured
@@ -18,7 +19,7 @@ from skep.agent.locals import Locals
 from skep.agent.records import Record, Wanted, endpoint_of
 from skep.agent.view import Layout, derived_id
 from skep.cluster.subnets import completed
-from skep.model.errors import Broken, Forbidden, Invalid, Unavailable, Unsupported
+from skep.model.errors import Broken, Forbidden, Invalid, Refusal, Unavailable, Unsupported
 from skep.model.host import OWN_DRIVERS, Endpoint, LocalNetwork, Remote
 from skep.model.spec import IpamConfig, NetworkSpec
 from skep.plugin.plugins import NETWORK, Nothing, Plugins
@@ -29,6 +30,9 @@ GENERIC = "com.docker.network.generic"
 OWN_IPAM = ("", "default")
 NO_IPAM = "null"
 LOCAL, GLOBAL = "local", "global"
+
+
+log = structlog.get_logger("skep.plugins")
 
 
 class Remotes:
@@ -125,6 +129,17 @@ class Remotes:
         ids = {"NetworkID": network.id}
         self.debts.owe(Debt(owner=network.id, plugin=network.driver, call=DELETE, body=ids))
         await self.plugins.ask(network.driver, CREATE, body, Nothing)
+
+    async def replay(self, networks: Iterable[LocalNetwork]) -> None:
+        """Tell IPAM plugins that forget with a restart what they gave. It is no fault of ours if
+        they do not hear: it is logged."""
+        for network in networks:
+            if network.pool:
+                leasing = Leasing(self.plugins, self.debts, network.ipam_driver, network.id)
+                try:
+                    await leasing.replay(network)
+                except Refusal as refusal:
+                    log.warning("not told what it gave", network=network.name, why=str(refusal))
 
     # --- containers
 
