@@ -424,3 +424,14 @@ async def test_a_plugin_that_is_not_there_is_not_found(host):
     with pytest.raises(Unsupported, match="own IPAM driver has no options"):
         spec = NetworkSpec(name="x", driver="bridge", ipam=Ipam(options={"a": "b"}))
         await host.networks.create(spec)
+
+
+async def test_addresses_of_skep_itself_rest_across_a_restart(host):
+    await host.create(driver="bridge", ipam="default", config=subnet("10.7.0.0/24"))
+    record = await host.running()
+    assert record.endpoints[0].address == "10.7.0.2/24"
+    await host.containers.remove(host.containers.find(record.id), force=True, volumes=True)
+    again = type(host.network.cursor)(host.folder / "addresses.json")
+    again.load()
+    host.network.cursor = again
+    assert (await host.running("other")).endpoints[0].address == "10.7.0.3/24"

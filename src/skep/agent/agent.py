@@ -120,6 +120,7 @@ class Agent:
             log.error("record set aside", file=line)
         self.network.locals.load()
         self.plugging.load()
+        self.network.cursor.load()
         self.network.locals.ensure_defaults(new_local_id, time.time(), await self._prefixes())
         self._readdress()
 

@@ -19,6 +19,7 @@ from skep.agent.addresses import Lease
 from skep.agent.attaching import SETUP_FAILED, Given, attach, detach, unknown
 from skep.agent.binding import exposed
 from skep.agent.converge import Converger, describe
+from skep.agent.cursor import Cursor
 from skep.agent.etc import EtcFiles, host_resolv
 from skep.agent.files import upstreams
 from skep.agent.handing import MADE
@@ -92,7 +93,7 @@ class Network:
         self.etc = EtcFiles(files, records, locals_)
         self._zones = Zones()
         self._layout = asyncio.Lock()
-        self._cursor: dict[str, str] = {}
+        self.cursor = Cursor(files.with_name("addresses.json"))
         self._view: HostView | None = None
 
     # --- what is
@@ -290,12 +291,13 @@ class Network:
         return await attach(self.uplink, record, wanted)
 
     def _put(self, record: Record) -> None:
+        self.cursor.keep([network.id for network in self.locals.all()])
         self.records.put(record)
         self.changed()
 
     def _ground(self, leases: Mapping[str, Lease] | None = None) -> Ground:
         sandboxes, networks = self.view().sandboxes, self.locals.all()
-        return Ground(sandboxes, self.assignment, networks, self._cursor, leases or {})
+        return Ground(sandboxes, self.assignment, networks, self.cursor.last, leases or {})
 
     @contextlib.asynccontextmanager
     async def _leased(
