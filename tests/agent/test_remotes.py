@@ -9,7 +9,7 @@ from remote_host import MAC, RemoteHost, subnet, well
 
 from skep.agent import debts as debts_module
 from skep.model.errors import Broken, Forbidden, Invalid, Missing, Refusal, Unavailable, Unsupported
-from skep.model.spec import Ipam, NetworkSpec
+from skep.model.spec import Ipam, IpamConfig, NetworkSpec
 from skep.plugin.calls import Silent
 
 GIVEN_GATEWAY = {"com.docker.network.gateway": "172.17.0.1/16"}
@@ -343,6 +343,21 @@ async def test_a_container_that_comes_again_waits_for_what_is_owed(host):
     calls = [call.partition(".")[2] for call in host.plugin.calls]
     assert len(calls) - calls[::-1].index("Join") > len(calls) - calls[::-1].index("Leave")
     assert host.owed()[-1] == "Leave"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ((IpamConfig(gateway="10.9.0.1"),), "need a subnet"),
+        ((IpamConfig(subnet="10.9.0.0/24"), IpamConfig(subnet="10.8.0.0/24")), "multiple subnets"),
+        ((IpamConfig(subnet="fd00::/64"),), "needs --ipv6"),
+        ((IpamConfig(subnet="10.9.0.0/33"),), "10.9.0.0/33"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_before_a_plugin_is_asked(host, config, words):
+    with pytest.raises(Refusal, match=words):
+        await host.create(config=config)
+    assert host.plugin.asked == []
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,6 @@ def made(
         network = lower_network(spec, around, leased, id=id, now=now)
     elif driver == "bridge":
         _check(spec)
-        if spec.enable_i_pv6 is None and spec.options.get(IPV6) in TRUE:
-            spec = msgspec.structs.replace(spec, enable_i_pv6=True)
         options = dict(spec.options)
         check_options(options, ipv6=bool(spec.enable_i_pv6))
         network = _network(spec, options, _room(spec, around, leased, id), id=id, now=now)
@@ -247,7 +245,9 @@ def configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> Network
     `Forbidden`."""
     name = spec.config_from.get("Network", "")
     if not name:
-        return spec
+        plain = spec.driver in ("", "bridge") and spec.enable_i_pv6 is None
+        six = plain and spec.options.get(IPV6) in TRUE
+        return msgspec.structs.replace(spec, enable_i_pv6=True) if six else spec
     form = next((each for each in networks if name in (each.name, each.id)), None)
     if form is None or not form.config_only:
         raise Missing(f"configuration network {name} not found")
@@ -340,6 +340,16 @@ def _bridge_name(options: Mapping[str, str], around: Around, id: str) -> str:
 
 def _subnets(spec: NetworkSpec, around: Around, id: str) -> Subnets:
     """The subnet and that of IPv6, as asked for or chosen."""
+    four, six = asked_subnets(spec)
+    used = [str(subnet) for subnet, _ in around.subnets]
+    four = four or IpamConfig(subnet=free_subnet(around.pools, [*used, *around.routes]))
+    if spec.enable_i_pv6:
+        six = six or IpamConfig(subnet=free_subnet6(id, [*used, *around.routes]))
+    return _taken(four, around), _taken(six, around) if six else None
+
+
+def asked_subnets(spec: NetworkSpec) -> tuple[IpamConfig | None, IpamConfig | None]:
+    """The subnet and that of IPv6 that a user wants. Raises `Invalid`, `Forbidden`."""
     asked = [each for each in spec.ipam.config if each.subnet]
     loose = next((each for each in spec.ipam.config if not each.subnet), None)
     if loose is not None and (loose.gateway or loose.ip_range or loose.auxiliary_addresses):
@@ -347,17 +357,11 @@ def _subnets(spec: NetworkSpec, around: Around, id: str) -> Subnets:
     fours = [each for each in asked if ":" not in each.subnet]
     sixes = [each for each in asked if ":" in each.subnet]
     if len(fours) > 1 or len(sixes) > 1:
-        raise Forbidden("bridge driver doesn't support multiple subnets")
+        driver = spec.driver or "bridge"
+        raise Forbidden(f"{driver} driver doesn't support multiple subnets")
     if sixes and not spec.enable_i_pv6:
         raise Invalid(f"invalid network config:\nsubnet {sixes[0].subnet} needs --ipv6")
-    used = [str(subnet) for subnet, _ in around.subnets]
-    four = (
-        fours[0] if fours else IpamConfig(subnet=free_subnet(around.pools, [*used, *around.routes]))
-    )
-    six = None
-    if spec.enable_i_pv6:
-        six = sixes[0] if sixes else IpamConfig(subnet=free_subnet6(id, [*used, *around.routes]))
-    return _taken(four, around), _taken(six, around) if six else None
+    return next(iter(fours), None), next(iter(sixes), None)
 
 
 def _taken(config: IpamConfig, around: Around) -> IpamConfig:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from skep.agent.addresses import Lease
+from skep.agent.creating import asked_subnets
 from skep.agent.debts import Debt, Debts
 from skep.model.errors import Broken, Refusal
 from skep.model.host import LocalNetwork
@@ -56,7 +57,7 @@ class Leasing:
         spaces = await self._spaces()
         found = []
         for version in (4, 6) if spec.enable_i_pv6 else (4,):
-            wanted = _wanted(spec, version)
+            wanted = asked_subnets(spec)[version == 6] or IpamConfig()
             body = {
                 "AddressSpace": spaces.local_default_address_space,
                 "Pool": wanted.subnet,
@@ -193,11 +194,3 @@ class Leasing:
 
     def _debt(self, call: str, **body: str) -> Debt:
         return Debt(owner=self._owner, plugin=self._plugin, call=call, body=body)
-
-
-def _wanted(spec: NetworkSpec, version: int) -> IpamConfig:
-    """What the user says of a family's subnet."""
-    for config in spec.ipam.config:
-        if config.subnet and ip_network(config.subnet, strict=False).version == version:
-            return config
-    return IpamConfig()

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from skep.agent.addresses import Lease
-from skep.agent.creating import Leased, configured
+from skep.agent.creating import Leased, asked_subnets, configured
 from skep.agent.debts import Debt, Debts
 from skep.agent.handing import Handing, Look, Place
 from skep.agent.laying import Ground
@@ -59,9 +59,8 @@ class Remotes:
         remote = driver not in OWN_DRIVERS
         if not remote and ipam in OWN_IPAM:
             return None
-        for config in spec.ipam.config:
-            if config.subnet:
-                completed(config)
+        for config in filter(None, asked_subnets(spec)):
+            completed(config)
         scope = LOCAL
         skipped: dict[int, bool] = {}
         if remote:

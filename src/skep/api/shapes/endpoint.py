@@ -180,12 +180,14 @@ def _blank(container: Container, reference: str, network_id: str) -> Json:
 def _filled(endpoint: Endpoint, networks: Networks) -> Json:
     address, _, prefix = endpoint.address.partition("/")
     address6, _, prefix6 = endpoint.address6.partition("/")
+    handed = endpoint.handed
+    gateway6 = handed.gateway6 if handed else networks.gateway6(endpoint.network_id)
     return {
         "MacAddress": endpoint.mac,
         "NetworkID": endpoint.network_id,
         "EndpointID": endpoint.id,
-        "Gateway": networks.gateway(endpoint.network_id),
-        "IPv6Gateway": networks.gateway6(endpoint.network_id) if address6 else "",
+        "Gateway": handed.gateway if handed else networks.gateway(endpoint.network_id),
+        "IPv6Gateway": gateway6 if address6 else "",
         "IPAddress": address,
         "IPPrefixLen": int(prefix or 0),
         "GlobalIPv6Address": address6,
