@@ -8,6 +8,8 @@ from skep.model.netstate import GROUP, HOST, Link, Route
 from skep.model.ops import AddLink, ReturnLink
 from skep.plan.desired import desired, namespaces_of
 from skep.plan.diff import diff
+from skep.plan.journey import Dropped, Flow, Packet, Place
+from skep.plan.walk import walk
 
 BOX = "b" * 12
 
@@ -104,3 +106,11 @@ def test_one_that_a_crash_left_half_way_is_taken_up_again():
     names = [type(op).__name__ for op in diff(wanted, kernel.observe(wanted))]
     assert names.index("ReturnLink") < names.index("AddLink")
     assert "DelLink" not in names
+
+
+def test_a_trace_ends_where_only_the_plugin_knows_on():
+    world = {"192.0.2.1": desired(view(given()))}
+    flow = Flow(protocol="tcp", source="", target="10.7.0.9", target_port=80)
+    end = walk(world, Place("192.0.2.1", BOX), Packet(flow)).end
+    assert isinstance(end, Dropped)
+    assert end.why == "eth0 was made by a plugin, which alone knows where it leads"

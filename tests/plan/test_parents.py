@@ -1,5 +1,6 @@
 """Containers on links of the host: macvlan, ipvlan, and VLANs made for them."""
 
+import msgspec
 import pytest
 from fake_kernel import FakeKernel
 
@@ -7,6 +8,8 @@ from skep.model.host import Endpoint, HostView, Lower, Sandbox
 from skep.model.netstate import HOST, Link, Route
 from skep.plan.desired import desired
 from skep.plan.diff import diff
+from skep.plan.journey import Delivered, Dropped, Flow, Packet, Place
+from skep.plan.walk import walk
 
 
 def view(**members):
@@ -61,3 +64,33 @@ def test_it_is_brought_about_and_kept():
     assert {"DelLink", "AddLink"} <= set(names), "another mode is another link"
     kernel.apply(diff({HOST: desired(HostView())[HOST]}, kernel.observe({})))
     assert set(kernel.boxes[HOST].links) == {"lo", "eth9"} & set(kernel.boxes[HOST].links)
+
+
+def host(address, **members):
+    """A host with one container on its link, at an address."""
+    seen = view(**members)
+    (box,) = seen.sandboxes
+    leg = msgspec.structs.replace(box.endpoints[0], address=f"{address}/24", address6="")
+    box = msgspec.structs.replace(box, id=address.rpartition(".")[2] * 32, endpoints=(leg,))
+    return desired(msgspec.structs.replace(seen, sandboxes=(box,)))
+
+
+def traced(world, target):
+    flow = Flow(protocol="tcp", source="", target=target, target_port=80)
+    return walk(world, Place("192.0.2.1", "22" * 6), Packet(flow)).end
+
+
+def test_a_trace_goes_from_link_to_link():
+    here, other, there = host("10.7.0.22"), host("10.7.0.33"), host("10.7.0.44")
+    world = {"192.0.2.1": here | other, "192.0.2.2": there}
+    assert traced(world, "10.7.0.33").at == Place("192.0.2.1", "33" * 6, "eth0")
+    assert traced(world, "10.7.0.44").at == Place("192.0.2.2", "44" * 6, "eth0")
+    assert "beyond which nobody that Skep knows has 10.7.0.99" in traced(world, "10.7.0.99").why
+    assert "has 10.7.0.1" in traced(world, "203.0.113.1").why, "the gateway is not Skep's"
+
+
+def test_neighbours_in_private_mode_do_not_meet():
+    world = {"192.0.2.1": host("10.7.0.22", mode="private") | host("10.7.0.33", mode="private")}
+    assert isinstance(traced(world, "10.7.0.33"), Dropped)
+    world["192.0.2.2"] = host("10.7.0.44", mode="private")
+    assert isinstance(traced(world, "10.7.0.44"), Delivered)

@@ -23,6 +23,12 @@ World = Mapping[str, HostState]
 """Hosts by the address that their tunnels end at."""
 
 
+SHARING = ("macvlan", "ipvlan")
+"""Links that share one of the host's."""
+APART = ("private", "vepa", "passthru")
+"""Modes in which those of one host do not reach each other by themselves."""
+
+
 class Lost(Exception):  # noqa: N818 - an outcome: the walker makes it into `Dropped`
     """The packet ends here; ``str()`` says why. ``at`` is where exactly, if that is not the
     namespace that it was last seen in; ``rule`` is who refused it, if a rule did."""
@@ -42,7 +48,11 @@ class Carrier:
 
     def carry(self, at: Place, link: Link, next_hop: str, flow: Flow) -> Place:
         """The place that a frame sent on ``link`` to ``next_hop`` arrives at. Raises `Lost`."""
-        if link.kind == "bridge":
+        if link.source:
+            raise Lost(f"{link.name} was made by a plugin, which alone knows where it leads")
+        if link.kind in SHARING:
+            there = self._over_wire(at, link, next_hop)
+        elif link.kind == "bridge":
             there = self._over_bridge(at, link.name, next_hop, flow)
         elif link.kind == "veth":
             place, end = self._across(at, link)
@@ -54,6 +64,22 @@ class Carrier:
             raise Lost(f"{link.name} leads nowhere")
         self.hops.append(Crossed(at=at, to=there))
         return there
+
+    def _over_wire(self, at: Place, link: Link, next_hop: str) -> Place:
+        """To another link that shares its parent here, or the wire that its parent is on."""
+        for host, state in self.world.items():
+            if host == at.host and link.mode in APART:
+                continue
+            for name, namespace in state.items():
+                for other in namespace.links.values():
+                    same = other.kind == link.kind and other.parent == link.parent
+                    on_wire = same or (host != at.host and other.kind == link.kind)
+                    if on_wire and owns(namespace, other.name, next_hop):
+                        return Place(host, name, other.name)
+        raise Lost(
+            f"{link.name} is on a link of the host, beyond which nobody that Skep knows has "
+            f"{next_hop}"
+        )
 
     def _across(self, at: Place, link: Link) -> tuple[Place, Link]:
         found = other_end(self.world[at.host], at, link)
