@@ -21,6 +21,9 @@ LINKS = {
     "port": Candidate(Link(name="port", kind="veth", group=0, master="br0"), ()),
 }
 
+NETWORK = ["ReleasePool", "ReleaseAddress", "DeleteNetwork"]
+"""What is owed for a network."""
+
 
 async def look(name):
     return LINKS.get(name)
@@ -112,3 +115,8 @@ class RemoteHost(Rig):
 
 def subnet(text, **members):
     return (IpamConfig(subnet=text, **members),)
+
+
+def joined(**members):
+    name = {"SrcName": members.pop("src", "wp0"), "DstPrefix": members.pop("prefix", "eth")}
+    return {"InterfaceName": name, **members}
