@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from skep import door as module
-from skep.door import Door, listening_at, listening_on
+from skep.door import LOG, Door, listening_at, listening_on
 from skep.wire.authority import Authority, Subject, make_key_and_csr
 from skep.wire.tls import Credentials, blind_context, server_context
 
@@ -51,7 +51,7 @@ class House:
         app = web.Application()
         for each in (self.hello, self.stay, self.linger):
             app.router.add_get(f"/{each.__name__}", each)
-        runner = web.AppRunner(app, keepalive_timeout=60.0, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, keepalive_timeout=60.0, shutdown_timeout=0.1, logger=LOG)
         await runner.setup()
         listener = listening_at("127.0.0.1", 0)
         self.port = listener.getsockname()[1]
@@ -136,6 +136,15 @@ async def test_noise_instead_of_tls_ends_a_connection_and_nothing_else():
         async with asyncio.timeout(30):
             await only[0].read()
         assert await house.asked(ssl=blind_context()) == "hello"
+
+
+async def test_garbled_requests_are_refused_and_leave_no_line_in_the_log(caplog):
+    async with House().opened() as house:
+        (only,) = await house.silent(1, b"GET / HTTP/\xff\r\n\r\n")
+        async with asyncio.timeout(30):
+            assert (await only[0].read()).startswith(b"HTTP/1.0 400 ")
+        LOG.error("something else")
+    assert [each.getMessage() for each in caplog.records] == ["something else"]
 
 
 async def test_what_is_being_answered_is_kept():

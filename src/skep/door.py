@@ -9,6 +9,7 @@ descriptors, and never keep anybody else out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 WAITING = 128
 """Connections that wait for their handshake, and those that wait for a request, at most."""
@@ -27,7 +29,16 @@ PAUSE = 0.2
 """Seconds without accepting after the system refused to accept."""
 BACKLOG = 1024
 
+LOG = logging.getLogger("skep.http")
+"""What servers of HTTP are to log to. Requests that are none have their answer; a traceback for
+each would let anybody fill the log."""
+LOG.addFilter(lambda record: not _is_garbled(record))
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _is_garbled(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def listening_at(address: str, port: int) -> socket.socket:

@@ -198,6 +198,7 @@ def test_flapping(faulty, cuts, seconds):
 @rare
 def test_the_manager_cut_off_from_all(faulty, cuts):
     """Everybody serves on with what he knew."""
+    until(lambda: agreed(faulty), 60)
     known = {host: answers(faulty, host, "tasks.spread") for host in faulty.hosts}
     cuts.switch("nft", TABLE.format('meta iifname "h1" drop; meta oifname "h1" drop'))
     until(lambda: state_of(faulty, "h2") == state_of(faulty, "h3") == "Down", 60)

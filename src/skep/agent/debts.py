@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from skep.agent.records import write_atomically
-from skep.model.errors import Broken, Refusal
+from skep.model.errors import UNREADABLE, Broken, Refusal
 from skep.plugin.calls import Declined
 from skep.plugin.plugins import Plugins
 
@@ -58,7 +58,7 @@ class Debts:
             self._debts = msgspec.json.decode(self._path.read_bytes(), type=tuple[Debt, ...])
         except FileNotFoundError:
             self._debts = ()
-        except (msgspec.DecodeError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             raise Broken(
                 f"cannot read {self._path}: {error}; move it away to start anew, and have the "
                 "plugins of this host forget what it asked them for"

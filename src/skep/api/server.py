@@ -22,7 +22,7 @@ from skep.api.relay import cut
 from skep.api.routes import PAGE_ROUTES, ROUTES, Route, Table
 from skep.api.streams import Hijacked
 from skep.api.unbegun import UNBEGUN, Unbegun
-from skep.door import Door
+from skep.door import LOG, Door
 from skep.model.errors import Invalid, Refusal
 
 VERSIONED = re.compile(r"/v(?P<major>\d+)\.(?P<minor>\d+)(?P<path>/.*)")
@@ -73,7 +73,7 @@ class Service:
         app.middlewares.insert(0, self._door.middleware)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT,
-            keepalive_timeout=IDLE,
+            keepalive_timeout=IDLE, logger=LOG,
         )  # fmt: skip
 
     async def open(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from skep.door import Door, listening_at
+from skep.door import LOG, Door, listening_at
 from skep.model.errors import UNREADABLE, Broken, Forbidden, Invalid, Refusal, Unavailable
 from skep.model.messages import FromAgent, FromManager, Hello
 from skep.wire import calls
@@ -127,6 +127,7 @@ class Endpoint:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=LOG,
             keepalive_timeout=PATIENCE,  # counts before the first request, too
             lingering_time=0,  # a body that was not worth reading is not waited for, either
             shutdown_timeout=PATIENCE,
