@@ -109,6 +109,8 @@ ROWS = [
     ("run -d --network nosuch busybox", 125, "nosuch"),
     ("run --rm busybox sh -c 'echo out; echo err >&2; exit 7'", 7, "out|err"),
     ("run --rm busybox nosuchcommand", 127, "executable file not found"),
+    ("run --rm busybox /etc/passwd", 126, "permission denied"),
+    ("exec up /etc/passwd", 126, "permission denied"),
     ("container prune -f --filter until=1h", 0, "Total reclaimed space: 0B"),
     ("container prune -f --filter label=nosuch", 0, "Total reclaimed space: 0B"),
     ("container prune -f --filter bogus=1", 1, "invalid filter 'bogus'"),

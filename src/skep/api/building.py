@@ -11,7 +11,8 @@ from skep.api import relay
 from skep.api.call import Call, json
 from skep.api.shapes import image as shapes
 from skep.api.shapes.container import digest
-from skep.model.errors import Invalid, Unsupported
+from skep.engine.refusals import UNSAID
+from skep.model.errors import Broken, Invalid, Unsupported
 
 CLASSIC = ("", "1")
 """Values of ``version=`` that mean the classic builder; 2 is BuildKit."""
@@ -39,7 +40,12 @@ async def build(call: Call) -> web.StreamResponse:
         raise Unsupported(f"building on network {mode} is not supported: --network host or none")
     asked = urlencode(_others(call, "networkmode", "version"))
     path = f"/build?{asked}&networkmode={NETWORKS[mode]}"
-    reply = await relay.pass_upload(call, path, {})
+    try:
+        reply = await relay.pass_upload(call, path, {})
+    except Broken as broken:
+        if not str(broken).startswith(UNSAID):
+            raise
+        raise Invalid("what is to be built is no tar archive, or not all of one") from broken
     told = relay.json_lines(reply.chunks(), shapes.progress)
     return await relay.stream(call, reply, content_type=relay.JSON, pieces=told)
 

@@ -28,6 +28,9 @@ BY_STATUS: dict[int, type[Refusal]] = {
 BEFORE = re.compile(r"^preparing container [0-9a-f]{64} for attach: ")
 """What Podman says before the reason why a container cannot begin."""
 
+UNSAID = "The container engine answered with status"
+"""What is said of an error that the engine gives no words for."""
+
 NO_IMAGE = "No such image: {image}"
 
 SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
@@ -153,7 +156,7 @@ def refusal(status: int, payload: bytes, subject: str = "") -> Refusal:
 
     ``subject`` is the container, image or volume that the request named.
     """
-    said = message_of(payload) or f"The container engine answered with status {status}."
+    said = message_of(payload) or f"{UNSAID} {status}."
     for pattern, kind, sentence in SENTENCES:
         found = pattern.search(said)
         if found:

@@ -103,6 +103,9 @@ def _config(config: Json, container: Container) -> Json:
         shown["ExposedPorts"] = {port: {} for port in container.exposed_ports}
     asked = container.asked.items()
     shown |= {name: said for name, said in asked if name in ASKED and said not in ("", {})}
+    check = container.asked.get("Healthcheck")
+    if check and not check.get("Test"):
+        shown["Healthcheck"] = {**(config.get("Healthcheck") or {}), **check}
     return shown
 
 
