@@ -15,7 +15,6 @@ import platform
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from skep.agent.agent import Agent
 from skep.agent.balancer import BALANCERS, LABEL, choose
 from skep.agent.containers import container_of
 from skep.agent.pools import DEFAULT, HostSubnets, bridge_address, pool
-from skep.agent.records import write_atomically
 from skep.api.facts import Facts
 from skep.api.guard import Guard
 from skep.api.metrics import make_metrics_app
@@ -55,6 +53,7 @@ from skep.metering import Meter
 from skep.model.cluster import NodeDescription
 from skep.model.errors import Broken, Invalid, Refusal
 from skep.model.spec import GenericResource
+from skep.own import host_id, make_directory
 from skep.plugin.plugins import DEADLINE
 from skep.swarm import Swarm
 
@@ -198,7 +197,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, serve until ``stop``, leave containers running. Raises refusals."""
         for directory in (self._options.state, self._options.run, self._options.engine_root):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(directory)
         if self._podman is not None:
             await self._podman.start()
         api = Service(make_app(self._ports(), facts=self._facts()))
@@ -338,13 +337,6 @@ def listening_place(text: str) -> tuple[str, int] | None:
     if not 0 < number < 65536:
         raise Invalid(f'invalid address {text!r}: it must be ADDRESS:PORT or "off"')
     return address, number
-
-
-def host_id(path: Path) -> str:
-    """This host's own id, made at its first start."""
-    if not path.exists():
-        write_atomically(path, str(uuid.uuid4()).encode())
-    return path.read_text()
 
 
 def operating_system() -> str:

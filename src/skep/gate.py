@@ -8,6 +8,7 @@ manager. A socket that cannot be opened is told of, and stops nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import secrets
@@ -32,6 +33,9 @@ PORT = 2378
 DEFAULT = f"127.0.0.1:{PORT}"
 OFF = "off"
 TOKEN_BYTES = 24
+TOKEN_LENGTH = 32
+"""Characters that so many bytes take in base64."""
+
 NOT_YET = "on an address that is not loopback it is served while this host is a manager of a swarm"
 
 log = structlog.get_logger("skep.page")
@@ -130,10 +134,15 @@ class Gate:
             await service.close()
 
     def _token(self) -> str:
-        """The token, made when it is first needed."""
-        if not self._kept.exists():
-            write_atomically(self._kept, secrets.token_urlsafe(TOKEN_BYTES).encode())
-        return self._kept.read_text()
+        """The token, made when it is first needed, and anew if its file is damaged. Raises
+        `Broken` if it cannot be kept."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            kept = self._kept.read_text()
+            if len(kept) == TOKEN_LENGTH:
+                return kept
+        made = secrets.token_urlsafe(TOKEN_BYTES)
+        write_atomically(self._kept, made.encode())
+        return made
 
 
 def parsed(address: str) -> tuple[str, int]:

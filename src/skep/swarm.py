@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from skep.advertise import PORT, advertised, listening, own_address, reached_by, split
+from skep.advertise import advertised, listening, own_address, reached_by
 from skep.agent.agent import Agent
 from skep.api.ports import InitRequest, JoinRequest, Membership
 from skep.cluster import control
@@ -27,28 +27,27 @@ from skep.founding import found
 from skep.kernel.kernel import Kernel
 from skep.kernel.rousing import rouse
 from skep.manager.asker import Cluster
-from skep.manager.joining import Door
-from skep.manager.keys import keep_rotating
 from skep.manager.manager import Manager
 from skep.manager.readings import read_cluster
-from skep.manager.sessions import Sessions
 from skep.model.cluster import NodeDescription, Tokens
-from skep.model.errors import Refusal, Unavailable
+from skep.model.errors import Broken, Refusal, Unavailable
 from skep.model.messages import Hello, LogPiece
 from skep.model.readings import ClusterReadings, Versions
-from skep.store.sqlite import SqliteStore
+from skep.seat import Seat, remove_store, set_store_aside
 from skep.wire import identity as identities
 from skep.wire.calls import Candidate
 from skep.wire.client import AgentConnection, join, renew
 from skep.wire.identity import Identity
 from skep.wire.renew import renew_at
-from skep.wire.server import Endpoint
 from skep.wire.tokens import format_token
 
 T = TypeVar("T")
 
 LOOK_AGAIN = 60.0
 """Seconds between looks at the certificate's age and the managers' addresses."""
+
+MANAGE_AGAIN = 5.0
+"""Seconds until a manager whose store could not be used tries it again."""
 
 SETTLED_WITHIN = 20.0
 """Seconds that init and join wait for the host's first assignment."""
@@ -85,15 +84,13 @@ class Swarm:
         self._state = state
         self._home = state / "swarm"
         self._identity: Identity | None = None
-        self._manager: Manager | None = None
-        self._sessions: Sessions | None = None
-        self._store: SqliteStore | None = None
-        self._server: Endpoint | None = None
+        self._seat: Seat | None = None
         self._connection: AgentConnection | None = None
         self._running: list[asyncio.Task[None]] = []
         self._busy = asyncio.Lock()
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error = ""
+        self._unable = ""
         self.on_manager: Callable[[Manager], None] = lambda _: None
         self.on_identity: Callable[[Identity | None], None] = lambda _: None
         agent.on_removed = lambda _: asyncio.create_task(self._thrown_out())
@@ -105,7 +102,7 @@ class Swarm:
         identity = self._identity
         if identity is None:
             return Membership(error=self._error)
-        cluster = self._manager.state.cluster if self._manager else None
+        cluster = self._seat.manager.state.cluster if self._seat else None
         tokens = Tokens("", "")
         if cluster is not None:
             tokens = Tokens(
@@ -114,9 +111,10 @@ class Swarm:
             )
         return Membership(
             state="active",
+            error=self._unable,
             node_id=identity.subject.node_id,
             address=identity.address,
-            manager=self._manager is not None,
+            manager=self._seat is not None,
             managers=self._managers(identity),
             cluster=cluster,
             join_tokens=tokens,
@@ -129,50 +127,46 @@ class Swarm:
 
     def state(self) -> State:
         """The cluster's state. Raises `Unavailable` if this host is not a manager."""
-        return self._must().state
+        return self._must().manager.state
 
     def known(self) -> State | None:
         """The cluster's state; None if this host is not a manager."""
-        return self._manager.state if self._manager else None
+        return self._seat.manager.state if self._seat else None
 
     async def change(self, decide: Callable[[Draft, Context], T]) -> T:
         """Take a decision and commit it. Raises its refusal; `Unavailable` if not a manager."""
-        manager = self._must()
-        nodes = set(manager.state.nodes)
-        result = await manager.change(decide)
-        assert self._sessions is not None, "a manager has sessions"
-        for node_id in nodes - set(manager.state.nodes):
-            await self._sessions.dismiss(node_id, "removed from the swarm")
+        seat = self._must()
+        nodes = set(seat.manager.state.nodes)
+        result = await seat.manager.change(decide)
+        for node_id in nodes - set(seat.manager.state.nodes):
+            await seat.sessions.dismiss(node_id, "removed from the swarm")
         return result
 
     def logs(self, task_id: str, options: Mapping[str, str]) -> AsyncGenerator[LogPiece, None]:
         """The log of a task's container, from the host it runs on. Raises `Missing`,
         `Unavailable` if this host is not a manager."""
-        task = self._must().state.find_task(task_id)
-        assert self._sessions is not None, "a manager has sessions"
-        return self._sessions.logs.read(task, options)
+        seat = self._must()
+        return seat.sessions.logs.read(seat.manager.state.find_task(task_id), options)
 
-    def _must(self) -> Manager:
-        if self._manager is None:
-            raise Unavailable(NOT_A_MANAGER if self._identity else NOT_A_MEMBER)
-        return self._manager
+    def _must(self) -> Seat:
+        if self._seat is None:
+            why = NOT_A_MANAGER if self._identity else NOT_A_MEMBER
+            raise Unavailable(self._unable or why)
+        return self._seat
 
     def readings(self) -> ClusterReadings | None:
         """What a manager measures; None if this host is none."""
-        if self._manager is None or self._sessions is None:
-            return None
-        return read_cluster(self._manager.state, self._sessions.behind())
+        seat = self._seat
+        return read_cluster(seat.manager.state, seat.sessions.behind()) if seat else None
 
     def versions(self) -> Mapping[str, Versions]:
         """How far each host with a session has come, by node id; nothing if not a manager."""
-        return self._sessions.versions() if self._sessions is not None else {}
+        return self._seat.sessions.versions() if self._seat else {}
 
     def looking(self) -> Cluster | None:
         """What a manager looks into the cluster with; None if this host is none."""
-        if self._manager is None or self._sessions is None:
-            return None
-        store = self._state / "cluster.db"
-        return Cluster(self._manager, self._sessions.inquiries, store)
+        seat = self._seat
+        return Cluster(seat.manager, seat.sessions.inquiries, seat.path) if seat else None
 
     # --- making, joining, leaving
 
@@ -193,11 +187,11 @@ class Swarm:
             )
             identity = new.identity
             try:
-                manager = await self._open_manager()
-                await manager.change(
+                seat = await self._sit_down()
+                await seat.manager.change(
                     lambda d, c: control.init_cluster(d, c, cluster=new.cluster, node=new.node)
                 )
-                await self._serve(identity)
+                await self._serve(seat, identity)
                 identities.save(self._home, identity)
                 await self._enter(identity)
             except BaseException:
@@ -238,14 +232,14 @@ class Swarm:
         async with self._busy:
             if self._identity is None:
                 raise Unavailable("This node is not part of a swarm")
-            if self._manager is not None and not force:
+            if _is_manager(self._identity) and not force:
                 raise Unavailable(LAST_MANAGER)
             await self._agent.uplink.goodbye("this host left the swarm")
             await self._tear_down()
 
     async def _thrown_out(self) -> None:
         async with self._busy:
-            if self._identity is not None and self._manager is None:
+            if self._identity is not None and not _is_manager(self._identity):
                 await self._tear_down()
                 self._error = "this node was removed from its swarm by a manager"
 
@@ -253,12 +247,33 @@ class Swarm:
         """Take up the membership that is on disk, if there is one."""
         identity = identities.load(self._home)
         if identity is None:
-            self._remove_store()
+            set_store_aside(self._state)
             return
-        if identity.subject.role == "manager":
-            await self._open_manager()
-            await self._serve(identity)
+        manages = not _is_manager(identity) or await self._resume_manager(identity)
         await self._enter(identity, wait=False)
+        if not manages:
+            self._spawn(self._manage_later(identity))
+
+    async def _resume_manager(self, identity: Identity) -> bool:
+        """Manage the swarm again; False if that cannot be, which its users are told."""
+        try:
+            seat = await self._sit_down()
+            if seat.manager.state.cluster is None:
+                raise Broken(f"the cluster store {seat.path} is empty; restore it from a backup")
+            await self._serve(seat, identity)
+        except Refusal as refusal:
+            await self._stand_up()
+            self._unable = f"this host cannot manage its swarm now: {refusal}"
+            log.error("cannot manage the swarm", why=str(refusal))
+            return False
+        self._unable = ""
+        return True
+
+    async def _manage_later(self, identity: Identity) -> None:
+        """Room is made on a disk, or a file restored: then go on. The host serves on meanwhile."""
+        await asyncio.sleep(MANAGE_AGAIN)
+        while not await self._resume_manager(identity):
+            await asyncio.sleep(MANAGE_AGAIN)
 
     async def close(self) -> None:
         """Stop taking part, staying a member."""
@@ -269,32 +284,23 @@ class Swarm:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
-        if self._server is not None:
-            await self._server.close()
-            self._server = None
-        if self._store is not None:
-            await self._store.close()
-            self._store = None
+        await self._stand_up()
 
     # --- how
 
-    async def _open_manager(self) -> Manager:
-        self._store = await SqliteStore.open(self._state / "cluster.db")
-        manager = Manager(self._store)
-        await manager.load()
-        self._manager = manager
-        self._sessions = Sessions(manager)
-        self.on_manager(manager)
-        return manager
+    async def _sit_down(self) -> Seat:
+        self._seat = await Seat.open(self._state)
+        self.on_manager(self._seat.manager)
+        return self._seat
 
-    async def _serve(self, identity: Identity) -> None:
-        assert self._sessions is not None, "the manager is open"
-        manager = self._must()
-        self._server = Endpoint(identity.credentials, Door(manager, self._sessions))
-        await self._server.start(*split(identity.listen_address, PORT))
-        self._spawn(manager.run())
-        self._spawn(self._sessions.run())
-        self._spawn(keep_rotating(manager))
+    async def _serve(self, seat: Seat, identity: Identity) -> None:
+        for work in await seat.serve(identity):
+            self._spawn(work)
+
+    async def _stand_up(self) -> None:
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            await seat.close()
 
     async def _enter(self, identity: Identity, *, wait: bool = True) -> None:
         self._identity = identity
@@ -326,16 +332,11 @@ class Swarm:
         identities.remove(self._home)
         self._identity = None
         self.on_identity(None)
+        self._unable = ""
         await self.close()
-        self._manager = None
-        self._sessions = None
-        self._remove_store()
+        remove_store(self._state)
         with contextlib.suppress(Refusal):
             await self._agent.depart()
-
-    def _remove_store(self) -> None:
-        for name in ("cluster.db", "cluster.db-wal", "cluster.db-shm"):
-            (self._state / name).unlink(missing_ok=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -360,10 +361,14 @@ class Swarm:
             due = renew_at(identity.credentials.certificate, time.time())
             await asyncio.sleep(min(max(due - time.time(), 0.0), LOOK_AGAIN))
             managers = self._managers(identity)
-            if managers != identity.managers:
-                self._adopt(msgspec.structs.replace(identity, managers=managers))
-            elif time.time() >= due:
-                await self._renew(identity)
+            try:
+                if managers != identity.managers:
+                    self._adopt(msgspec.structs.replace(identity, managers=managers))
+                elif time.time() >= due:
+                    await self._renew(identity)
+            except Broken as broken:
+                log.error("not kept for the next start", why=str(broken))
+                await asyncio.sleep(LOOK_AGAIN)
 
     async def _renew(self, identity: Identity) -> None:
         try:
@@ -386,5 +391,10 @@ class Swarm:
         if self._connection is not None:
             self._connection.renewed(identity.credentials)
             self._connection.update_managers(identity.managers)
-        if self._server is not None:
-            self._server.renewed(identity.credentials)
+        if self._seat is not None:
+            self._seat.renewed(identity.credentials)
+
+
+def _is_manager(identity: Identity) -> bool:
+    """Whether the host's certificate says that it manages the swarm."""
+    return identity.subject.role == "manager"

@@ -1,15 +1,17 @@
 """The real records, layout and files; engine, kernel, name server and session are played."""
 
+import msgspec
 import pytest
 
-from skep.agent.containers import Containers, tagged, wanted_networks
+from skep.agent.containers import Containers, tagged
 from skep.agent.converge import Outcome
+from skep.agent.drafting import wanted_networks
 from skep.agent.locals import Locals
 from skep.agent.network import Network
-from skep.agent.records import Records, Wanted
+from skep.agent.records import Records, Wanted, draft_id
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Subnet
-from skep.model.errors import Broken, Clash, Invalid, Missing, Unsupported
+from skep.model.errors import Broken, Clash, EngineLost, Invalid, Missing, Unsupported
 from skep.model.messages import Attached
 from skep.model.netstate import Link
 from skep.model.ops import AddLink, Failure
@@ -21,11 +23,15 @@ NET = NetworkAssignment(
 )  # fmt: skip
 
 
+BODY = {"Image": "busybox", "HostConfig": {"NetworkMode": "net"}}
+
+
 class FakeEngine:
     def __init__(self):
         self.bodies = {}
         self.states = {}
         self.refuse = {}
+        self.names = {}
 
     async def image(self, reference):
         return None if reference == "nosuch" else {"Config": {"ExposedPorts": {"80/tcp": {}}}}
@@ -38,8 +44,18 @@ class FakeEngine:
             raise self.refuse["create"]
         container_id = f"{len(self.bodies) + 1:064x}"
         self.bodies[container_id] = body
+        self.names[container_id] = name
         self.states[container_id] = {"Running": False}
+        if "answer" in self.refuse:
+            raise self.refuse["answer"]
         return container_id
+
+    async def containers(self):
+        return [
+            {"Id": each, "Names": [f"/{self.names[each]}"],
+             "State": "running" if state["Running"] else "exited"}
+            for each, state in self.states.items()
+        ]  # fmt: skip
 
     async def start(self, container_id):
         if "start" in self.refuse:
@@ -51,8 +67,13 @@ class FakeEngine:
         del self.states[container_id]
 
     async def inspect(self, container_id):
-        host = self.bodies[container_id].get("HostConfig") or {}
-        return {"State": self.states[container_id], "HostConfig": host}
+        if container_id not in self.states:
+            raise Missing(f"No such container: {container_id}")
+        body = self.bodies[container_id]
+        return {
+            "Name": f"/{self.names[container_id]}", "State": self.states[container_id],
+            "HostConfig": body.get("HostConfig") or {}, "Config": body,
+        }  # fmt: skip
 
 
 class FakeKernel:
@@ -201,6 +222,43 @@ async def test_a_failed_create_leaves_nothing(rig):
         await rig.made()
     assert list(rig.network.records) == []
     assert list((rig.folder / "sandboxes").iterdir()) == []
+
+
+class TestInterrupted:
+    """An engine or a daemon that is killed while a container is made."""
+
+    async def test_what_an_engine_made_without_saying_goes(self, rig):
+        rig.engine.refuse["answer"] = EngineLost("the engine went away")
+        with pytest.raises(EngineLost):
+            await rig.containers.create("c", BODY)
+        (draft,) = rig.network.records
+        assert rig.containers.containers() == ()
+        with pytest.raises(Missing):
+            rig.containers.find("c")
+        await rig.containers.settle(draft)
+        assert rig.engine.states == {}
+        assert list(rig.network.records) == []
+        assert rig.kernel.looks[-1][1] == []
+
+    async def test_the_name_can_be_used_again_at_once(self, rig):
+        rig.engine.refuse["answer"] = EngineLost("the engine went away")
+        with pytest.raises(EngineLost):
+            await rig.containers.create("c", BODY)
+        rig.engine.refuse.clear()
+        made, _ = await rig.containers.create("c", BODY)
+        assert [record.id for record in rig.network.records] == [made]
+        assert list(rig.engine.states) == [made]
+
+    async def test_a_container_on_record_keeps_all_that_is_its_own(self, rig):
+        """The daemon was killed between writing its record and dropping the draft's."""
+        made, _ = await rig.containers.create("c", BODY)
+        record = rig.network.records.get(made)
+        draft = msgspec.structs.replace(record, id=draft_id("c"))
+        rig.network.records.put(draft)
+        await rig.containers.settle(draft)
+        assert list(rig.network.records) == [record]
+        assert list(rig.engine.states) == [made]
+        assert rig.network.etc.path(record, "hosts").exists()
 
 
 async def test_a_failed_start_gives_the_addresses_back(rig):

@@ -46,6 +46,7 @@ class Memory:
 
     def __init__(self):
         self.there = {HOST}
+        self.regained = []
         self.sysctls = {}
         self.looks = []
         self.refuses = False

@@ -4,7 +4,7 @@ import contextlib
 import msgspec
 import pytest
 
-from skep.agent import drain
+from skep.agent import drain, tasks
 from skep.agent.drain import Draining
 from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
@@ -12,7 +12,7 @@ from skep.agent.records import Record
 from skep.agent.tasks import Clients, Tasks, drain_time, grace
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
-from skep.model.errors import Broken, Missing
+from skep.model.errors import Broken, EngineLost, Missing
 from skep.model.host import Endpoint
 from skep.model.spec import ContainerSpec, PortConfig, TaskSpec
 
@@ -30,6 +30,12 @@ class FakeHost:
         self.states = {}
         self.stopped = []
         self.broken = {}
+        self.refused = 0
+
+    def refuse(self, where):
+        if where in self.broken:
+            self.refused += 1
+            raise self.broken[where]
 
     def task_records(self):
         return list(self.records.values())
@@ -38,8 +44,7 @@ class FakeHost:
         return next((r for r in self.records.values() if r.task_id == task_id), None)
 
     async def create_task(self, task, body):
-        if "create" in self.broken:
-            raise self.broken["create"]
+        self.refuse("create")
         record = Record(
             id=f"c-{task.id}", name=task.name, image=body["Image"], sandbox_id="s" * 64,
             network_mode="default", created_at=0.0, task_id=task.id,
@@ -49,8 +54,7 @@ class FakeHost:
         return record
 
     async def start_record(self, container_id, task):
-        if "start" in self.broken:
-            raise self.broken["start"]
+        self.refuse("start")
         self.records[container_id] = msgspec.structs.replace(
             self.records[container_id], endpoints=(LEG,), ports=task.host_ports if task else ()
         )
@@ -60,6 +64,7 @@ class FakeHost:
         return True
 
     async def state(self, container_id):
+        self.refuse("state")
         return self.states[container_id]
 
     async def stop(self, container, timeout):
@@ -296,6 +301,18 @@ async def test_what_cannot_run_says_why(rig, where, refusal, state):
     rig.assign({"t1": task()})
     await rig.until(lambda: state in rig.states())
     assert rig.reports[-1].error == str(refusal)
+
+
+@pytest.mark.parametrize("where", ["create", "start", "state"])
+async def test_an_engine_that_is_away_fails_no_task(rig, where, monkeypatch):
+    """It is looked at again when the engine is back."""
+    monkeypatch.setattr(tasks, "RETRY", 0.01)
+    rig.host.broken[where] = EngineLost("Cannot reach the container engine")
+    rig.assign({"t1": task()})
+    await rig.until(lambda: rig.host.refused >= 2)
+    rig.host.broken.clear()
+    await rig.until(lambda: rig.states()[-1:] == [TaskState.RUNNING])
+    assert TaskState.FAILED not in rig.states()
 
 
 async def test_a_task_the_manager_knows_as_ended_is_not_run_again(rig):

@@ -170,7 +170,7 @@ def completed(lab, typed):
         ("skep stack ps ", ["shop"]),
         ("skep network inspect n", ["net", "none"]),
         ("skep exec b", ["box"]),
-        ("skep lab ", ["cut", "down", "exec", "heal", "sock", "status", "up"]),
+        ("skep lab ", ["cut", "down", "exec", "heal", "reboot", "sock", "status", "up"]),
     ],
 )
 def test_bash_completes(lab, typed, offered):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 
 import pytest
 from fresh_host import Host, do, fail, until, veth
@@ -201,3 +202,43 @@ async def test_nothing_leaks_over_many_namespaces(host: Host, kernel: Kernel):
 
 def _descriptors() -> list[str]:
     return [fd for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")]
+
+
+class TestUnpinned:
+    """Somebody takes a namespace's pin away."""
+
+    async def test_it_is_pinned_again_if_a_process_lives_in_it(self, host, kernel):
+        await do(kernel, AddNamespace(ns="a"))
+        before = netns.identity(host.path("a"))
+        living = subprocess.Popen(["nsenter", f"--net={host.path('a')}", "sleep", "600"])
+        try:
+            await until(lambda: netns.identity(f"/proc/{living.pid}/ns/net") == before)
+            netns.remove(host.path("a"))
+            seen = await kernel.observe(["a"])
+            assert seen["a"].links["lo"].up
+            assert netns.identity(host.path("a")) == before
+            assert kernel.regained == ["a"]
+        finally:
+            living.kill()
+            living.wait()
+
+    async def test_it_is_gone_if_nobody_does(self, host, kernel):
+        await do(kernel, AddNamespace(ns="a"))
+        netns.remove(host.path("a"))
+        assert await kernel.observe(["a"]) == {}
+        await do(kernel, AddNamespace(ns="a"))
+        assert (await kernel.observe(["a"]))["a"].links["lo"].up
+        assert kernel.regained == []
+
+    async def test_one_that_we_removed_is_left_gone(self, host, kernel):
+        await do(kernel, AddNamespace(ns="a"))
+        path = host.path("a")
+        before = netns.identity(path)
+        living = subprocess.Popen(["nsenter", f"--net={path}", "sleep", "600"])
+        try:
+            await until(lambda: netns.identity(f"/proc/{living.pid}/ns/net") == before)
+            await do(kernel, DelNamespace(ns="a"))
+            assert (await kernel.observe()).keys() == {HOST}
+        finally:
+            living.kill()
+            living.wait()

@@ -15,6 +15,7 @@ import structlog
 
 from skep.agent.applier import Applier
 from skep.agent.binding import published
+from skep.agent.comparing import Comparison
 from skep.agent.containers import Containers
 from skep.agent.converge import Converger
 from skep.agent.drain import Draining
@@ -102,6 +103,7 @@ class Agent:
         self._stirred = asyncio.Event()
         self.network.converger.on_notice = self._host_changed
         self._orphans: dict[str, float] = {}
+        self._comparison = Comparison(self.containers, self.network, engine, self._ended)
         self.mesh: Mesh | None = None
         self.secure = Secure(kernel, self.network, state / "tunnel-keys", self.uplink.keys)
         self.network.encryption = self.secure.pairs
@@ -138,7 +140,11 @@ class Agent:
 
     async def adopt(self) -> None:
         """Take over what runs: containers, kernel, names. Changes only what differs."""
+        in_swarm = any(record.task_id or record.attachments for record in self.network.records)
+        if self.network.uplink is not None and in_swarm:
+            await self.uplink.have_assignment()
         await self._adopt_containers()
+        self.network.etc.drop_surplus()
         self.network.changed()
         await self._ensure_names()
         outcome = await self.network.converger.converge()
@@ -153,6 +159,7 @@ class Agent:
             group.create_task(self.health.run())
             group.create_task(self.tasks.run())
             group.create_task(self._follow_engine())
+            group.create_task(self._comparison.run())
             group.create_task(self._keep_names())
             group.create_task(self._beat())
             group.create_task(self._follow_underlay())
@@ -175,7 +182,8 @@ class Agent:
         await self.mesh.start()
         self.uplink.load()
         await self.secure.enter()
-        self._take_up(self.uplink.assignment)
+        if self.uplink.assignment.index:
+            self._take_up(self.uplink.assignment)
         with contextlib.suppress(Refusal):
             await self.secure.look()
 
@@ -284,7 +292,7 @@ class Agent:
     async def _follow_engine(self) -> None:
         async for event in self._engine.events():
             if event.action == "connected":
-                await self._adopt_containers()
+                await self._survive(self._adopt_containers())
                 continue
             self._tell(event)
             if event.kind != "container":
@@ -348,17 +356,9 @@ class Agent:
     # --- adopting
 
     async def _adopt_containers(self) -> None:
-        """Bring the records to what the engine has: drop the vanished, free the stopped."""
-        running = {}
-        for item in await self._engine.containers():
-            running[item["Id"]] = item.get("State") == "running"
-        for record in list(self.network.records):
-            if record.id not in running:
-                await self._survive(self.containers.vanished(record.id))
-            elif not running[record.id]:
-                await self._ended(record.id)
-            else:
-                await self._survive(self.health.started(record.id))
+        """Bring the records to what the engine has, and take up the checks of those that run."""
+        for container_id in await self._comparison.compare():
+            await self._survive(self.health.started(container_id))
 
     async def _prefixes(self) -> list[str]:
         """The prefixes that this host's links have and that it has routes to, our own bridges'

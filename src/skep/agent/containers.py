@@ -11,15 +11,15 @@ import msgspec
 import structlog
 
 from skep.agent.altering import check_new_name, rename, wanted_limits
-from skep.agent.connecting import check_wanted, wanted_network
-from skep.agent.drafting import check_others, draft_record
-from skep.agent.network import NO_NETWORK, Network, new_local_id
-from skep.agent.records import Record, Wanted
+from skep.agent.connecting import check_wanted
+from skep.agent.drafting import check_others, draft_record, refuse_unsupported, wanted_networks
+from skep.agent.network import Network, new_local_id
+from skep.agent.records import Record, Wanted, draft_id
 from skep.agent.traffic import traffic
 from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
-from skep.model.errors import Clash, Invalid, Missing, Refusal
+from skep.model.errors import Clash, EngineLost, Invalid, Missing, Refusal
 from skep.model.host import SHORT, Container, HostView, LocalNetwork, Place
 from skep.model.netstate import NETNS_DIR
 
@@ -62,29 +62,6 @@ def container_of(record: Record) -> Container:
     )
 
 
-def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
-    """The network mode and the networks that a create request asks for."""
-    host = body.get("HostConfig") or {}
-    mode = host.get("NetworkMode") or "default"
-    asked = ((body.get("NetworkingConfig") or {}).get("EndpointsConfig")) or {}
-    if mode in ("host", *NO_NETWORK) or mode.startswith("container:"):
-        return mode, ()
-    names = [mode, *(name for name in asked if name != mode)]
-    wanted = []
-    for name in names:
-        config = asked.get(name) or {}
-        wanted.append(wanted_network(name, config))
-    return mode, tuple(wanted)
-
-
-def refuse_unsupported(body: Json) -> None:
-    """Say no, before anything is made, to what this version would otherwise silently ignore."""
-    host = body.get("HostConfig") or {}
-    mode = host.get("NetworkMode") or ""
-    if mode.startswith("container:") and (host.get("PortBindings") or host.get("PublishAllPorts")):
-        raise Invalid("conflicting options: port publishing and the container type network mode")
-
-
 class Containers:
     """The containers of one host. Implements the API's ``HostPort``."""
 
@@ -97,6 +74,11 @@ class Containers:
         """What is known of the health of those that run with a check, by id."""
 
     # --- what is
+
+    @property
+    def creating(self) -> bool:
+        """Whether a container is being made just now."""
+        return bool(self._creating)
 
     def view(self) -> HostView:
         """What the host's kernel is made from, now."""
@@ -112,7 +94,7 @@ class Containers:
 
     def containers(self) -> tuple[Container, ...]:
         """All containers on record."""
-        return tuple(self._with_health(record) for record in self._network.records)
+        return tuple(self._with_health(r) for r in self._network.records if not r.is_draft)
 
     def find(self, reference: str) -> Container:
         """By full id, name (with or without "/") or unique id prefix. Raises `Missing`."""
@@ -128,7 +110,7 @@ class Containers:
         if exact:
             return exact
         name = reference.removeprefix("/")
-        records = list(self._network.records)
+        records = [r for r in self._network.records if not r.is_draft]
         found = [r for r in records if r.name == name]
         found = found or [r for r in records if name and r.id.startswith(name)]
         if len(found) > 1:
@@ -139,7 +121,7 @@ class Containers:
 
     def task_records(self) -> list[Record]:
         """The records of containers that run services' tasks."""
-        return [record for record in self._network.records if record.task_id]
+        return [r for r in self._network.records if r.task_id and not r.is_draft]
 
     def task_record(self, task_id: str) -> Record | None:
         """The record of a task's container."""
@@ -201,6 +183,9 @@ class Containers:
             record = self._must(container_id)
             state = await self.state(record.id)
             if state.get("Running"):
+                # An engine that went away while starting it may have done so all the same.
+                if task is not None and record.sandbox_id and not record.endpoints:
+                    await self._network.join(record, task)
                 return False
             if record.sandbox_id:
                 record = await self._network.join(record, task)
@@ -278,7 +263,7 @@ class Containers:
                 return
             with contextlib.suppress(Missing):
                 state = await self.state(container_id)
-                if state.get("Running"):
+                if state.get("Running") or state.get("Paused"):
                     return
             await self._network.part(record)
 
@@ -296,6 +281,12 @@ class Containers:
             if record is not None:
                 await self._network.forget(record)
         self._busy.pop(container_id, None)
+
+    async def settle(self, draft: Record) -> None:
+        """End a creation that was interrupted. Nobody was ever told of the container: it goes."""
+        if draft.name in self._creating or self._network.records.get(draft.id) is None:
+            return
+        await self._drop(draft)
 
     # --- how
 
@@ -337,6 +328,9 @@ class Containers:
         if image is None:
             raise Missing(f"No such image: {tagged(body.get('Image') or '')}")
         name = name.removeprefix("/") or f"skep_{new_local_id()[:12]}"
+        left = self._network.records.get(draft_id(name))
+        if left is not None:
+            await self.settle(left)
         self._check_name(name)
         own = mode != "host" and not mode.startswith("container:")
         record = draft_record(body, mode, wanted, image)
@@ -350,24 +344,42 @@ class Containers:
             self._creating.discard(name)
 
     async def _make(self, record: Record, body: Json) -> Record:
-        """Sandbox, files and record under a provisional id, then the engine's container."""
-        provisional = msgspec.structs.replace(record, id=f"new-{record.name}")
-        if record.sandbox_id:
-            self._network.records.put(provisional)
-            self._network.changed()
+        """Sandbox, files and record under a provisional id, then the engine's container.
+
+        An engine that went away meanwhile may have made it, or not: the draft stays on record until
+        that is known (`settle`).
+        """
+        draft = msgspec.structs.replace(record, id=draft_id(record.name))
+        self._network.records.put(draft)
+        self._network.changed()
         try:
             if record.sandbox_id:
-                await self._network.prepare(provisional)
+                await self._network.prepare(draft)
             container_id = await self._engine.create(record.name, self._engine_body(record, body))
-        except BaseException:
-            if record.sandbox_id:
-                await self._network.forget(provisional)
+        except EngineLost:
+            raise
+        except Refusal:
+            await self._network.forget(draft)
             raise
         record = msgspec.structs.replace(record, id=container_id)
         self._network.records.put(record)
-        self._network.records.drop(provisional.id)
+        self._network.records.drop(draft.id)
         self._network.changed()
         return record
+
+    async def _drop(self, draft: Record) -> None:
+        """Take away a draft and what the engine has made of it."""
+        known = {record.id for record in self._network.records}
+        for item in await self._engine.containers():
+            if f"/{draft.name}" in item.get("Names", ()) and item["Id"] not in known:
+                log.warning("removing what was half made", name=draft.name, id=item["Id"])
+                with contextlib.suppress(Missing):
+                    await self._engine.remove(item["Id"], force=True, volumes=True)
+        if any(r.name == draft.name for r in self._network.records if r.id != draft.id):
+            self._network.records.drop(draft.id)
+            self._network.changed()
+        else:
+            await self._network.forget(draft)
 
     def _engine_body(self, record: Record, body: Json) -> Json:
         """Docker's create body with our sandbox and files in it."""

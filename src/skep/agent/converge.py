@@ -194,6 +194,7 @@ class Converger:
         wanted = desired(view, scope)
         # A flow that should have been cut before a crash only shows in the flows themselves.
         observed = await self._kernel.observe(scope, needed_sysctls(wanted), flows=scope is None)
+        self._tell_regained()
         ops = tuple(diff(wanted, observed, scope))
         if self.held_until:
             ops = self._newly_planned(ops, observed, scope)
@@ -208,6 +209,13 @@ class Converger:
         if ops:
             self.moved()
         return Outcome(ops=ops, failures=failures)
+
+    def _tell_regained(self) -> None:
+        """The kernel pins those namespaces again by itself that somebody unpinned."""
+        while self._kernel.regained:
+            name = self._kernel.regained.pop()
+            self.tally.drift["AddNamespace"] += 1
+            log.warning("kernel had drifted", repaired=f"AddNamespace {name}, pinned again")
 
     def _is_repair(self, op: Op, wanted: HostState) -> bool:
         """Whether an operation mends what was once as planned, rather than does what is new.

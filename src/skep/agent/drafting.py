@@ -1,4 +1,4 @@
-"""What is remembered of a container from the moment it is asked for."""
+"""What a container is asked to be, and what is remembered of that from the first moment on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skep.agent.binding import asked_bindings
+from skep.agent.connecting import wanted_network
+from skep.agent.network import NO_NETWORK
 from skep.agent.records import Record, Wanted
 from skep.model.errors import Invalid, Missing
 
@@ -77,3 +79,26 @@ def kept_request(body: Json) -> Json:
     }
     host["CgroupnsMode"] = host.get("CgroupnsMode") or ("private" if UNIFIED.exists() else "host")
     return {**kept, "HostConfig": host}
+
+
+def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
+    """The network mode and the networks that a create request asks for."""
+    host = body.get("HostConfig") or {}
+    mode = host.get("NetworkMode") or "default"
+    asked = ((body.get("NetworkingConfig") or {}).get("EndpointsConfig")) or {}
+    if mode in ("host", *NO_NETWORK) or mode.startswith("container:"):
+        return mode, ()
+    names = [mode, *(name for name in asked if name != mode)]
+    wanted = []
+    for name in names:
+        config = asked.get(name) or {}
+        wanted.append(wanted_network(name, config))
+    return mode, tuple(wanted)
+
+
+def refuse_unsupported(body: Json) -> None:
+    """Say no, before anything is made, to what this version would otherwise silently ignore."""
+    host = body.get("HostConfig") or {}
+    mode = host.get("NetworkMode") or ""
+    if mode.startswith("container:") and (host.get("PortBindings") or host.get("PublishAllPorts")):
+        raise Invalid("conflicting options: port publishing and the container type network mode")

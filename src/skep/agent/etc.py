@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from skep.agent.files import hosts_file, linked, resolv_conf
@@ -9,20 +10,18 @@ from skep.agent.locals import DEFAULT_BRIDGE, Locals
 from skep.agent.records import Record, Records, write_atomically
 from skep.model.errors import Broken
 
-NAMES = ("hosts", "resolv.conf")
-
 
 class EtcFiles:
     """All containers' own hosts and resolv.conf, one folder each."""
 
     def __init__(self, folder: Path, records: Records, locals_: Locals) -> None:
-        self._folder = folder
+        self.folder = folder
         self._records = records
         self._locals = locals_
 
     def path(self, record: Record, name: str) -> Path:
         """Where one of them is kept."""
-        return self._folder / record.sandbox_id / name
+        return self.folder / record.sandbox_id / name
 
     def write(self, record: Record) -> None:
         """Bring a container's files up to date. Raises `Broken` if they cannot be written."""
@@ -51,10 +50,14 @@ class EtcFiles:
 
     def remove(self, record: Record) -> None:
         """Remove a container's files."""
-        for name in NAMES:
-            self.path(record, name).unlink(missing_ok=True)
-        if self.path(record, "hosts").parent.is_dir():
-            self.path(record, "hosts").parent.rmdir()
+        shutil.rmtree(self.folder / record.sandbox_id, ignore_errors=True)
+
+    def drop_surplus(self) -> None:
+        """Remove the files of sandboxes that are not on record: a crash left them."""
+        known = {record.sandbox_id for record in self._records}
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def rewrite(path: Path, text: str) -> None:
@@ -65,7 +68,7 @@ def rewrite(path: Path, text: str) -> None:
     if not path.exists():
         write_atomically(path, text.encode())
         path.chmod(0o644)
-    elif path.read_text() != text:
+    elif path.read_bytes() != text.encode():
         try:
             path.write_text(text)
         except OSError as error:

@@ -19,6 +19,9 @@ from skep.model.errors import UNREADABLE, Broken
 from skep.model.host import Binding, Endpoint, Sandbox
 from skep.model.spec import PortConfig
 
+DRAFT = "new-"
+"""What the id of a container that the engine has not made yet begins with."""
+
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A network as the user asked for it: a name or id, addresses ("" for any), aliases; a MAC,
@@ -74,6 +77,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     asked: dict[str, Any] = {}
 
     @property
+    def is_draft(self) -> bool:
+        """Whether the engine has not said yet that it has made the container."""
+        return self.id.startswith(DRAFT)
+
+    @property
     def sandbox(self) -> Sandbox | None:
         """Its sandbox, None if it has none of its own (host or another container's network)."""
         if not self.sandbox_id:
@@ -96,6 +104,11 @@ def endpoint_of(record: Record, network_id: str) -> Endpoint | None:
         if endpoint.network_id == network_id:
             return endpoint
     return None
+
+
+def draft_id(name: str) -> str:
+    """The id of a container's record until the engine has given it one."""
+    return f"{DRAFT}{name}"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -126,20 +139,30 @@ class Records:
         self.unreadable: tuple[str, ...] = ()
 
     def load(self) -> None:
-        """Read all records; a file that cannot be decoded is set aside, not lost."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        bad = []
-        for path in sorted(self._directory.iterdir()):
-            if path.name.startswith("."):
-                path.unlink()
-            elif path.suffix == ".json":
-                try:
-                    record = msgspec.json.decode(path.read_bytes(), type=Record)
-                    self._records[record.id] = record
-                except (*UNREADABLE, OSError) as error:
-                    bad.append(f"{path}: {error}")
-                    path.rename(path.with_suffix(".unreadable"))
-        self.unreadable = tuple(bad)
+        """Read all records; a file that cannot be decoded is set aside, not lost. Raises `Broken`
+        if the directory cannot be read."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            paths = sorted(self._directory.iterdir())
+        except OSError as error:
+            raise Broken(f"cannot read {self._directory}: {error.strerror}") from error
+        self.unreadable = tuple(said for path in paths if (said := self._read(path)))
+
+    def _read(self, path: Path) -> str:
+        """Know the record of one file; what is wrong with it, if anything."""
+        if path.name.startswith("."):
+            with contextlib.suppress(OSError):
+                path.unlink()  # half written when a crash came
+        if path.suffix != ".json" or path.name.startswith("."):
+            return ""
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=Record)
+        except (*UNREADABLE, OSError) as error:
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".unreadable"))
+            return f"{path}: {error}"
+        self._records[record.id] = record
+        return ""
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
@@ -154,6 +177,10 @@ class Records:
         self._records[record.id] = record
 
     def drop(self, container_id: str) -> None:
-        """Forget a container."""
+        """Forget a container. Raises `Broken` if its file stays."""
+        path = self._directory / f"{container_id}.json"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise Broken(f"cannot remove {path}: {error.strerror}") from error
         self._records.pop(container_id, None)
-        (self._directory / f"{container_id}.json").unlink(missing_ok=True)

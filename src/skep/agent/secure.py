@@ -66,7 +66,10 @@ class Secure:
         self.by = await self._kernel.wireguard()
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=list[OwnKey])
-        except (FileNotFoundError, *UNREADABLE):
+        except FileNotFoundError:
+            kept = []
+        except (*UNREADABLE, OSError) as error:
+            log.warning("tunnel keys unreadable; new ones are made", why=str(error))
             kept = []
         self._keys = {key.generation: key for key in kept}
         await self._publish()
@@ -78,7 +81,11 @@ class Secure:
             return
         keep = {n: key for n, key in self._keys.items() if wanted - len(SLOTS) < n < wanted}
         self._keys = keep | {wanted: make_key(wanted)}
-        write_atomically(self._path, msgspec.json.encode(list(self._keys.values())))
+        try:
+            write_atomically(self._path, msgspec.json.encode(list(self._keys.values())))
+        except Broken as broken:
+            # It does its work from memory; only the next start will have to make another one.
+            log.warning("tunnel key not kept", why=str(broken))
         log.info("new tunnel key", generation=wanted)
         await self._publish()
 

@@ -24,7 +24,7 @@ from skep.agent.payloads import Payloads
 from skep.agent.records import Record
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
-from skep.model.errors import Missing, Refusal
+from skep.model.errors import EngineLost, Missing, Refusal
 from skep.model.options import read_options
 from skep.model.spec import SECOND, PortConfig
 
@@ -163,8 +163,10 @@ class Tasks:
                 return
             if not state.get("Running"):
                 await self._say(task, TaskState.STARTING, "starting", record=record)
-                await self._containers.start_record(record.id, task)
+            await self._containers.start_record(record.id, task)
             await self._watch(task, record)
+        except EngineLost:
+            raise  # no fault of the task's, which may well run: look again when it is back
         except Refusal as refusal:
             state_ = TaskState.REJECTED if isinstance(refusal, Missing) else TaskState.FAILED
             await self._say(task, state_, str(refusal.args[0]), error=str(refusal), record=record)

@@ -50,6 +50,9 @@ ANSWER_WITHIN = 10.0
 SESSION_WITHIN = 5.0
 """Seconds that a question waits for a session: a manager that starts anew is back within them."""
 
+ASSIGNED_WITHIN = 20.0
+"""Seconds that a start waits for an assignment that a manager has to say again."""
+
 Send = Callable[[StateAnswer], Awaitable[bool]]
 """Sends a piece of an answer; False if there is no session."""
 
@@ -89,6 +92,24 @@ class Uplink:
             return
         except (*UNREADABLE, OSError) as error:
             log.warning("last assignment unreadable", path=str(self._path), why=str(error))
+
+    async def have_assignment(self) -> None:
+        """A host whose last assignment is lost or damaged, while it has containers of the swarm,
+        must hear from a manager before it changes anything: wait for that. Raises `Unavailable`
+        if none speaks."""
+        if self.assignment.index:
+            return
+        log.error("the last assignment is lost; waiting for a manager")
+        try:
+            async with asyncio.timeout(ASSIGNED_WITHIN):
+                while not self.assignment.index:
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{self._path} with this host's last assignment is lost or damaged, and no manager"
+                " says what it was: containers and networks stay as they are until one can be"
+                " reached"
+            ) from error
 
     def forget(self) -> None:
         """The host left its swarm."""

@@ -19,7 +19,7 @@ from skep.cli.stack.convert import NAMESPACE
 from skep.model.errors import Refusal
 
 _PATIENCE = 1.0
-_LAB = ("cut", "down", "exec", "heal", "sock", "status", "up")
+_LAB = ("cut", "down", "exec", "heal", "reboot", "sock", "status", "up")
 _SCRIPTS = {
     "bash": """\
 # For ~/.bashrc:  eval "$(skep completion bash)"

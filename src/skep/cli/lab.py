@@ -54,6 +54,10 @@ def _parser() -> Parser:
     enter.add_argument("host")
     enter.add_argument("command", nargs="*", metavar="COMMAND")
     _add(verbs, "sock", _sock, "print the path of a host's API socket").add_argument("host")
+    reboot = _add(verbs, "reboot", _reboot, "end all of a host at once, and start it again")
+    reboot.add_argument("host")
+    reboot.add_argument("--wait", type=float, default=60.0, metavar="SECONDS",
+                        help="how long its daemon may take to answer (default 60)")  # fmt: skip
     for name, handler, summary in (
         ("cut", _cut, "let no frame pass between two hosts"),
         ("heal", _heal, "undo cut"),
@@ -157,6 +161,17 @@ def _sock(options: argparse.Namespace) -> int:
     from skep.lab.status import find  # noqa: PLC0415
 
     print(find(_lab(options), options.host).socket)
+    return 0
+
+
+def _reboot(options: argparse.Namespace) -> int:
+    from skep.cli.progress import progress  # noqa: PLC0415
+    from skep.lab.reboot import reboot  # noqa: PLC0415
+
+    lab = _lab(options)
+    with progress(f"lab {lab.name}") as tell:
+        reboot(lab, options.host, options.wait, tell)
+    print(f"{options.host} is up again.")
     return 0
 
 

@@ -229,6 +229,7 @@ class Engine:
                     since = max(since, int(event.time))
             except Unavailable:
                 pass  # it is being restarted
+            since = min(since, int(time.time()))  # the clock may have been put back
             await asyncio.sleep(RECONNECT)
 
     async def image(self, reference: str) -> Json | None:

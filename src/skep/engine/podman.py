@@ -11,6 +11,7 @@ import socket as sockets
 import struct
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -90,8 +91,12 @@ class PodmanService:
         """
         assert self._keeper is None, "the service was started already"
         probe()
-        self._configure()
-        self.log.write_bytes(b"")
+        try:
+            self._configure()
+        except OSError as error:
+            raise Broken(
+                f"cannot write the engine's settings {error.filename}: {error.strerror}"
+            ) from error
         await self._take_socket()
         try:
             await self._launch()
@@ -128,7 +133,7 @@ class PodmanService:
     async def _launch(self) -> None:
         """A new session, so that a terminal's signals do not reach it; the kernel ends it when we
         end, however that happens."""
-        with self.log.open("ab") as said:
+        with _appending(self.log) as said:
             self._process = await asyncio.create_subprocess_exec(
                 *("setpriv", "--pdeathsig", "TERM", "--", "podman"),
                 *("--root", self._root, "--runroot", self._runroot),
@@ -182,7 +187,8 @@ class PodmanService:
             "registries.conf": registries_conf(),
             "policy.json": policy_json(),
         }.items():
-            (containers / name).write_text(text)
+            _write(containers / name, text)
+        _write(self.log, "")
 
     def _environment(self) -> dict[str, str]:
         """No variable of ours reaches Podman. It looks for policy.json below HOME, and would want
@@ -199,8 +205,29 @@ class PodmanService:
         }
 
     def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").split("\n")
+        try:
+            lines = self.log.read_text(errors="replace").split("\n")
+        except OSError:
+            return "nothing"
         return next((line for line in reversed(lines) if line.strip()), "nothing")
+
+
+def _write(path: Path, text: str) -> None:
+    """Nothing is written that is there already: a full or read-only disk may have it. Raises
+    OSError, and then the file is as it was."""
+    if path.exists() and path.read_bytes() == text.encode():
+        return
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+def _appending(path: Path) -> BinaryIO:
+    """A log to write to; nowhere, if the disk does not take it."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return open(os.devnull, "ab")
 
 
 def _which(name: str) -> str | None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlencode
 import aiohttp
 
 from skep.engine.refusals import error_body, refusal
-from skep.model.errors import Refusal, Unavailable
+from skep.model.errors import EngineLost, Refusal
 
 HOST = "http://engine"
 HEAD_LIMIT = 64 * 1024
@@ -211,9 +211,9 @@ class Transport:
         return self._session
 
 
-def lost(fault: BaseException) -> Unavailable:
+def lost(fault: BaseException) -> EngineLost:
     """The refusal for an engine that is not there, or went away in the middle of an answer."""
-    return Unavailable(f"Cannot reach the container engine: {fault or type(fault).__name__}")
+    return EngineLost(f"Cannot reach the container engine: {fault or type(fault).__name__}")
 
 
 def subject_of(path: str) -> str:

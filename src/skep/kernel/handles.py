@@ -79,6 +79,9 @@ class Handles:
         self._opened = opened
         self._closed = closed
         self._open: dict[str, Handle] = {}
+        self._unpinned: dict[str, Handle] = {}
+        self.regained: list[str] = []
+        """Names that were pinned again, for whoever wants to know; it takes them out."""
 
     def path(self, name: str) -> str:
         """Where the namespace ``name`` is pinned."""
@@ -91,7 +94,7 @@ class Handles:
 
     def find(self, name: str) -> Handle | None:
         """The namespace ``name`` if it exists and Skep made it (or it is the host's)."""
-        handle = self._current(name)
+        handle = self._current(name) or self._regain(name)
         if handle is not None:
             return handle
         try:
@@ -106,9 +109,34 @@ class Handles:
     def _current(self, name: str) -> Handle | None:
         handle = self._open.get(name)
         if handle is not None and handle.stale():
-            self.drop(name)
+            gone = self._open.pop(name)
+            self._closed(gone)
+            self._let_go(name)
+            self._unpinned[name] = gone
             return None
         return handle
+
+    def _regain(self, name: str) -> Handle | None:
+        """A namespace that somebody unpinned, pinned again, if processes still live in it."""
+        lost = self._unpinned.get(name)
+        if lost is None:
+            return None
+        try:
+            if netns.is_namespace(self.path(name)) or not netns.is_inhabited(lost.identity):
+                return None
+            with lost.socket.namespace() as descriptor:
+                netns.pin(descriptor, self.path(name))
+        except OSError:
+            return None  # then it is made anew
+        finally:
+            self._let_go(name)
+        self.regained.append(name)
+        return self._keep(self._open_new(name))
+
+    def _let_go(self, name: str) -> None:
+        unpinned = self._unpinned.pop(name, None)
+        if unpinned is not None:
+            unpinned.socket.close()
 
     def _open_new(self, name: str) -> Handle:
         path = None if name == HOST else self.path(name)
@@ -127,6 +155,7 @@ class Handles:
 
     def drop(self, name: str) -> None:
         """Let go of a namespace, so that it can go when nothing else holds it."""
+        self._let_go(name)
         handle = self._open.pop(name, None)
         if handle is not None:
             self._closed(handle)
@@ -134,8 +163,10 @@ class Handles:
 
     def drop_stale(self) -> None:
         """Let go of all namespaces that are no longer what their names mean."""
-        for name in [name for name, handle in self._open.items() if handle.stale()]:
-            self.drop(name)
+        for name in list(self._open):
+            self._current(name)
+        for name in list(self._unpinned):
+            self._regain(name)
 
     def pinned(self) -> list[str]:
         """The names of all namespaces pinned in the directory, whoever made them."""

@@ -57,6 +57,8 @@ class Kernel:
             self._thread.close()
             raise Broken(f"cannot watch the network namespaces: {error.strerror}") from None
         self._handles = Handles(netns_dir, self._watcher.watch, self._watcher.forget)
+        self.regained = self._handles.regained
+        """Namespaces that were pinned again since somebody last took their names out of it."""
         self._performer = Performer(self._handles, self._library)
         self._performer.ipvs = self._thread.call(None, _ipvs_there)
 
@@ -108,8 +110,8 @@ class Kernel:
         if names is None:
             self._handles.drop_stale()
             names = [HOST, *self._handles.pinned()]
-        seen = (self._observe_one(name, sysctls.get(name, ())) for name in names)
-        return {each.name: each for each in seen if each is not None}
+        found = (self._observe_one(name, sysctls.get(name, ())) for name in names)
+        return {seen.name: seen for seen in found if seen}
 
     def _observe_one(self, name: str, sysctls: Collection[str]) -> Namespace | None:
         try:
@@ -335,10 +337,7 @@ class Kernel:
 
         For one reader at a time. Ends when the kernel is closed.
         """
-        return self._watcher.changes(self._tidy)
-
-    async def _tidy(self) -> None:
-        await self._thread.run(None, self._handles.drop_stale)
+        return self._watcher.changes(lambda: self._thread.run(None, self._handles.drop_stale))
 
     async def mtu_of(self, address: str) -> int:
         """The MTU in bytes of the host's link that has ``address`` ("192.0.2.1").

@@ -96,6 +96,23 @@ def move(path: str) -> None:
         os.close(there)
 
 
+def is_inhabited(namespace: tuple[int, int]) -> bool:
+    """Whether any process lives in a namespace, given by its `identity`."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if identity(f"/proc/{pid}/ns/net") == namespace:
+                return True
+    return False
+
+
+def pin(descriptor: int, path: str) -> None:
+    """Pin an open namespace at ``path``. Raises OSError."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+    opened = f"/proc/self/fd/{descriptor}"
+    _checked(_libc.mount(opened.encode(), path.encode(), b"none", MS_BIND, None), path)
+
+
 def create(path: str, prepare: Callable[[], None] = lambda: None) -> None:
     """Make a network namespace and pin it at ``path``; the calling thread stays where it was.
     ``prepare`` is done inside before it is pinned: a crash leaves it prepared, or not at all.

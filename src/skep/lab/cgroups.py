@@ -132,15 +132,25 @@ def remove(lab: Lab, patience: float = 10.0) -> None:
 
     Raises `Broken` if that does not succeed within ``patience`` seconds.
     """
-    deadline = time.monotonic() + patience
     present = hierarchies()
-    while any([not _removed(hierarchy.top / lab.name) for hierarchy in present]):  # noqa: C419
-        if time.monotonic() > deadline:
-            raise Broken(f'control groups of lab "{lab.name}" are still in use')
-        time.sleep(0.02)
+    _remove_all([hierarchy.top / lab.name for hierarchy in present], f"lab {lab.name}", patience)
     for hierarchy in present:
         with suppress(OSError):  # other labs are in there, or it is gone already
             hierarchy.top.rmdir()
+
+
+def renew(host: Host, patience: float = 10.0) -> None:
+    """Make a host's groups anew, killing whatever still runs in them. Raises `Broken`."""
+    _remove_all([hierarchy.group(host) for hierarchy in hierarchies()], host.name, patience)
+    make(host)
+
+
+def _remove_all(groups: list[Path], whose: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while any([not _removed(group) for group in groups]):  # noqa: C419 - each is tried
+        if time.monotonic() > deadline:
+            raise Broken(f"control groups of {whose} are still in use")
+        time.sleep(0.02)
 
 
 def _removed(top: Path) -> bool:

@@ -25,11 +25,13 @@ DEATH = "the daemon ended"
 
 
 class LabRecord(msgspec.Struct, frozen=True):
-    """A lab of ``hosts`` hosts, begun in the boot ``boot``; ``complete`` once every host runs."""
+    """A lab of ``hosts`` hosts, begun in the boot ``boot``; ``complete`` once every host runs.
+    ``command`` is each host's daemon."""
 
     boot: str
     hosts: int
     complete: bool = False
+    command: tuple[str, ...] = ()
 
 
 class Process(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 from skep.lab import system
 from skep.lab.layout import MTU, PREFIX_LENGTH, PREFIX_LENGTH6, Host, Lab
 from skep.lab.records import Process
+from skep.model.errors import Broken
 
 _TABLE = "bridge skep_lab"
 _RULES = """
@@ -55,6 +56,12 @@ def plug(lab: Lab, host: Host, init: Process) -> None:
         f"address add {host.address6}/{PREFIX_LENGTH6} dev eth0 nodad",
         "link set eth0 up",
     )
+
+
+def unplug(lab: Lab, host: Host) -> None:
+    """Take a host's port away, if it is still there."""
+    with suppress(Broken):  # it goes with its host, at a moment that the kernel chooses
+        _ip(lab.switch, f"link del {host.name}")
 
 
 def cut(lab: Lab, one: Host, other: Host) -> None:

@@ -83,7 +83,7 @@ def up(lab: Lab, wish: Wish, tell: Tell) -> tuple[Host, ...]:
             count = wish.hosts or DEFAULT_HOSTS
             _make(lab, lab.hosts(count), wish.command, tell)
     hosts = lab.hosts(count)
-    _wait_for_daemons(hosts, wish.patience, tell)
+    wait_for_daemons(hosts, wish.patience, tell)
     _load_images(hosts, wish, tell)
     return hosts
 
@@ -110,15 +110,17 @@ def _make(lab: Lab, hosts: tuple[Host, ...], command: tuple[str, ...], tell: Tel
             cgroups.make(host)
         with launched(hosts, command) as launches:
             for host, launch in zip(hosts, launches, strict=True):
-                _connect(lab, host, launch)
+                connect(lab, host, launch)
                 tell(f"{host.name}: {host.address}")
-            records.write(lab.record, LabRecord(records.boot_id(), len(hosts), complete=True))
+            made = LabRecord(records.boot_id(), len(hosts), complete=True, command=command)
+            records.write(lab.record, made)
     except BaseException:
         down(lab)
         raise
 
 
-def _connect(lab: Lab, host: Host, launch: Launch) -> None:
+def connect(lab: Lab, host: Host, launch: Launch) -> None:
+    """Plug a host that was launched into the lab's switch, and let it go."""
     process = launch.furnished()
     records.write(host.record, process)
     switch.plug(lab, host, process)
@@ -135,7 +137,7 @@ def _make_mountpoints() -> None:
             folder.mkdir(parents=True)
 
 
-def _wait_for_daemons(hosts: tuple[Host, ...], patience: float, tell: Tell) -> None:
+def wait_for_daemons(hosts: tuple[Host, ...], patience: float, tell: Tell) -> None:
     """Until every host's API answers. Raises `Broken` when a host ends, `Unavailable` when a daemon
     cannot stay alive or is silent for ``patience`` seconds."""
     deadline = time.monotonic() + patience

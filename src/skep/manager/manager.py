@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,9 +20,11 @@ from skep.cluster.codec import decode, encode, key
 from skep.cluster.context import Context
 from skep.cluster.keeper import Keeper, changes_between
 from skep.cluster.state import Draft, State
-from skep.model.errors import Broken, Refusal
+from skep.manager.clock import Clock
+from skep.model.cluster import Record
+from skep.model.errors import UNREADABLE, Broken, Refusal
 from skep.model.ids import swarm_id
-from skep.store.interface import Conflict, Delete, Op, Put, Store
+from skep.store.interface import Conflict, Delete, Item, Op, Put, Store
 
 T = TypeVar("T")
 Listener = Callable[[tuple[Change, ...]], None]
@@ -43,11 +44,6 @@ def new_swarm_id() -> str:
     return swarm_id(secrets.token_bytes(ENTROPY))
 
 
-def context_now() -> Context:
-    """The clock and the dice, as decisions receive them."""
-    return Context(now=time.time(), new_id=new_swarm_id)
-
-
 class Manager:
     """The cluster's state and its loop, over one store. Listeners hear every committed change."""
 
@@ -58,6 +54,7 @@ class Manager:
         self._wake = asyncio.Event()
         self._listeners: list[Listener] = []
         self._unsure = False
+        self._clock = Clock()
 
     @property
     def state(self) -> State:
@@ -65,15 +62,22 @@ class Manager:
         return self._keeper.state
 
     async def load(self) -> None:
-        """Read the whole state from the store. Listeners hear what they did not hear before."""
+        """Read the whole state from the store. Listeners hear what they did not hear before.
+
+        Raises `Broken` if something in it cannot be understood.
+        """
         snapshot = await self._store.list("/")
         state = State()
-        state.load([decode(item.key, item.value, item.revision) for item in snapshot.items],
-                   snapshot.revision)  # fmt: skip
+        state.load([_understood(item) for item in snapshot.items], snapshot.revision)
         if changes := changes_between(self.state, state):
             self._tell(changes)
         self._keeper.adopt(state)
+        self._clock.passed(max((task.updated_at for task in state.tasks.values()), default=0.0))
         self._wake.set()
+
+    def _context(self) -> Context:
+        """The clock and the dice, as decisions receive them."""
+        return Context(now=self._clock.now(), new_id=new_swarm_id)
 
     async def reread(self) -> None:
         """Read the whole store, and nothing more. Raises `Broken`, `Unavailable` if it cannot."""
@@ -96,7 +100,7 @@ class Manager:
             async with self._lock:
                 await self._be_sure()
                 draft = Draft(self.state)
-                result = decide(draft, context_now())
+                result = decide(draft, self._context())
                 if await self._commit(draft):
                     return result
         raise Broken("the cluster's state keeps changing under this request: try again")
@@ -112,16 +116,16 @@ class Manager:
                 await self._settle()
             except Refusal as refusal:
                 log.error("cannot commit", why=str(refusal))
-                not_before = time.time() + RETRY
+                not_before = self._clock.now() + RETRY
 
     def _timeout(self, not_before: float) -> float | None:
         due = 0.0 if self._unsure else self._keeper.due
-        return None if due is None else max(max(due, not_before) - time.time(), 0.0)
+        return None if due is None else max(max(due, not_before) - self._clock.now(), 0.0)
 
     async def _settle(self) -> None:
         async with self._lock:
             await self._be_sure()
-            draft, dues = self._keeper.settle(context_now())
+            draft, dues = self._keeper.settle(self._context())
             if await self._commit(draft):
                 self._keeper.settled(dues)
 
@@ -147,6 +151,16 @@ class Manager:
         self._tell(changes)
         self._keeper.take(changes, revision)
         return True
+
+
+def _understood(item: Item) -> Record:
+    try:
+        return decode(item.key, item.value, item.revision)
+    except UNREADABLE as error:
+        raise Broken(
+            f"the cluster store cannot be understood: {item.key} is damaged ({error}); restore the"
+            " store from a backup"
+        ) from error
 
 
 def _op(change: Change) -> Op:

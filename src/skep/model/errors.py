@@ -9,6 +9,7 @@
     ├── Broken           500  the engine or the kernel could not do it; the message says why
     ├── Unsupported      501  Docker has it, this version of Skep does not
     └── Unavailable      503  not now: no manager, not a swarm, peer unreachable
+        └── EngineLost   503  the container engine is not there; what it was doing is not known
 
 Only refusals cross package borders as exceptions. Broken invariants are ``assert``; faults of the
 world are values. ``api.errors`` is the one place that turns the tree into HTTP.
@@ -76,6 +77,11 @@ class Unavailable(Refusal):
     """It cannot be done now: this host is not in a swarm, or no manager can be reached."""
 
     status = 503
+
+
+class EngineLost(Unavailable):
+    """The container engine is not there, or went away in the middle of an answer. It is started
+    again; whether it has done what it was asked to do is not known."""
 
 
 def refusal_kind(status: int) -> type[Refusal]:

@@ -6,6 +6,7 @@ together: a crash amid a renewal must never leave the new certificate with the o
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def load(directory: Path) -> Identity | None:
     removed. Raises `Broken` if it is there and damaged, or cannot be read."""
     path = directory / FILE
     try:
-        (directory / _HALF).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk may be read-only, and there may be none
+            (directory / _HALF).unlink()
         found = msgspec.json.decode(path.read_bytes(), type=Identity)
         credentials = found.credentials
         check_issued(credentials.certificate, credentials.key, credentials.ca)

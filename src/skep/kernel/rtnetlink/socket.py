@@ -8,6 +8,8 @@ Source: netlink(7); linux/netlink.h for NETLINK_EXT_ACK, NETLINK_CAP_ACK and NLM
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import struct
@@ -34,6 +36,8 @@ from skep.kernel.rtnetlink.message import (
 )
 
 NETLINK_ROUTE = 0
+SIOCGSKNS = 0x894C
+"""Asks for a socket's namespace (linux/sockios.h)."""
 SOL_NETLINK = 270
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
@@ -83,6 +87,15 @@ class Socket:
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
         self._sequence = 1
+
+    @contextlib.contextmanager
+    def namespace(self) -> Iterator[int]:
+        """The namespace that the socket is bound to, as an open file. Raises OSError."""
+        opened = fcntl.ioctl(self._socket, SIOCGSKNS)
+        try:
+            yield opened
+        finally:
+            os.close(opened)
 
     def close(self) -> None:
         """Close it; if nothing else holds the namespace, that goes too."""
