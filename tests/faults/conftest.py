@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docker"))
+sys.path.append(str(Path(__file__).parent / "steps"))
 
 from fault_lab import FaultLab
+from fault_steps import DONE, ORDER
+from step_cases import Connection
+
+STEPS = sys.path[-1]
 
 
 @pytest.fixture(scope="session")
 def faulty():
     """The lab. Every test leaves it as it found it."""
     lab = FaultLab(f"faults{os.getpid()}", 3)
+    search = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([STEPS, *([search] if search else [])])
     try:
         lab.up()
         lab.furnish()
@@ -22,3 +29,29 @@ def faulty():
     finally:
         if not os.environ.get("SKEP_KEEP_LAB"):
             lab.down()
+        os.environ.pop("PYTHONPATH")
+        os.environ.update({"PYTHONPATH": search} if search else {})
+
+
+@pytest.fixture(scope="module")
+def connection(faulty):
+    """A TCP connection between containers that is open all the while."""
+    found = Connection(faulty)
+    yield found
+    found.close()
+
+
+BEGUN = "{{.State.Pid}} {{.State.StartedAt}}"
+
+
+@pytest.fixture
+def connected(faulty, connection):
+    """The lab, whose connection and containers must survive."""
+    connection.lives()
+    begun = [faulty.docker(host, "inspect", "-f", BEGUN, f"box-{host}") for host in faulty.hosts]
+    yield faulty
+    connection.lives()
+    now = [faulty.docker(host, "inspect", "-f", BEGUN, f"box-{host}") for host in faulty.hosts]
+    assert now == begun, "a container was stopped"
+    for host in faulty.hosts:
+        faulty.shell(host, f"rm -f {ORDER} {DONE}")

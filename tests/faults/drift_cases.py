@@ -338,6 +338,14 @@ SPACES = {
          "ReplaceTable"),
         (r"ingress_sbox/", r"/link \d+: veth"), fast=True,
     ),
+    "container's namespace unpinned": Drift(
+        "container's namespace", "ip netns del %box%",
+        "ls /run/netns; nsenter --net=/run/netns/%box% ip -o addr", ("AddNamespace",), fast=True,
+    ),
+    "container's namespace unmounted": Drift(
+        "container's namespace", "umount /run/netns/%box%",
+        "nsenter --net=/run/netns/%box% ip -o addr", ("AddNamespace",), swept=True,
+    ),
     "namespace left over": Drift(
         "surplus namespace",
         "ip netns add 1-leftover00 && ip -n 1-leftover00 link set lo group 23534",

@@ -4,10 +4,8 @@ What a host contains is read by ip, bridge and nft; what Skep says of it, from i
 """
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -113,10 +111,7 @@ class FaultLab(SwarmLab):
     def reboot(self, host):
         """All of a host's processes end at once, and with them its namespaces; then it comes up
         again, with the disk that it had."""
-        record = json.loads(Path(f"/run/skep-lab/{self.name}/{host}/init.json").read_text())
-        os.kill(record["pid"], signal.SIGKILL)
-        until(lambda: not Path(f"/proc/{record['pid']}").exists())
-        self.skep("up", "--hosts", str(len(self.hosts)), *self.options)
+        self.skep("reboot", host)
 
     # --- what Skep says
 
