@@ -175,7 +175,6 @@ def test_names_are_checked_in_dockers_words(swarm):
         {"enable_i_pv4": False},
         {"config_only": True},
         {"config_from": {"Network": "x"}},
-        {"ipam": Ipam(driver="other")},
         {"ipam": Ipam(options={"a": "b"})},
         {"driver": "macvlan"},
     ],
@@ -183,6 +182,11 @@ def test_names_are_checked_in_dockers_words(swarm):
 def test_what_is_not_done_yet_is_refused(swarm, spec):
     with pytest.raises(Unsupported):
         swarm.change(control.create_network, NetworkSpec(**{"name": "a", **spec}))
+
+
+def test_addresses_are_no_plugins_business(swarm):
+    with pytest.raises(Invalid, match="legacy plugin other of type IpamDriver"):
+        swarm.change(control.create_network, NetworkSpec(name="a", ipam=Ipam(driver="other")))
 
 
 def test_an_mtu_is_a_number_that_can_be_one(swarm):

@@ -28,7 +28,7 @@ def run(lab, host, name, *options):
 
 
 def pings(lab, host, container, target):
-    code, _, _ = lab.tried(host, "exec", container, "ping", "-c", "1", "-W", "1", target)
+    code, _, _ = lab.tried(host, "exec", container, "ping", "-c", "1", "-W", "2", target)
     return code == 0
 
 
@@ -38,7 +38,7 @@ def refused(lab, *arguments):
     return words
 
 
-@pytest.mark.parametrize("mode", ["bridge", "private"])
+@pytest.mark.parametrize("mode", ["bridge", "private", "vepa"])
 def test_containers_are_on_the_hosts_own_link(lab, parent, mode):
     before = lab.run("h1", "ip", "-o", "link")
     for number, host in enumerate(lab.hosts):
@@ -84,17 +84,49 @@ def test_a_link_that_is_lost_is_made_again(lab, parent):
     lab.docker("h1", "network", "rm", "lan")
 
 
-def test_ipvlan_where_the_kernel_has_it(lab, parent):
-    create = ("network", "create", "-d", "ipvlan", *SUBNET, "-o", f"parent={parent}", "lan")
+def test_one_container_has_the_link_for_itself(lab, parent):
+    """Mode passthru: the container has the link's own MAC, and nobody else gets on it."""
+    create = ("network", "create", "-d", "macvlan", *SUBNET, "-o", f"parent={parent}")
+    lab.docker("h1", *create, "-o", "macvlan_mode=passthru", "alone")
+    lab.docker("h2", *create, "lan")
+    run(lab, "h1", "one", "--network", "alone", "--ip", "10.86.0.10")
+    run(lab, "h2", "far", "--network", "lan", "--ip", "10.86.0.11")
+    assert pings(lab, "h1", "one", "10.86.0.11")
+    links = (lab.run("h1", "cat", f"/sys/class/net/{parent}/address"),
+             lab.docker("h1", "exec", "one", "cat", "/sys/class/net/eth0/address"))  # fmt: skip
+    assert links[0] == links[1]
+    before = lab.run("h1", "ip", "netns")
+    assert "eth0" in refused(lab, "run", "--rm", "--name", "two", "--network", "alone", "busybox")
+    until(lambda: lab.run("h1", "ip", "netns") == before, 60)
+    lab.docker("h1", "rm", "-f", "one")
+    lab.docker("h2", "rm", "-f", "far")
+    lab.docker("h1", "network", "rm", "alone")
+    lab.docker("h2", "network", "rm", "lan")
+
+
+@pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
+def test_ipvlan_where_the_kernel_has_it(lab, parent, mode):
+    create = ("network", "create", "-d", "ipvlan", *SUBNET, "-o", f"parent={parent}",
+              "-o", f"ipvlan_mode={mode}", "lan")  # fmt: skip
     code, _, words = lab.tried("h1", *create)
     if code:
         assert "this host's kernel has no ipvlan links: use --driver bridge" in words
         return
-    run(lab, "h1", "one", "--network", "lan")
+    lab.docker("h2", *create)
+    run(lab, "h1", "one", "--network", "lan", "--ip", "10.86.0.10")
     run(lab, "h1", "two", "--network", "lan", "--ip", "10.86.0.20")
+    run(lab, "h2", "far", "--network", "lan", "--ip", "10.86.0.11")
     assert pings(lab, "h1", "one", "10.86.0.20")
+    # Where addresses are routed, hosts need routes to each other's containers.
+    assert pings(lab, "h1", "one", "10.86.0.11") == (mode == "l2")
+    shown = lab.run("h1", "ip", "-n", lab.sandbox("h1", "one"), "-d", "link", "show", "eth0")
+    assert f"ipvlan  mode {mode} " in shown
+    way = "via 10.86.0.1 dev eth0" if mode == "l2" else "default dev eth0"
+    assert way in lab.docker("h1", "exec", "one", "ip", "route")
     lab.docker("h1", "rm", "-f", "one", "two")
-    lab.docker("h1", "network", "rm", "lan")
+    lab.docker("h2", "rm", "-f", "far")
+    for host in lab.hosts:
+        lab.docker(host, "network", "rm", "lan")
 
 
 def test_a_vlan_is_made_and_removed_with_its_network(lab, parent):
@@ -106,5 +138,13 @@ def test_a_vlan_is_made_and_removed_with_its_network(lab, parent):
         assert lab.run("h1", "ip", "-o", "link") == before
         return
     assert f"{parent}.10@" in lab.run("h1", "ip", "-o", "link")
-    lab.docker("h1", "network", "rm", "lan")
+    assert "vlan protocol 802.1Q id 10" in lab.run("h1", "ip", "-d", "link", "show", f"{parent}.10")
+    lab.docker("h2", *create)
+    run(lab, "h1", "one", "--network", "lan", "--ip", "10.86.0.10")
+    run(lab, "h2", "far", "--network", "lan", "--ip", "10.86.0.11")
+    assert pings(lab, "h1", "one", "10.86.0.11")
+    lab.docker("h1", "rm", "-f", "one")
+    lab.docker("h2", "rm", "-f", "far")
+    for host in lab.hosts:
+        lab.docker(host, "network", "rm", "lan")
     assert lab.run("h1", "ip", "-o", "link") == before

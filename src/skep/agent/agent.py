@@ -121,6 +121,7 @@ class Agent:
         for line in self.network.records.unreadable:
             log.error("record set aside", file=line)
         self.network.locals.load()
+        self.network.shared.load()
         self.plugging.load()
         self.network.cursor.load()
         self.network.locals.ensure_defaults(new_local_id, time.time(), await self._prefixes())
@@ -174,6 +175,7 @@ class Agent:
         self.network.underlay = await self._underlay(vtep)
         await self._ensure_gateway()
         self.network.uplink = self.uplink
+        await self.networks.offer()
         self.mesh = Mesh("::" if self.network.underlay.ipv6 else "0.0.0.0")
         self.mesh.mtu = self.network.underlay.mtu
         self.network.paths.load()
@@ -251,6 +253,7 @@ class Agent:
         # A container on a plugin's network may still go out by it.
         if gateway is None or all(endpoint_of(r, gateway.id) is None for r in self.network.records):
             self.network.locals.drop_gateway()
+        self._leave_links()
         self.network.changed()
         if self.mesh is not None:
             await self.mesh.close()
@@ -274,13 +277,18 @@ class Agent:
 
     def _take_up(self, assignment: Assignment) -> None:
         self.network.assignment = assignment
-        self.network.changed()
+        self._leave_links()
         self._finals.keep_only(assignment.tasks)
         self.tasks.assigned(assignment)
         if self.mesh is not None:
             others = {peer.id: peer.address for peer in assignment.peers.values()}
             ends = {peer.id: peer.vtep for peer in assignment.peers.values()}
             self.mesh.set_peers(assignment.node_id, assignment.mesh_key, others, ends)
+
+    def _leave_links(self) -> None:
+        """Forget on which links networks were that are gone, or not this host's business now."""
+        self.network.shared.keep_only(self.network.used() | self.network.assignment.networks.keys())
+        self.network.changed()
 
     async def _removed(self, reason: str) -> None:
         log.warning("removed from the swarm", why=reason)

@@ -26,24 +26,19 @@ from skep.agent.locals import (
     SOURCE6,
     TRUE,
     TRUSTED,
-    USUAL_MODE,
 )
 from skep.agent.pools import DEFAULT, Pool, free_subnet
 from skep.cluster.subnets import Subnetwork, check_overlap, completed
 from skep.model import ula
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
 from skep.model.host import LocalNetwork
-from skep.model.spec import Ipam, IpamConfig, NetworkSpec
+from skep.model.spec import LOWER_MODES, Ipam, IpamConfig, NetworkSpec
 
 Subnets = tuple[IpamConfig, IpamConfig | None]
 """That of IPv4, and that of IPv6 if there is one."""
 
 LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
 BOOLEANS = (ICC, MASQUERADE, INHIBIT, IPV6, BRIDGE_PREFIX + "default_bridge")
-LOWER_MODES = {
-    "macvlan": ("bridge", "private", "vepa", "passthru"),
-    "ipvlan": ("l2", "l3", "l3s"),
-}
 LAST_VLAN = 4094
 MODES = ("nat", "nat-unprotected", "routed", "isolated")
 PLAIN = frozenset(
@@ -106,7 +101,7 @@ def made(
     driver = spec.driver or "bridge"
     if driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{driver}" network is allowed')
-    if driver in USUAL_MODE:
+    if driver in LOWER_MODES:
         network = lower_network(spec, around, leased, id=id, now=now)
     elif driver == "bridge":
         _check(spec)
@@ -153,14 +148,10 @@ def lower_network(
 ) -> LocalNetwork:
     """A macvlan or ipvlan network on a link of the host. Raises what `made` does."""
     driver = spec.driver
-    if driver not in around.drivers:
-        raise Unsupported(
-            f"this host's kernel has no {driver} links: use --driver bridge, or a kernel with the "
-            f"module {driver}"
-        )
+    without_kernel(driver, around)
     _check(spec)
     options = dict(spec.options)
-    mode = options.get(f"{driver}_mode") or USUAL_MODE[driver]
+    mode = options.get(f"{driver}_mode") or LOWER_MODES[driver][0]
     if mode not in LOWER_MODES[driver]:
         modes = ", ".join(LOWER_MODES[driver])
         raise Invalid(f"requested {driver} mode '{mode}' is not valid, it is one of {modes}")
@@ -170,7 +161,16 @@ def lower_network(
     subnets = _room(spec, around, leased, id)
     options[f"{driver}_mode"] = mode
     network = _network(spec, options, subnets, id=id, now=now)
-    return msgspec.structs.replace(network, vlan=_vlan(options.get(PARENT, ""), driver, around))
+    return msgspec.structs.replace(network, vlan=vlan_of(options.get(PARENT, ""), driver, around))
+
+
+def without_kernel(driver: str, around: Around) -> None:
+    """Raises `Unsupported` on a host whose kernel has no links of a driver."""
+    if driver not in around.drivers:
+        raise Unsupported(
+            f"this host's kernel has no {driver} links: use --driver bridge, or a kernel with the "
+            f"module {driver}"
+        )
 
 
 def _network(
@@ -197,14 +197,17 @@ def _network(
     )
 
 
-def _vlan(parent: str, driver: str, around: Around) -> int:
-    """The number of the VLAN whose link is to be made for a network, 0 if its parent is there."""
+def vlan_of(parent: str, driver: str, around: Around) -> int:
+    """The number of the VLAN whose link is to be made for a network, 0 if its parent is there.
+
+    Raises `Invalid` (no such link), `Forbidden` (another network of the host has it).
+    """
     if not parent:
         raise Invalid(f"a {driver} network needs a link of the host: say which with -o parent=…")
     if parent == "lo":
         raise Invalid(f"loopback interface is not a valid {driver} parent link")
     for other in around.networks:
-        if other.driver in USUAL_MODE and other.options.get(PARENT) == parent:
+        if other.driver in LOWER_MODES and other.options.get(PARENT) == parent:
             raise Forbidden(f"network {other.name} is already using parent interface {parent}")
     if parent in around.links:
         return 0
@@ -222,7 +225,8 @@ def _form(spec: NetworkSpec, *, id: str, now: float) -> LocalNetwork:
     """A network that is a form for others."""
     if spec.config_from.get("Network"):
         raise Forbidden("a configuration network cannot be made from another one")
-    if spec.driver not in ("", "null", "default"):
+    if spec.driver not in ("", "null", "default", "bridge"):
+        # The docker client says bridge where nothing is said.
         raise Invalid("a configuration network has no driver: leave --driver away")
     return LocalNetwork(
         id=id,

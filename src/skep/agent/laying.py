@@ -32,6 +32,12 @@ class Ground(msgspec.Struct, frozen=True):
         found = (n for n in self.networks if reference in (n.id, n.name))
         return next(found, None)
 
+    def on_links(self) -> dict[str, NetworkAssignment]:
+        """The swarm's networks on links of the host, by id: a container has an address of its own
+        there, and needs no docker_gwbridge to get out."""
+        networks = self.assignment.networks
+        return {id: network for id, network in networks.items() if network.spec.lower}
+
     def bridge(self, name: str) -> LocalNetwork:
         """A network that every host has where it is needed, by its bridge. Raises `Unavailable`."""
         found = next((n for n in self.networks if n.bridge == name), None)
@@ -120,7 +126,8 @@ def _gateway(layout: Layout, record: Record, task: Task | None, ground: Ground) 
     priority, then the first by name; docker_gwbridge, if there is none beside an overlay or a
     plugin's network that is not internal. What leads nowhere any more is taken away."""
     found = _ways_out(layout, record, ground)
-    overlays = [e for e in layout.endpoints if e.network_id in ground.assignment.networks]
+    swarm = [e for e in layout.endpoints if e.network_id in ground.assignment.networks]
+    overlays = [e for e in swarm if e.network_id not in ground.on_links()]
     outward = [e for e in overlays if not ground.assignment.networks[e.network_id].spec.internal]
     published = task is not None and bool(task.host_ports)
     gateway = ground.local(GATEWAY_BRIDGE)
@@ -128,7 +135,7 @@ def _gateway(layout: Layout, record: Record, task: Task | None, ground: Ground) 
         raise Unavailable("ports in mode host cannot be reached: all networks are internal")
     if published or ((outward or _stranded(layout, ground)) and not found):
         network = ground.bridge(GATEWAY_BRIDGE)
-    elif record.task_id and not overlays:
+    elif record.task_id and not swarm:
         network = ground.bridge(DEFAULT_BRIDGE)
     else:
         if gateway is not None and not any(w.network == GATEWAY_BRIDGE for w in record.wanted):
@@ -148,14 +155,13 @@ def _stranded(layout: Layout, ground: Ground) -> bool:
 def _ways_out(layout: Layout, record: Record, ground: Ground) -> str:
     """The id of the best endpoint on a network of the host's own that leads out, "" for none."""
     wanted = {_id(ground, item.network): item.gw_priority for item in record.wanted}
-    networks = {network.id: network for network in ground.networks}
+    own = {each.id: each for each in ground.networks if not each.internal and each.id in wanted}
+    links = {id for id, network in ground.on_links().items() if not network.spec.internal}
     ways = [
-        (-wanted[each.network_id], each.network_name, each.id)
+        (-wanted.get(each.network_id, 0), each.network_name, each.id)
         for each in layout.endpoints
-        if each.network_id in networks
-        and each.network_id in wanted
-        and _leads_out(each, networks[each.network_id])
-        and not networks[each.network_id].internal
+        if each.network_id in links
+        or (each.network_id in own and _leads_out(each, own[each.network_id]))
     ]
     return min(ways)[2] if ways else ""
 
@@ -167,7 +173,8 @@ def _leads_out(endpoint: Endpoint, network: LocalNetwork) -> bool:
 
 
 def _id(ground: Ground, reference: str) -> str:
-    found = ground.local("bridge" if reference == "default" else reference)
+    swarm = _swarm(ground, reference)
+    found = swarm or ground.local("bridge" if reference == "default" else reference)
     return found.id if found else reference
 
 
@@ -196,9 +203,7 @@ def needs_bridge(record: Record, ground: Ground) -> bool:
     return _stranded(layout, ground) and not _ways_out(layout, record, ground)
 
 
-def reachable(
-    record: Record, networks: Iterable[LocalNetwork], wanted: Iterable[Binding]
-) -> tuple[Binding, ...]:
+def reachable(record: Record, ground: Ground, wanted: Iterable[Binding]) -> tuple[Binding, ...]:
     """The ports to publish, at the address that the network which leads out says, if none is asked
     for. Raises `Unavailable` if they cannot be reached."""
     leg = next((each for each in record.endpoints if each.id == record.gateway), None)
@@ -206,11 +211,13 @@ def reachable(
         raise Unavailable(
             f"ports of container {record.name} cannot be published: no network of it leads out"
         )
-    network = next((each for each in networks if each.id == leg.network_id), None)
-    if network is not None and not network.bridge:
+    network = next((each for each in ground.networks if each.id == leg.network_id), None)
+    shared = ground.on_links().get(leg.network_id)
+    if shared is not None or (network is not None and not network.bridge):
+        driver = shared.spec.driver if shared else network.driver if network else ""
         raise Unavailable(
-            f"ports of container {record.name} cannot be published: on network {network.name} "
-            f"({network.driver}) it has an address of its own, where they are reached"
+            f"ports of container {record.name} cannot be published: on network {leg.network_name} "
+            f"({driver}) it has an address of its own, where they are reached"
         )
     usual = network.options.get(BINDING, "") if network else ""
     found = []

@@ -14,16 +14,18 @@ from skep.agent.connecting import check_wanted, wanted_network
 from skep.agent.containers import Containers
 from skep.agent.converge import describe
 from skep.agent.creating import Around, Leased, made
-from skep.agent.locals import PARENT, PREDEFINED, USUAL_MODE
+from skep.agent.locals import PREDEFINED
 from skep.agent.network import NO_NETWORK, Network, new_local_id
 from skep.agent.records import Record, endpoint_of
 from skep.agent.remotes import Remotes, drivers_of
+from skep.agent.shared import forms_of
 from skep.api.ports import Joined
 from skep.kernel.kernel import Kernel
+from skep.model.cluster import Grounds
 from skep.model.errors import Broken, Forbidden, Missing
 from skep.model.host import Container, LocalNetwork
 from skep.model.netstate import HOST
-from skep.model.spec import NetworkSpec
+from skep.model.spec import LOWER_MODES, NetworkSpec
 
 Json = dict[str, Any]
 
@@ -45,6 +47,7 @@ class LocalNetworks:
         self._kernel = kernel
         self._lock = asyncio.Lock()
         self._begun: dict[str, LocalNetwork] = {}
+        network.shared.around = self._around
         self.tell: Told = _nobody
 
     async def create(self, spec: NetworkSpec) -> str:
@@ -57,6 +60,7 @@ class LocalNetworks:
             async with self._remotes.debts.coming([id]):
                 leased = await self._remotes.prepare(spec, self._network.locals.all(), id)
                 network = await self._made(spec, id, leased)
+        await self.offer()
         self.tell("create", _joined(network), "")
         return id
 
@@ -96,7 +100,17 @@ class LocalNetworks:
             await self._apply(network)
         if self._remotes is not None:
             await self._remotes.debts.let_go([network.id])
+        await self.offer()
         self.tell("destroy", _joined(network), "")
+
+    async def offer(self) -> None:
+        """Tell the managers, if there are any, what this host has for networks on its links."""
+        if self._network.uplink is not None:
+            forms = forms_of(self._network.locals.all())
+            await self._network.uplink.offers(Grounds(await self._drivers(), forms))
+
+    async def _drivers(self) -> tuple[str, ...]:
+        return tuple([each for each in LOWER_MODES if await self._kernel.makes(each)])
 
     async def connect(self, container: Container, network: Joined, config: Json) -> None:
         """Attach a container to one more network, at once if it runs."""
@@ -170,6 +184,11 @@ class LocalNetworks:
                 raise Forbidden(
                     f'configuration network "{network.name}" is in use by "{other.name}"'
                 )
+        for swarm in self._network.assignment.networks.values():
+            if network.config_only and swarm.present and swarm.spec.form == network.name:
+                raise Forbidden(
+                    f'configuration network "{network.name}" is in use by "{swarm.spec.name}"'
+                )
         users = [
             f'name:"{box.container_name}" id:"{endpoint.id[:12]}"'
             for box in self._network.view().sandboxes
@@ -194,7 +213,8 @@ class LocalNetworks:
     async def _around(self) -> Around:
         networks = (*self._network.locals.all(), *self._begun.values())
         ours = {network.bridge for network in networks if network.bridge}
-        vlans = {network.options.get(PARENT, "") for network in networks if network.vlan}
+        lowers = (*self._network.locals.lowers(), *self._network.shared.lowers())
+        vlans = {lower.parent for lower in lowers if lower.vlan}
         subnets = [(ip_network(n.subnet), n.name) for n in networks if n.subnet]
         subnets += [(ip_network(n.subnet6), n.name) for n in networks if n.subnet6]
         for swarm in self._network.assignment.networks.values():
@@ -208,7 +228,7 @@ class LocalNetworks:
             routes=tuple(prefix for link, prefix in (*addresses, *routed) if link not in ours),
             links=await self._kernel.links() - ours - vlans,
             pools=self._network.locals.subnets.pools,
-            drivers=frozenset([each for each in USUAL_MODE if await self._kernel.makes(each)]),
+            drivers=frozenset(await self._drivers()),
         )
 
 

@@ -12,7 +12,7 @@ from skep.agent.pools import HostSubnets, free_subnet
 from skep.agent.records import write_atomically
 from skep.model.errors import UNREADABLE, Broken
 from skep.model.host import Bridge, LocalNetwork, Lower
-from skep.model.spec import IpamConfig
+from skep.model.spec import LOWER_MODES, IpamConfig
 
 GATEWAY_BRIDGE = "docker_gwbridge"
 DEFAULT_BRIDGE = "docker0"
@@ -34,8 +34,6 @@ SOURCE6 = "com.docker.network.host_ipv6"
 IPV6 = "com.docker.network.enable_ipv6"
 MTU = "com.docker.network.driver.mtu"
 PARENT = "parent"
-USUAL_MODE = {"macvlan": "bridge", "ipvlan": "l2"}
-"""The drivers that put containers onto a link of the host, with the mode they have unasked."""
 
 IFACE_PREFIX = "com.docker.network.container_iface_prefix"
 
@@ -108,7 +106,7 @@ def bridge_of(network: LocalNetwork) -> Bridge:
 
 def lower_of(network: LocalNetwork) -> Lower:
     """What a network on a parent link is to the kernel."""
-    mode = network.options.get(f"{network.driver}_mode", USUAL_MODE[network.driver])
+    mode = network.options.get(f"{network.driver}_mode", LOWER_MODES[network.driver][0])
     inward = network.internal
     return Lower(
         network_id=network.id,
@@ -215,7 +213,7 @@ class Locals:
 
     def lowers(self) -> tuple[Lower, ...]:
         """The networks that share a link of the host."""
-        return tuple(lower_of(n) for n in self._networks if n.driver in USUAL_MODE)
+        return tuple(lower_of(n) for n in self._networks if n.driver in LOWER_MODES)
 
     def add(self, network: LocalNetwork) -> None:
         """Remember a user's network. Raises `Broken` if it cannot be written down."""

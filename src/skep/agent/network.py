@@ -36,6 +36,7 @@ from skep.agent.remotes import (
     remotes_of,
     replaced,
 )
+from skep.agent.shared import Shared
 from skep.agent.uplink import Uplink
 from skep.agent.view import Underlay, host_view
 from skep.dns.client import DnsClient
@@ -77,6 +78,7 @@ class Network:
     ) -> None:
         self.records = records
         self.locals = locals_
+        self.shared = Shared(files.with_name("lowers.json"))
         self.assignment = Assignment()
         self.underlay = Underlay()
         self.balancer = "nft"
@@ -105,7 +107,7 @@ class Network:
             self._view = msgspec.structs.replace(
                 view,
                 balancer=self.balancer,
-                lowers=self.locals.lowers(),
+                lowers=(*self.locals.lowers(), *self.shared.lowers()),
                 remotes=remotes_of(self.locals.all()),
                 keys=self.keys,
                 secure_slots=self.secure_slots,
@@ -161,6 +163,8 @@ class Network:
         attachments = task.attachments if task else tuple(each for _, each in given.values())
         held = {network: task_id for network, (task_id, _) in given.items()}
         try:
+            await self.shared.provide(self.assignment, attachments, self.used())
+            self.changed()
             async with self._leased(record, record.wanted) as leases:
                 async with self._layout:
                     ports = await self._choose_ports(task)
@@ -187,6 +191,8 @@ class Network:
         attachments = tuple(each for _, each in given.values())
         held = {network: task_id for network, (task_id, _) in given.items()}
         try:
+            await self.shared.provide(self.assignment, attachments, self.used())
+            self.changed()
             async with self._leased(record, [item]) as leases:
                 async with self._layout:
                     grown = lay_out(wanted, None, attachments, self._ground(leases))
@@ -295,6 +301,10 @@ class Network:
         self.records.put(record)
         self.changed()
 
+    def used(self) -> set[str]:
+        """The networks that containers of this host are on."""
+        return {each.network_id for record in self.records for each in record.endpoints}
+
     def _ground(self, leases: Mapping[str, Lease] | None = None) -> Ground:
         sandboxes, networks = self.view().sandboxes, self.locals.all()
         return Ground(sandboxes, self.assignment, networks, self.cursor.last, leases or {})
@@ -348,7 +358,7 @@ class Network:
         networks = self.locals.all()
         if not wanted or self.ports is None or is_plugins_to_publish(record, networks):
             return record
-        outward = reachable(record, networks, wanted)
+        outward = reachable(record, self._ground(), wanted)
         bindings = await self.ports.bind(outward, self.view(), record.name)
         return msgspec.structs.replace(record, bindings=bindings)
 

@@ -24,12 +24,15 @@ from skep.agent.payloads import Payloads
 from skep.agent.records import Record
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
-from skep.model.errors import EngineLost, Missing, Refusal
+from skep.model.errors import EngineLost, Invalid, Missing, Refusal, Unsupported
 from skep.model.options import read_options
 from skep.model.spec import SECOND, PortConfig
 
 Json = dict[str, Any]
 Report = Callable[[dict[str, TaskStatus]], Awaitable[None]]
+
+REJECTING = (Missing, Invalid, Unsupported)
+"""What no second try on the same host would change: the task is rejected."""
 
 GRACE = 10
 """Seconds between a task's stop signal and its kill, when its spec names none."""
@@ -168,7 +171,7 @@ class Tasks:
         except EngineLost:
             raise  # no fault of the task's, which may well run: look again when it is back
         except Refusal as refusal:
-            state_ = TaskState.REJECTED if isinstance(refusal, Missing) else TaskState.FAILED
+            state_ = TaskState.REJECTED if isinstance(refusal, REJECTING) else TaskState.FAILED
             await self._say(task, state_, str(refusal.args[0]), error=str(refusal), record=record)
 
     def _body(self, task: Task) -> Json:

@@ -17,7 +17,7 @@ from skep.agent.logs import Logs
 from skep.agent.records import write_atomically
 from skep.cluster.delta import patch
 from skep.model.assignment import Assignment
-from skep.model.cluster import TakenPort, TaskStatus
+from skep.model.cluster import Grounds, TakenPort, TaskStatus
 from skep.model.errors import UNREADABLE, Broken, Refusal, Unavailable, refusal_kind
 from skep.model.messages import (
     Assign,
@@ -33,6 +33,7 @@ from skep.model.messages import (
     Listening,
     LogPiece,
     MoreLogs,
+    Offers,
     ReadLogs,
     ReadState,
     Resync,
@@ -79,6 +80,7 @@ class Uplink:
         self._owed: dict[str, None] = {}
         self._taken: tuple[TakenPort, ...] | None = None
         self._keys: tuple[TunnelKey, ...] = ()
+        self._grounds = Grounds()
         self.statuses: dict[str, TaskStatus] = {}
         self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
         self.on_stop_state: Callable[[int], None] = lambda _: None
@@ -133,6 +135,7 @@ class Uplink:
         said: list[FromAgent] = [hello]
         if self._keys:
             said.append(Keys(keys=self._keys))
+        said.append(Offers(grounds=self._grounds))
         if self.statuses:
             said.append(Status(tasks=dict(self.statuses)))
         if self._taken is not None:
@@ -158,6 +161,12 @@ class Uplink:
         """Tell the public halves of this host's keys; told again when a session begins."""
         self._keys = keys
         await self._send(Keys(keys=keys))
+
+    async def offers(self, grounds: Grounds) -> None:
+        """Tell what this host has for networks on its links; told again when a session begins."""
+        if grounds != self._grounds:
+            self._grounds = grounds
+            await self._send(Offers(grounds=grounds))
 
     async def attach(self, request: Callable[[int], Attach]) -> Attached:
         """Ask for addresses on swarm networks. Raises the manager's refusal, or `Unavailable`."""

@@ -145,7 +145,9 @@ def without_narrow(view: HostView) -> HostView:
     narrow = {
         id
         for id, network in view.networks.items()
-        if any(each.config6 for each in network.subnets) and overlay_mtu(view, network) < LEAST_MTU6
+        if not network.spec.lower
+        and any(each.config6 for each in network.subnets)
+        and overlay_mtu(view, network) < LEAST_MTU6
     }
     if not narrow:
         return view
@@ -247,7 +249,9 @@ class Layout:
     ) -> None:
         """An endpoint on a swarm network, at the address that the cluster gave it. Raises
         `Unavailable` if the network's bridge has no port left."""
-        self._check_room(network.id, f"network {network.spec.name}")
+        if not network.spec.lower:
+            self._check_room(network.id, f"network {network.spec.name}")
+        lower = network.spec.lower
         ports = [e.port for e in self._others if e.network_id == network.id]
         self.endpoints.append(
             Endpoint(
@@ -255,7 +259,7 @@ class Layout:
                 network_id=network.id,
                 network_name=network.spec.name,
                 link=next_name("eth", [e.link for e in self.endpoints]),
-                port=next_name("veth", ports),
+                port="" if lower else next_name("veth", ports),
                 address=attachment.address,
                 mac=mac_of(attachment.address),
                 vips=vips,

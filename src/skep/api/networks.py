@@ -73,7 +73,8 @@ async def create(call: Call) -> web.StreamResponse:
         raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
     if any(network.name == spec.name for network in call.ports.host.local_networks()):
         raise Clash(f"network with name {spec.name} already exists")
-    if spec.driver != "overlay" or spec.config_only:
+    in_swarm = spec.driver == "overlay" or (spec.lower and spec.scope == "swarm")
+    if not in_swarm or spec.config_only:
         if any(_name(network) == spec.name for network in everything(call.ports).values()):
             raise Clash(f"network with name {spec.name} already exists")
         made = await _own(call.ports).create(spec)
@@ -193,7 +194,7 @@ async def disconnect(call: Call) -> web.StreamResponse:
 
 
 def _joined(network: AnyNetwork) -> Joined:
-    driver = network.driver if isinstance(network, LocalNetwork) else "overlay"
+    driver = network.driver if isinstance(network, LocalNetwork) else network.spec.driver
     return Joined(network.id, _name(network), driver)
 
 

@@ -23,6 +23,7 @@ from skep.cluster.needs import (
     virtual_networks,
 )
 from skep.cluster.numbers import MARKS, first_free, number_of, ports_of
+from skep.cluster.parents import kept_back
 from skep.cluster.state import Draft
 from skep.cluster.subnets import endpoint_range, parsed, reserved
 from skep.cluster.view import View
@@ -48,8 +49,7 @@ def capacity(network: Network) -> int:
     total = 0
     for subnet in network.subnets:
         addresses = endpoint_range(subnet.config)
-        kept_back = sum(1 for address in reserved(subnet.config) if address in addresses)
-        total += len(addresses) - kept_back
+        total += len(addresses) - sum(1 for each in reserved(subnet.config) if each in addresses)
     return total
 
 
@@ -87,12 +87,12 @@ def free_beside(view: View, network: Network, subnet: Subnet) -> str:
 
 
 def _after_cursor(view: View, network: Network, config: IpamConfig, cursor: str) -> str:
-    candidates, kept_back = endpoint_range(config), reserved(config)
+    candidates, kept = endpoint_range(config), kept_back(view, network, config)
     start = number_of(cursor) + 1 if cursor else candidates.start
     taken = view.addresses(network)
     # After the cursor, then from the beginning.
     for span in (range(start, candidates.stop), range(candidates.start, start)):
-        number = first_free(taken, span, kept_back)
+        number = first_free(taken, span, kept)
         if number is not None:
             return str(ip_address(number))
     return ""
@@ -142,13 +142,16 @@ class Allocator:
         wanted = virtual_networks(service.spec, self._draft.ingress_id)
         kept = {vip.network_id: vip for vip in had.virtual_ips if vip.network_id in wanted}
         missing = [network_id for network_id in wanted if network_id not in kept]
-        problem = self._missing(missing)
+        bare = {network_id for network_id in missing if self._on_links(network_id)}
+        problem = self._missing(id for id in missing if id not in bare)
         ports, port_problem = self._ports(service)
         if problem or port_problem:
             return problem or port_problem
         for network_id in missing:
-            kept[network_id] = VirtualIp(network_id, *self._take(network_id))
-        mark = (had.mark or lowest_free_mark(self._draft)) if kept else 0
+            found = ("", "") if network_id in bare else self._take(network_id)
+            kept[network_id] = VirtualIp(network_id, *found)
+        balanced = any(vip.address for vip in kept.values())
+        mark = (had.mark or lowest_free_mark(self._draft)) if balanced else 0
         endpoint = ServiceEndpoint(
             spec=spec,
             ports=ports,
@@ -180,6 +183,12 @@ class Allocator:
             timestamp=now,
         )
         self._draft.put(replace(task, attachments=attachments, status=status, updated_at=now))
+
+    def _on_links(self, network_id: str) -> bool:
+        """Whether a network is on a segment that others are on, too: who is not of the swarm could
+        not reach a VIP there, so services are found by their tasks' addresses, as in Docker."""
+        network = self._draft.networks.get(network_id)
+        return network is not None and network.spec.lower
 
     def _missing(self, network_ids: Iterable[str]) -> str:
         for network_id in network_ids:

@@ -225,7 +225,8 @@ def on_network(service: Service, network: Network) -> NetworkService | None:
     found = vips.get(network.id, VirtualIp(network.id, ""))
     vip = bare(found.address)
     configs = [config for config in networks_of(service.spec) if config.target == network.id]
-    if not vip and not (configs and is_round_robin(service.spec)):
+    known_by_tasks = is_round_robin(service.spec) or network.spec.lower
+    if not vip and not (configs and known_by_tasks):
         # It is not here, or its VIP is yet to come: without one it would pass for round robin.
         return None
     return NetworkService(

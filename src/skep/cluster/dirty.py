@@ -15,7 +15,7 @@ from skep.cluster.loads import bearer, weighs_the_same
 from skep.cluster.numbers import holds_the_same
 from skep.cluster.state import Edit
 from skep.cluster.view import View
-from skep.model.cluster import Cluster, Network, Node, Task
+from skep.model.cluster import Cluster, Grounds, Network, Node, Task
 
 
 class Attention:
@@ -84,7 +84,7 @@ class Attention:
         old, new = edit.old, edit.new
         assert old is None or isinstance(old, Node)
         if old and isinstance(new, Node) and _as_seen(old) == _as_seen(new):
-            self.room = self.room or old.taken != new.taken
+            self.room = self.room or (old.taken, old.grounds) != (new.taken, new.grounds)
             return
         for task in view.tasks_of_node(edit.id):
             self.tasks[task.id] = None
@@ -119,5 +119,5 @@ def _room(network: Network) -> tuple[object, ...]:
 
 def _as_seen(node: Node) -> Node:
     """The node without what no decision about tasks that have a node depends on."""
-    unseen = {"message": "", "vtep": "", "manager_address": "", "taken": ()}
+    unseen = {"message": "", "vtep": "", "manager_address": "", "taken": (), "grounds": Grounds()}
     return replace(node, version=0, updated_at=0.0, **unseen)

@@ -13,6 +13,7 @@ from skep.cluster import constraints
 from skep.cluster.claims import Claim
 from skep.cluster.loads import Load, Unit, reservation_of, units
 from skep.cluster.needs import HOST_MODE
+from skep.cluster.parents import unfit_for
 from skep.cluster.view import View
 from skep.model.cluster import Node, Task
 from skep.model.host import MOST_PORTS
@@ -192,12 +193,29 @@ def no_bridge_port(view: View, wanted: Iterable[str], load: Load) -> str:
     """Which bridge of a host that carries ``load`` has no port left for one more container on the
     networks ``wanted``, in words; "" if none."""
     for network_id in wanted:
+        if view.networks[network_id].spec.lower:
+            continue
         if load.endpoints[network_id] >= MOST_PORTS:
             name = view.networks[network_id].spec.name
             return f"network {name}: {MOST_PORTS} of {MOST_PORTS} endpoints of one host in use"
     if load.attached >= MOST_PORTS:
         return f"docker_gwbridge: {MOST_PORTS} of {MOST_PORTS} endpoints of one host in use"
     return ""
+
+
+def on_links(view: View) -> Filter:
+    """Only hosts that have what the task's networks on links of the hosts need."""
+
+    def has_grounds(task: Task) -> Check | None:
+        networks = (view.networks.get(attachment.network_id) for attachment in task.attachments)
+        wanted = [network for network in networks if network and network.spec.lower]
+
+        def check(node: Node, _load: Load) -> str:
+            return next(filter(None, (unfit_for(node, network) for network in wanted)), "")
+
+        return check if wanted else None
+
+    return has_grounds
 
 
 LASTING: tuple[Filter, ...] = (is_ready, is_available, meets_constraints, has_platform)

@@ -134,7 +134,8 @@ def held(record: Record) -> Iterator[tuple[Pool, int]]:
             yield from _held_by_service(record)
         case Network():
             for subnet in record.subnets:
-                yield VNIS, subnet.vni
+                if subnet.vni:
+                    yield VNIS, subnet.vni
         case Node():
             if record.ingress_address:
                 pool = addresses_of(INGRESS)

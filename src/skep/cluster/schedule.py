@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from skep.cluster import constraints
 from skep.cluster.context import Context
 from skep.cluster.dirty import Attention
-from skep.cluster.filters import LASTING, PASSING, checks, claimed, on_bridges, refusal
+from skep.cluster.filters import LASTING, PASSING, checks, claimed, on_bridges, on_links, refusal
 from skep.cluster.index import UNPLACED_TASKS
 from skep.cluster.state import Draft
 from skep.cluster.view import View
@@ -81,7 +81,7 @@ class Candidates:
         self._task = task
         self._spread = spread
         self._lasting = checks(LASTING, task)
-        self._passing = checks((*PASSING, on_bridges(draft)), task)
+        self._passing = checks((*PASSING, on_bridges(draft), on_links(draft)), task)
         self._failures = _failures(draft, now, task)
         self._heap: list[tuple[Rank, str]] = []
         self._unseen = draft.nodes_by_load()

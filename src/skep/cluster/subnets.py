@@ -207,6 +207,7 @@ def used_vnis(view: View) -> dict[int, str]:
         subnet.vni: network.spec.name
         for network in view.networks.values()
         for subnet in network.subnets
+        if subnet.vni
     }
 
 

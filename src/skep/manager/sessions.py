@@ -37,6 +37,7 @@ from skep.model.messages import (
     Keys,
     Listening,
     LogPiece,
+    Offers,
     Resync,
     StateAnswer,
     Status,
@@ -153,6 +154,8 @@ class Sessions:
                 await self._change(lambda d, c: control.update_status(d, c, node_id, tasks))
             case Listening(ports=ports):
                 await self._change(lambda d, c: control.report_ports(d, c, node_id, ports))
+            case Offers(grounds=grounds):
+                await self._change(lambda d, c: control.report_grounds(d, c, node_id, grounds))
             case Keys(keys=keys):
                 await self._change(lambda d, c: control.report_keys(d, c, node_id, keys))
             case Attach():

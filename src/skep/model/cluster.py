@@ -98,6 +98,24 @@ class TakenPort(msgspec.Struct, frozen=True, order=True):
         return f"{self.port}/{self.protocol}"
 
 
+class Form(msgspec.Struct, frozen=True):
+    """A configuration network of a host: where addresses come from, and the driver's options."""
+
+    name: str
+    ipam: tuple[IpamConfig, ...] = ()
+    options: dict[str, str] = {}
+    ipv6: bool = False
+    internal: bool = False
+
+
+class Grounds(msgspec.Struct, frozen=True):
+    """What a host has for networks on its links: the drivers that its kernel knows, and its
+    configuration networks."""
+
+    drivers: tuple[str, ...] = ()
+    forms: tuple[Form, ...] = ()
+
+
 class Node(Record, frozen=True):
     """A host of the cluster.
 
@@ -105,7 +123,8 @@ class Node(Record, frozen=True):
     ``ingress_address`` (with prefix) is its ingress_sbox's own address on the ingress network,
     ``ingress_address6`` its IPv6 one, "" if that network has none.
     ``state`` is unknown, down, ready or disconnected. ``taken`` are the ports that programs of its
-    own listen on, ``keys`` the public halves of its tunnel keys, at most one for each slot.
+    own listen on, ``keys`` the public halves of its tunnel keys, at most one for each slot;
+    ``grounds`` is what it has for networks on its links.
     """
 
     spec: NodeSpec = NodeSpec()
@@ -120,11 +139,14 @@ class Node(Record, frozen=True):
     ingress_address6: str = ""
     taken: tuple[TakenPort, ...] = ()
     keys: tuple[TunnelKey, ...] = ()
+    grounds: Grounds = Grounds()
 
 
 class Subnet(msgspec.Struct, frozen=True):
     """A subnet that the cluster gave to a network, the VNI that carries it, and the allocation's
     cursor: the last address given out, so that a freed one rests as long as it can.
+
+    A network on links of the hosts has no VNI (0), and one of these for each range of its subnet.
 
     On a network with IPv6, ``config6`` is the IPv6 subnet on the same bridge, with its own cursor.
     """

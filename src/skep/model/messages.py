@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from skep.model.assignment import AssignmentDelta
-from skep.model.cluster import Attachment, NodeDescription, TakenPort, TaskStatus
+from skep.model.cluster import Attachment, Grounds, NodeDescription, TakenPort, TaskStatus
 from skep.model.inspection import Question
 from skep.model.secure import TunnelKey
 
@@ -49,6 +49,12 @@ class Listening(Message, frozen=True):
     """Agent: the ports that this host's own programs listen on now."""
 
     ports: tuple[TakenPort, ...]
+
+
+class Offers(Message, frozen=True):
+    """Agent: what this host has now for networks on its links."""
+
+    grounds: Grounds
 
 
 class Attach(Message, frozen=True):
@@ -177,6 +183,7 @@ FromAgent = (
     | Status
     | Beat
     | Listening
+    | Offers
     | Attach
     | Detach
     | Resync

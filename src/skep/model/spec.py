@@ -191,6 +191,13 @@ class Ipam(Spec, frozen=True):
     config: tuple[IpamConfig, ...] = ()
 
 
+LOWER_MODES = {
+    "macvlan": ("bridge", "private", "vepa", "passthru"),
+    "ipvlan": ("l2", "l3", "l3s"),
+}
+"""The drivers that put containers onto a link of their host, with their modes, the usual first."""
+
+
 class NetworkSpec(Spec, frozen=True):
     """``POST /networks/create``."""
 
@@ -208,6 +215,16 @@ class NetworkSpec(Spec, frozen=True):
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
     check_duplicate: bool = False
+
+    @property
+    def lower(self) -> bool:
+        """Whether containers are on a link of their host, and not on a bridge of ours."""
+        return self.driver in LOWER_MODES
+
+    @property
+    def form(self) -> str:
+        """The configuration network that it is made from, "" for none."""
+        return self.config_from.get("Network", "")
 
 
 class SecretSpec(Spec, frozen=True):

@@ -87,7 +87,11 @@ def own_networks(view: HostView) -> Iterator[NetworkAssignment]:
     """The users' networks of this host alone, as if a swarm had assigned them: all that is on them
     is here."""
     bridges = ((b.network_id, b.network_name) for b in view.bridges if b.named)
-    lowers = ((lower.network_id, lower.network_name) for lower in view.lowers)
+    lowers = (
+        (lower.network_id, lower.network_name)
+        for lower in view.lowers
+        if lower.network_id not in view.networks
+    )
     remotes = ((remote.network_id, remote.network_name) for remote in view.remotes)
     for ident, name in (*bridges, *lowers, *remotes):
         yield NetworkAssignment(

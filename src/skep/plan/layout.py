@@ -250,7 +250,7 @@ def overlays(view: HostView) -> dict[str, NetworkAssignment]:
     return {
         overlay_namespace(network.id): network
         for network in view.networks.values()
-        if network.subnets and (network.present or network.id in used)
+        if network.subnets and not network.spec.lower and (network.present or network.id in used)
     }
 
 

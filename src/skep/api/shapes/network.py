@@ -26,7 +26,7 @@ def swarm_network(network: SwarmNetwork) -> Json:
     """A swarm network as the cluster sees it: without what is on this host."""
     spec = network.spec
     options = dict(spec.options)
-    if network.subnets:
+    if network.subnets and not spec.lower:
         options[VXLAN_IDS] = ",".join(str(subnet.vni) for subnet in network.subnets)
     configs = [subnet.config for subnet in network.subnets] or list(spec.ipam.config)
     if spec.enable_i_pv6:

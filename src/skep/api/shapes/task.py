@@ -114,7 +114,9 @@ def _network(network: Network) -> Json:
         },
         "DriverState": {
             "Name": spec.driver,
-            "Options": {VXLAN_IDS: ",".join(str(subnet.vni) for subnet in network.subnets)},
+            "Options": {}
+            if spec.lower
+            else {VXLAN_IDS: ",".join(str(subnet.vni) for subnet in network.subnets)},
         },
         "IPAMOptions": {"Driver": {"Name": spec.ipam.driver}, "Configs": configs},
     }

@@ -18,8 +18,9 @@ from skep.cluster.allocate import (
 from skep.cluster.context import Context
 from skep.cluster.filters import no_bridge_port
 from skep.cluster.needs import bare
+from skep.cluster.parents import kept_back
 from skep.cluster.state import Draft
-from skep.cluster.subnets import parsed, reserved
+from skep.cluster.subnets import parsed
 from skep.model.cluster import Attachment, Network, Task, TaskState, TaskStatus
 from skep.model.errors import Forbidden, Invalid, Unavailable
 from skep.model.host import SHORT
@@ -129,8 +130,8 @@ def _place(draft: Draft, network: Network, text: str) -> int:
             continue
         space = parsed(config.subnet)
         edges = (space.network_address, space.broadcast_address)
-        kept_back = int(address) in reserved(config)
-        if address in edges or kept_back or draft.in_use(network, str(address)):
+        kept = int(address) in kept_back(draft, network, config)
+        if address in edges or kept or draft.in_use(network, str(address)):
             raise Forbidden(f"Address already in use: {address} on network {network.spec.name}")
         return position
     raise Invalid(f"Invalid address {text}: It does not belong to any of this network's subnets")

@@ -10,6 +10,7 @@ from skep.cluster.control.names import check_name
 from skep.cluster.entries import give_ingress_addresses, take_ingress_addresses
 from skep.cluster.lives import is_live
 from skep.cluster.needs import publishes_ingress
+from skep.cluster.parents import subnets_on_links
 from skep.cluster.segments import segments
 from skep.cluster.state import Draft
 from skep.cluster.subnets import INGRESS_VNI, choose_vnis, parse_vnis, used_vnis
@@ -42,17 +43,16 @@ def create_network(draft: Draft, context: Context, spec: NetworkSpec) -> str:
     (name or VXLAN id taken), `Forbidden` (subnet overlaps), `Unsupported`, `Unavailable` (pools
     used up).
     """
+    spec = replace(spec, driver=spec.driver or DRIVER)
     _check(draft, spec)
-    pairs = segments(draft, spec)
-    vnis = _vnis(draft, spec, len(pairs))
+    subnets = subnets_on_links(draft, spec) if spec.lower else _tunnelled(draft, spec)
+    ipv6 = any(each.config6 for each in subnets) if spec.form else spec.enable_i_pv6
     network = Network(
         id=context.new_id(),
         created_at=context.now,
         updated_at=context.now,
-        spec=replace(spec, driver=DRIVER, scope="swarm"),
-        subnets=tuple(
-            Subnet(four, vni, config6=six) for (four, six), vni in zip(pairs, vnis, strict=True)
-        ),
+        spec=replace(spec, scope="swarm", enable_i_pv6=ipv6),
+        subnets=subnets,
     )
     draft.put(network)
     if spec.ingress:
@@ -60,13 +60,30 @@ def create_network(draft: Draft, context: Context, spec: NetworkSpec) -> str:
     return network.id
 
 
+def _tunnelled(draft: Draft, spec: NetworkSpec) -> tuple[Subnet, ...]:
+    """The subnets of an overlay network, each with the number of its tunnel."""
+    pairs = segments(draft, spec)
+    vnis = _vnis(draft, spec, len(pairs))
+    return tuple(
+        Subnet(four, vni, config6=six) for (four, six), vni in zip(pairs, vnis, strict=True)
+    )
+
+
 def _check(draft: Draft, spec: NetworkSpec) -> None:
-    if spec.driver not in ("", DRIVER):
-        raise Unsupported(f"swarm-scoped networks of driver {spec.driver} are not supported yet")
+    if spec.driver != DRIVER and not spec.lower:
+        raise Unsupported(
+            f"networks of driver {spec.driver} cannot have the scope swarm: use --driver overlay, "
+            "or macvlan or ipvlan on links of the hosts"
+        )
     if spec.scope not in ("", "swarm", "global"):
         raise Invalid(f"an overlay network cannot have the scope {spec.scope}")
-    if spec.config_only or spec.config_from.get("Network"):
-        raise Unsupported("config-only networks are not supported yet")
+    if spec.config_only or (spec.form and not spec.lower):
+        raise Unsupported(
+            "an overlay network cannot be made from a configuration network: its subnets are the "
+            "same on all hosts, so give them with --subnet"
+        )
+    if spec.ingress and spec.lower:
+        raise Invalid("the ingress network is an overlay network: use --driver overlay")
     if spec.attachable and spec.ingress:
         raise rpc.invalid("ingress network cannot be attachable")
     check_name(spec.name)
@@ -129,6 +146,11 @@ def add_subnets(
         raise Unsupported(
             "the ingress network cannot get another subnet, because answers of the routing mesh "
             "find their way within one: remove it and make it anew with a larger one"
+        )
+    if network.spec.lower:
+        raise Unsupported(
+            f"network {network.spec.name} is on a segment of the hosts, which has one subnet: make "
+            "another network"
         )
     if not configs:
         raise Invalid("invalid network config:\nno subnet to add was given")

@@ -11,8 +11,17 @@ from skep.cluster.context import Context
 from skep.cluster.entries import with_ingress_address
 from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.options import check_node_options
+from skep.cluster.parents import extended
 from skep.cluster.state import Draft
-from skep.model.cluster import Node, NodeDescription, TakenPort, Task, TaskState, TaskStatus
+from skep.model.cluster import (
+    Grounds,
+    Node,
+    NodeDescription,
+    TakenPort,
+    Task,
+    TaskState,
+    TaskStatus,
+)
 from skep.model.errors import Clash, Invalid, OutOfSequence, Unsupported
 from skep.model.secure import SLOTS, TunnelKey
 from skep.model.spec import NodeSpec
@@ -94,6 +103,19 @@ def report_keys(draft: Draft, context: Context, node_id: str, keys: tuple[Tunnel
         raise Invalid("a host has one tunnel key for each slot")
     if keys != node.keys:
         draft.put(replace(node, keys=keys, updated_at=context.now))
+
+
+def report_grounds(draft: Draft, context: Context, node_id: str, grounds: Grounds) -> None:
+    """Note what a node has for networks on its links; those that are made from a configuration of
+    its get its range of addresses, too. Raises `Missing`."""
+    node = _member(draft, node_id)
+    if grounds == node.grounds:
+        return
+    draft.put(replace(node, grounds=grounds, updated_at=context.now))
+    forms = {form.name: form for form in grounds.forms}
+    for network in list(draft.networks.values()):
+        if network.spec.lower and network.spec.form in forms:
+            draft.put(extended(network, forms[network.spec.form]))
 
 
 def _member(draft: Draft, node_id: str) -> Node:
