@@ -269,3 +269,22 @@ def test_hosts_are_not_told_of_cursors(swarm):
     assert told == tuple(
         replace(each, cursor="", cursor6="") for each in swarm.state.networks[net].subnets
     )
+
+
+def test_the_subnet_beside_a_wanted_address_may_be_full(world):
+    """The smaller subnet's IPv4 addresses are all given out; the other's are no help there."""
+    world.init("h1", "h2")
+    dual(world, "two", "10.67.0.0/29", "10.67.1.0/24", "fd67::/64", "fd67:0:0:1::/64",
+         attachable=True)  # fmt: skip
+    taken = {attach(world, "two")[0] for _ in range(5)}
+    assert taken == {f"10.67.0.{last}/29" for last in range(2, 7)}
+    sentence = (
+        "network two: 5 of 5 addresses of its subnet 10.67.0.0/29 in use, which is the one beside "
+        "fd67::/64"
+    )
+    with pytest.raises(Unavailable) as refused:
+        attach(world, "two", wanted6="fd67::77")
+    assert str(refused.value) == sentence
+    assert attach(world, "two", wanted6="fd67:0:0:1::77") == (
+        "10.67.1.2/24", "fd67:0:0:1::77/64"
+    )  # fmt: skip

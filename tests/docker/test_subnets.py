@@ -79,6 +79,32 @@ def test_the_mtu_and_the_vxlan_id_are_as_asked(lab):
     assert "mtu 1350" in seen(lab, "h2", "small", "ip", "link", "show", "eth0")
 
 
+def test_several_subnets_have_a_vxlan_id_each(lab):
+    option = "com.docker.network.driver.overlay.vxlanid_list"
+    several = ("--subnet", "10.62.0.0/24", "--subnet", "10.62.1.0/24")
+    shown = network(lab, "pair", *several, "--opt", f"{option}=6001,6002")
+    assert shown["Options"][option] == "6001,6002"
+    lab.docker("h2", "run", "-d", "--name", "upper", "--network", "pair", "--ip", "10.62.1.9",
+               "busybox", "sleep", "infinity")  # fmt: skip
+    try:
+        assert "0% packet loss" in seen(lab, "h1", "pair", "ping", "-c", "2", "10.62.1.9")
+        inside = f"1-{shown['Id'][:10]}"
+        for number, vni in enumerate((6001, 6002)):
+            link = lab.run("h2", "ip", "-n", inside, "-d", "link", "show", f"vxlan{number}")
+            assert f"vxlan id {vni} " in link and f"master br{number} " in link
+    finally:
+        lab.docker("h2", "rm", "-f", "upper")
+    for wanted, subnets, sentence in (
+        ("6002", (), "VXLAN id 6002 is already in use by network pair"),
+        ("6003,6003", (*several[:1], "10.63.0.0/24", "--subnet", "10.63.1.0/24"), "network itself"),
+        ("6003,6004", (), "2 VXLAN ids for 1 subnets"),
+        ("16777216", (), "must be between 4096 and 16777215"),
+    ):
+        code, _, why = lab.tried("h1", "network", "create", "-d", "overlay", *subnets, "--opt",
+                                 f"{option}={wanted}", "other")  # fmt: skip
+        assert (code, sentence in why) == (1, True), why
+
+
 def test_networks_follow_the_underlays_mtu(lab):
     """Those that run, too; only those whose user said what it is stay."""
     network(lab, "wide")

@@ -46,17 +46,34 @@ DYNAMIC_PORTS = range(30000, 32768)
 
 def capacity(network: Network) -> int:
     """How many addresses a network has for endpoints and VIPs."""
-    total = 0
-    for subnet in network.subnets:
-        addresses = endpoint_range(subnet.config)
-        total += len(addresses) - sum(1 for each in reserved(subnet.config) if each in addresses)
-    return total
+    return sum(_room(subnet.config) for subnet in network.subnets)
+
+
+def _room(config: IpamConfig) -> int:
+    addresses = endpoint_range(config)
+    return len(addresses) - sum(1 for each in reserved(config) if each in addresses)
 
 
 def exhausted(network: Network) -> str:
     """The sentence for a network without a free address."""
     total = capacity(network)
     return f"network {network.spec.name}: {total} of {total} addresses in use"
+
+
+def exhausted_beside(network: Network, subnet: Subnet) -> str:
+    """The sentence for a subnet without a free address beside one that was asked for: addresses of
+    the two families are on one bridge, so one of another subnet would not do."""
+    if len(network.subnets) == 1:
+        return exhausted(network)
+    total = _room(subnet.config)
+    return (
+        f"network {network.spec.name}: {total} of {total} addresses of its subnet "
+        f"{subnet.config.subnet} in use, which is the one beside {_sixth(subnet)}"
+    )
+
+
+def _sixth(subnet: Subnet) -> str:
+    return subnet.config6.subnet if subnet.config6 else "no subnet of IPv6"
 
 
 Addresses = tuple[str, str]

@@ -65,7 +65,7 @@ IP6 = Family(
     default="::/0",
     refusal="icmpv6",
     loopback="::1",
-    echo="ipv6-icmp",
+    echo="icmpv6",
 )
 
 

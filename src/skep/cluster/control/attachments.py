@@ -10,6 +10,7 @@ from skep.cluster import rpc
 from skep.cluster.allocate import (
     Addresses,
     exhausted,
+    exhausted_beside,
     free_beside,
     free_sixth,
     prefixed,
@@ -114,7 +115,7 @@ def _wanted(draft: Draft, network: Network, wanted: str, wanted6: str) -> Addres
     address = bare(wanted) or free_beside(draft, network, subnet)
     address6 = str(ip_address(bare(wanted6))) if wanted6 else free_sixth(draft, network, subnet)
     if not address or address6 is None:
-        return None
+        raise Unavailable(exhausted_beside(network, subnet))
     return prefixed(address, subnet.config), prefixed(address6, subnet.config6)
 
 
