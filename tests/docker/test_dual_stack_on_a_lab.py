@@ -2,6 +2,7 @@
 address, and networks of users. h3 stands for a client outside: it asks by other hosts' addresses.
 """
 
+import functools
 import ipaddress
 import json
 import os
@@ -9,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mesh_lab
 import pytest
-from swarm_lab import SwarmLab, until
-from test_mesh import ask, running, tasks
+from mesh_lab import ask, talking, tasks
+from swarm_lab import SwarmLab
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -30,13 +32,7 @@ def lab():
 @pytest.fixture(scope="module")
 def create(lab):
     """Makes services that stay as long as the lab."""
-
-    def make(name, replicas, *options, runs=("nginx",)):
-        lab.docker("h1", "service", "create", "--detach", "--name", name,
-                   "--replicas", str(replicas), *options, *runs)  # fmt: skip
-        until(lambda: lab.running(name, replicas), 60)
-
-    return make
+    return functools.partial(mesh_lab.create, lab)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +87,7 @@ class TestMesh:
                runs=("busybox", "sleep", "infinity"))  # fmt: skip
         ((_, host, key),) = tasks(lab, "names")
         box = lab.sandbox(host, key)
-        with running(lab, host, "serve-udp", "53", "one", "::", box=box) as server:
+        with talking(lab, host, "serve-udp", "53", "one", "::", box=box) as server:
             assert server.stdout.readline() == "ready\n"
             for entry in lab.hosts:
                 answers = set(ask(lab, "h3", "udp", lab.address6(entry), "5353", "0.2"))
@@ -99,7 +95,7 @@ class TestMesh:
                 assert {each.startswith(f"one {client}") for each in answers} == {True}, answers
             answers = set(ask(lab, "h1", "udp", "::1", "5353", "0.2"))
             assert {each[:4] for each in answers} == {"one "}
-        with running(lab, host, "pour", "54", "3000000", "::", box=box) as server:
+        with talking(lab, host, "pour", "54", "3000000", "::", box=box) as server:
             assert server.stdout.readline() == "ready\n"
             # Answers that fill packets fit the way back through the tunnel.
             for entry in ("h1", "h2"):

@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
+from mesh_lab import ask, tasks
 from swarm_lab import SwarmLab, until
-from test_mesh import ask, tasks
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 

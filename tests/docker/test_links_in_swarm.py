@@ -4,14 +4,12 @@ network of the swarm made from them, services and containers on it. The real doc
 import ipaddress
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
+from mesh_lab import ask
 from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
-CLIENT = [sys.executable, str(Path(__file__).with_name("mesh_client.py"))]
 SUBNET = ("--subnet", "10.86.0.0/24", "--gateway", "10.86.0.1")
 RANGES = {"h1": "10.86.0.32/28", "h2": "10.86.0.64/28", "h3": "10.86.0.96/28"}
 
@@ -146,7 +144,7 @@ def test_published_by_the_mesh_as_well(lab, lan, service):
     service("both", "--network", lan, "--publish", "8080:80", "--replicas", "2")
     until(lambda: lab.running("both", 2), 60)
     for host in ("h1", "h3"):
-        found = json.loads(lab.run(host, *CLIENT, "load", "127.0.0.1", "8080", "4", "1"))
+        found = ask(lab, host, "load", "127.0.0.1", "8080", "4", "1")
         assert (found["failed"], sum(found["answered"].values())) == ({}, 4)
 
 

@@ -7,15 +7,12 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from mesh_lab import CLIENT, ask, services, talking, tasks
 from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
-
-CLIENT = [sys.executable, str(Path(__file__).with_name("mesh_client.py"))]
 
 
 @pytest.fixture(scope="module")
@@ -32,61 +29,19 @@ def lab():
 @pytest.fixture
 def service(lab):
     """Makes services that are removed after the test."""
-    made = []
-
-    def create(name, replicas, *options, runs=("nginx",)):
-        made.append(name)
-        lab.docker("h1", "service", "create", "--detach", "--name", name,
-                   "--replicas", str(replicas), *options, *runs)  # fmt: skip
-        until(lambda: lab.running(name, replicas), 60)
-
-    yield create
-    for name in made:
-        lab.tried("h1", "service", "rm", name)
-    until(lambda: not lab.docker("h1", "service", "ls", "-q").split())
-    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 60)
-
-
-def ask(lab, host, *words):
-    return json.loads(lab.run(host, *CLIENT, *words).splitlines()[-1])
-
-
-@contextlib.contextmanager
-def running(lab, host, *words, box=""):
-    """A client or server in a host, in the sandbox ``box`` if one is named."""
-    enter = ["nsenter", f"--net=/run/netns/{box}"] if box else []
-    process = subprocess.Popen(
-        lab.inside(host, *enter, *CLIENT, *words),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with services(lab) as create:
+        yield create
 
 
 @contextlib.contextmanager
 def under_load(lab, entry, port, count=4000):
     """Requests from h3 while the block runs; all must have been answered."""
-    with running(lab, "h3", "load", lab.address(entry), str(port), str(count), "8", "0.01") as load:
+    with talking(lab, "h3", "load", lab.address(entry), str(port), str(count), "8", "0.01") as load:
         yield
         assert load.poll() is None, "the load ended before what it was to meet"
         result = json.loads(load.communicate(timeout=120)[0])
     assert result["failed"] == {}
     assert sum(result["answered"].values()) == count
-
-
-def tasks(lab, name):
-    """(slot, host, container id) of a service's containers."""
-    found = []
-    for host in lab.hosts:
-        listed = lab.docker(host, "ps", "--no-trunc", "--format", "{{.Names}} {{.ID}}")
-        for line in listed.splitlines():
-            container, _, key = line.partition(" ")
-            if container.startswith(f"{name}."):
-                found.append((container.split(".")[1], host, key))
-    return sorted(found)
 
 
 def reached(lab, entry, port, count):
@@ -213,7 +168,7 @@ class TestDraining:
 
     def test_an_open_connection_is_waited_for(self, lab, service):
         service("web", 1, "--publish", "8080:80", "--label", "skep.drain=20s")
-        with running(lab, "h3", "hold", lab.address("h1"), "8080") as client:
+        with talking(lab, "h3", "hold", lab.address("h1"), "8080") as client:
             assert client.stdout.readline() == "open\n"
             lab.docker("h1", "service", "scale", "--detach", "web=0")
             until(lambda: lab.tried("h3", "version")[0] == 0 and refused(lab, "h2", 8080))
@@ -226,7 +181,7 @@ class TestDraining:
 
     def test_an_open_connection_is_not_waited_for_longer_than_it_may(self, lab, service):
         service("web", 1, "--publish", "8080:80", "--stop-grace-period", "1s")
-        with running(lab, "h3", "hold", lab.address("h1"), "8080") as client:
+        with talking(lab, "h3", "hold", lab.address("h1"), "8080") as client:
             assert client.stdout.readline() == "open\n"
             lab.docker("h1", "service", "rm", "web")
             until(lambda: tasks(lab, "web") == [], 10)
@@ -258,10 +213,10 @@ class TestFlows:
         with contextlib.ExitStack() as servers:
             for slot, host, key in tasks(lab, "names"):
                 box = lab.sandbox(host, key)
-                server = servers.enter_context(running(lab, host, "serve-udp", "53", slot, box=box))
+                server = servers.enter_context(talking(lab, host, "serve-udp", "53", slot, box=box))
                 assert server.stdout.readline() == "ready\n"
             asking = ("udp", lab.address("h1"), "5353", "8")
-            clients = [servers.enter_context(running(lab, "h3", *asking)) for _ in range(2)]
+            clients = [servers.enter_context(talking(lab, "h3", *asking)) for _ in range(2)]
             assert [client.stdout.readline() for client in clients] == ["asking\n"] * 2
             lab.docker("h1", "service", "scale", "--detach", "names=1")
             until(lambda: only_running(lab, "names", 1), 30)

@@ -5,19 +5,18 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from mesh_lab import CLIENT, ask, running, services
 from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
 FOLDER = Path(__file__).parent
 BENCHMARKS = FOLDER.parent.parent / "benchmarks"
-CLIENT = [sys.executable, str(FOLDER / "mesh_client.py")]
 SCTP = [sys.executable, str(FOLDER / "sctp_peer.py")]
 LISTEN = (
     "import socket,sys; s=socket.create_server(('',{port})); print('ready',flush=True); "
@@ -39,33 +38,8 @@ def lab():
 @pytest.fixture
 def service(lab):
     """Makes services that are removed after the test."""
-    made = []
-
-    def create(name, *options, replicas=1, runs=("nginx",)):
-        made.append(name)
-        lab.docker("h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", name,
-                   "--replicas", str(replicas), *options, *runs)  # fmt: skip
-        until(lambda: lab.running(name, replicas), 60)
-
-    yield create
-    for name in made:
-        lab.tried("h1", "service", "rm", name)
-    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 60)
-
-
-@contextlib.contextmanager
-def running(lab, host, *words, box=""):
-    """A program in a host, in the sandbox ``box`` if one is named; ends with its input or here."""
-    enter = ["nsenter", f"--net=/run/netns/{box}"] if box else []
-    process = subprocess.Popen(
-        lab.inside(host, *enter, *words),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with services(lab) as create:
+        yield lambda name, *options, replicas=1, **what: create(name, replicas, *options, **what)
 
 
 @contextlib.contextmanager
@@ -78,14 +52,13 @@ def listening(lab, host, port):
         process.wait(5)
 
 
-def ask(lab, host, address, port, count=1):
-    words = ("load", address, str(port), str(count), "1")
-    return json.loads(lab.run(host, *CLIENT, *words).splitlines()[-1])
+def asked(lab, host, address, port, count=1):
+    return ask(lab, host, "load", address, str(port), str(count), "1")
 
 
 def answered(lab, host, address, port, count=1):
     """Who answered, or what went wrong."""
-    found = ask(lab, host, address, port, count)
+    found = asked(lab, host, address, port, count)
     return set(found["answered"]) or {why.split()[1].partition("(")[0] for why in found["failed"]}
 
 
@@ -224,7 +197,7 @@ class TestOptions:
             service(name, "-p", "8080:80", "--label", f"skep.publish-address={address}")
         for name, address in zip(("one", "two"), own, strict=True):
             ((_, ids),) = boxes(lab, name).items()
-            found = ask(lab, "h3", address, 8080)
+            found = asked(lab, "h3", address, 8080)
             assert (set(found["answered"]), set(found["seen"])) == (set(ids), {lab.address("h3")})
 
     def test_who_may_ask(self, lab, service):
