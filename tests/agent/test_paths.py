@@ -42,3 +42,10 @@ def test_it_is_forgotten_with_the_swarm(made):
     paths.forget()
     assert (paths.clear, file.exists()) == ({}, False)
     paths.forget()
+
+
+def test_a_full_disk_keeps_nobody_from_using_what_is_known(tmp_path):
+    calls = []
+    paths = Paths(tmp_path / "absent" / "paths", lambda: calls.append(1))
+    paths.found({"two": 1400})
+    assert (paths.clear, calls) == ({"two": 1400}, [1])

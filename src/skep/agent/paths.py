@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from skep.agent.records import write_atomically
+from skep.model.errors import Refusal
 
 log = structlog.get_logger("skep.paths")
 
@@ -63,5 +64,9 @@ class Paths:
         if known != self._known:
             log.info("path MTU", clear=known.clear, encrypted=known.sealed)
             self._known = known
-            write_atomically(self._file, msgspec.json.encode(known))
             self._changed()
+            try:
+                write_atomically(self._file, msgspec.json.encode(known))
+            except Refusal as refusal:
+                # It will be measured again; what is known now goes on.
+                log.warning("path MTU not kept", why=str(refusal))
