@@ -204,18 +204,29 @@ class TestReach:
             lab.docker("h1", "rm", "-f", "hidden")
             lab.docker("h1", "network", "rm", "other")
 
-    @pytest.mark.parametrize("port", [9323, 1011])
+    @pytest.mark.parametrize("port", [9323, 2378, 1011])
     def test_what_listens_for_the_host_alone_is_out_of_reach(self, attack, port):
-        """The metrics, and the name server of another's sandbox."""
+        """The metrics, the page, and the name server of another's sandbox."""
         connect = f"busybox nc -w 2 {{}} {port} </dev/null && echo open"
         for address in ("172.18.0.1", attack.lab.address("h1"), attack.local):
             code = attack.enter("h1", attack.words["box"], connect.format(address) + " || true")
             assert "open" not in code
 
     def test_containers_do_not_see_the_hosts_sockets_and_namespaces(self, attack):
-        look = "ls /run /var/run /run/netns /run/skep 2>/dev/null; true"
+        look = "ls /run /var/run /run/netns /run/skep /var/lib /var/lib/skep 2>/dev/null; true"
         seen = attack.lab.docker("h1", "exec", "box-h1", "sh", "-c", look)
         assert "docker.sock" not in seen and "ingress_sbox" not in seen and "skep" not in seen
+
+    @pytest.mark.parametrize("command", [
+        "unshare -n true", "nsenter -t 1 -n true", "ip link set eth0 down",
+        "ip addr add 10.50.0.99/24 dev eth0",
+        "ip neigh add 10.50.0.99 lladdr 02:42:0a:32:00:63 dev eth0", "mount -t proc none /mnt",
+        "sysctl -w net.ipv4.ip_forward=0",
+    ])  # fmt: skip
+    def test_containers_change_nothing_of_the_network(self, attack, command):
+        code, _, complaint = attack.lab.tried("h1", "exec", "box-h1", *command.split())
+        assert code != 0, complaint
+        assert ",UP," in attack.lab.docker("h1", "exec", "box-h1", "ip", "addr", "show", "eth0")
 
     def test_a_worker_does_only_what_workers_may(self, attack):
         code, _, complaint = attack.lab.tried("h2", "service", "rm", "web")
