@@ -163,6 +163,14 @@ def test_the_health_of_the_start_is_asked_for_at_its_own_interval(lab):
     until(lambda: lab.docker("h1", *shown).strip() == "healthy", 60)
 
 
+def test_what_is_amended_is_so_at_each_start(lab):
+    lab.docker("h1", "run", "-d", "--name", "again", "--restart", "always", "--domainname",
+               "dom.test", "busybox", "sh", "-c",
+               "cat /proc/sys/kernel/domainname; exit 1")  # fmt: skip
+    until(lambda: lab.docker("h1", "logs", "again").count("dom.test") > 1, 60)
+    lab.docker("h1", "rm", "-f", "again")
+
+
 def test_a_stop_takes_its_signal_and_its_time(lab):
     lab.docker("h1", "run", "-d", "--name", "stubborn", "--stop-signal", "USR1", "--stop-timeout",
                "300", "busybox", "sh", "-c",
