@@ -12,6 +12,7 @@ from aiohttp import web
 from skep.api import containers, relay, schema
 from skep.api.call import Call, empty, json
 from skep.api.filters import moment
+from skep.api.members import check_members
 from skep.api.ports import Container, Event
 from skep.api.selection import Selection
 from skep.api.unbegun import UNBEGUN
@@ -51,25 +52,7 @@ async def _check_platform(call: Call, image: str) -> None:
 
 def check_shape(body: dict[str, Any]) -> None:
     """Raises `Invalid` if a container is asked for in a shape that nobody can read."""
-    host = body.get("HostConfig") or {}
-    networking = body.get("NetworkingConfig") or {}
-    for name, value, kind in (
-        ("Image", body.get("Image"), str),
-        ("HostConfig", host, dict),
-        ("NetworkingConfig", networking, dict),
-        *((name, body.get(name), dict) for name in ("Labels", "ExposedPorts", "Healthcheck")),
-    ):
-        if value is not None and not isinstance(value, kind):
-            raise Invalid(f"invalid JSON: {name} is of another type")
-    for name, value, kind in (
-        ("NetworkMode", host.get("NetworkMode"), str),
-        ("PortBindings", host.get("PortBindings"), dict),
-        ("RestartPolicy", host.get("RestartPolicy"), dict),
-        ("EndpointsConfig", networking.get("EndpointsConfig"), dict),
-        *((name, host.get(name), list) for name in ("Binds", "ExtraHosts", "Dns", "Links")),
-    ):
-        if value is not None and not isinstance(value, kind):
-            raise Invalid(f"invalid JSON: {name} is of another type")
+    check_members(body)
     if not body.get("Image"):
         raise Invalid("say which image to make the container of")
 

@@ -132,6 +132,7 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
     ),
     (re.compile(r"^fill out specgen: (?P<said>.*)"), Invalid, "{said}"),
     (re.compile(r"(?P<said>json: cannot unmarshal .*)"), Invalid, "invalid JSON: {said}"),
+    (re.compile(r"failed to parse parameters for .*: schema: (?P<said>.*)"), Invalid, "{said}"),
     (re.compile(r"is already paused"), Clash, "Container {subject} is already paused"),
     (re.compile(r"is not paused, can't unpause"), Clash, "Container {subject} is not paused"),
     (
