@@ -32,6 +32,7 @@ from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
 from skep.agent.plugging import Plugging
 from skep.agent.ports import HostPorts
+from skep.agent.rebooted import start_again
 from skep.agent.records import Records, endpoint_of
 from skep.agent.secure import Secure
 from skep.agent.tasks import Clients, Tasks
@@ -161,6 +162,7 @@ class Agent:
             group.create_task(self.tasks.run())
             group.create_task(self._follow_engine())
             group.create_task(self._comparison.run())
+            group.create_task(start_again(self.containers, self._engine))
             group.create_task(self._keep_names())
             group.create_task(self._beat())
             group.create_task(self._follow_underlay())
