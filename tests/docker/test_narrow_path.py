@@ -1,0 +1,130 @@
+"""A path between two hosts that carries less than their links: measured, and TCP gets through."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from swarm_lab import until
+from trace_lab import TraceLab
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+
+WIDTH = 1400
+SIZE = 300_000
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = TraceLab(f"narrow{os.getpid()}", 3)
+    try:
+        lab.up()
+        for name, options in (("clear", ()), ("sealed", ("-o", "encrypted"))):
+            lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", *options, name)
+        for host in lab.hosts:
+            for name in ("clear", "sealed"):
+                lab.docker(host, "run", "-d", "--name", f"{name}-{host}", "--network", name,
+                           "busybox", "sh", "-c", SERVING)  # fmt: skip
+        yield lab
+    finally:
+        lab.down()
+
+
+SERVING = f"mkdir /w; head -c {SIZE} /dev/zero > /w/f; httpd -f -p 80 -h /w"
+
+
+def narrow(lab, host, mtu):
+    """Let the switch's port to a host carry only so much; its own link knows nothing of it."""
+    switch = f"/run/skep-lab/{lab.name}/switch"
+    # What is too large is lost in a switch; a bridge that looks into packets would cut it up.
+    script = f"""for each in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 > $each; done
+        ip link set {host} mtu {mtu}"""
+    subprocess.run(["nsenter", f"--net={switch}", "sh", "-ec", script], check=True, timeout=60)
+
+
+def got(lab, host, network, there):
+    """How many bytes of a large answer arrive."""
+    code, output, _ = lab.tried(
+        host, "exec", f"{network}-{host}", "sh", "-c",
+        f"wget -T 5 -q -O- http://{network}-{there}/f | wc -c",
+    )  # fmt: skip
+    return int(output) if code == 0 else 0
+
+
+def paths(lab, host):
+    """What a host has measured, by peer."""
+    file = f"/var/lib/skep-lab/{lab.name}/{host}/skep/paths"
+    names = dict(
+        line.split() for line in
+        lab.docker("h1", "node", "ls", "--format", "{{.ID}} {{.Hostname}}").splitlines()
+    )  # fmt: skip
+    if not os.path.exists(file):
+        return {}, {}
+    with open(file) as opened:
+        known = json.load(opened)
+    return tuple({names[n]: mtu for n, mtu in known[kind].items()} for kind in ("clear", "sealed"))
+
+
+def measured(lab, host, there):
+    clear, sealed = paths(lab, host)
+    # The kernel leaves room for a VLAN's tag, four bytes, on one of the two ways.
+    return WIDTH - 4 <= clear.get(there, 0) <= WIDTH + 4, sealed.get(there, 0)
+
+
+def doctor(lab):
+    found = lab.doctor()["findings"]
+    return [each for each in found if each["check"] in ("underlay", "tunnels")]
+
+
+@pytest.fixture(scope="module")
+def narrowed(lab):
+    for network in ("clear", "sealed"):
+        until(lambda n=network: got(lab, "h1", n, "h2") == SIZE, 60)
+    narrow(lab, "h2", WIDTH)
+    assert got(lab, "h1", "clear", "h2") < SIZE, "the path is as wide as ever"
+    return lab
+
+
+def test_it_is_measured_from_both_ends(narrowed):
+    until(lambda: measured(narrowed, "h1", "h2")[0] and measured(narrowed, "h2", "h1")[0], 120)
+    # Inside WireGuard there are 60 bytes less, filled up to multiples of 16.
+    for here, there in (("h1", "h2"), ("h2", "h1")):
+        until(lambda h=here, t=there: measured(narrowed, h, t)[1] in (1328, 1344), 120)
+    assert "h3" not in paths(narrowed, "h1")[0]
+
+
+@pytest.mark.parametrize("network", ["clear", "sealed"])
+def test_what_is_sent_by_tcp_gets_there(narrowed, network):
+    for here, there in (("h1", "h2"), ("h2", "h1"), ("h3", "h2"), ("h1", "h3")):
+        until(lambda h=here, t=there: got(narrowed, h, network, t) == SIZE, 120)
+
+
+def test_the_doctor_says_what_passes(narrowed):
+    def told():
+        found = [each for each in doctor(narrowed) if each["where"] == "h1 and h2"]
+        return found and f"those of up to {paths(narrowed, 'h1')[0]['h2']} do" in found[0]["what"]
+
+    until(told, 60)
+    assert {each["severity"] for each in doctor(narrowed)} == {"warning"}
+
+
+def test_a_restart_forgets_nothing(narrowed):
+    before = paths(narrowed, "h1")
+    narrowed.kill_daemon("h1")
+    until(lambda: narrowed.answers("h1"), 60)
+    assert got(narrowed, "h1", "clear", "h2") == SIZE
+    assert paths(narrowed, "h1") == before
+
+
+def test_a_path_that_is_wide_again_is_used_so(narrowed):
+    narrow(narrowed, "h2", 1500)
+    until(lambda: paths(narrowed, "h1") == ({}, {}) == paths(narrowed, "h2"), 120)
+    spaces = narrowed.run("h1", "sh", "-c", "ip netns | grep ^1- | cut -d' ' -f1").split()
+
+    def clamped():
+        shown = [narrowed.run("h1", "ip", "netns", "exec", each, "nft", "list", "ruleset")
+                 for each in spaces]  # fmt: skip
+        return any("maxseg" in each for each in shown)
+
+    until(lambda: not clamped(), 60)
+    assert got(narrowed, "h1", "clear", "h2") == SIZE
