@@ -37,6 +37,7 @@ from skep.cluster.change import Change
 from skep.describe import CPU, describe_host, generic_resource
 from skep.door import listening_at, listening_on
 from skep.engine.client import Engine
+from skep.engine.docker import engine_at
 from skep.engine.events import ContainerEvent
 from skep.engine.podman import PodmanService
 from skep.events import Events
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine-root", type=Path, default=root,
                         help="our own engine's images (default: %(default)s)")  # fmt: skip
     parser.add_argument("--engine", default="",
-                        help="use the Podman at unix:///… instead of starting one")  # fmt: skip
+                        help="use Podman or Docker Engine at unix:///…, start none")  # fmt: skip
     parser.add_argument("--node-generic-resource", action="append", default=[],
                         metavar="KIND=VALUE",
                         help="something that this host has, a number of units or one by name;"
@@ -156,7 +157,7 @@ def positive(text: str) -> float:
 class Daemon:
     """All of one host's parts, in the order in which they start and stop."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, engine: Engine | None = None) -> None:
         self._options = options
         run = options.run
         self._podman = (
@@ -169,9 +170,8 @@ class Daemon:
                 state=str(options.engine_root),
             )
         )
-        self._engine = Engine(
-            options.engine or str(run / "engine.sock"),
-            self._podman.extras if self._podman else None,
+        self._engine = engine or Engine(
+            str(run / "engine.sock"), self._podman.extras if self._podman else None
         )
         self._kernel = Kernel()
         self._events = Events()
@@ -368,7 +368,8 @@ async def serve(options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        await Daemon(options).run(stop)
+        engine = await engine_at(options.engine) if options.engine else None
+        await Daemon(options, engine).run(stop)
     except Refusal as refusal:
         print(f"skepd: {refusal}", file=sys.stderr)
         return 1

@@ -1,48 +1,66 @@
-"""Debian's Docker Engine on a host of a lab, without a way out: programs out of its packages."""
+"""Debian's Docker Engine on hosts of a lab, without a way out: programs out of its packages."""
 
+import json
 import os
-import shutil
-import sys
 from pathlib import Path
 
-from skep.lab.down import down, exclusive
+from swarm_lab import SwarmLab
+
+from skep.engine.docker import RUNTIME, SETTINGS
+from skep.lab.init import default_command
 from skep.lab.layout import lab_named
 from skep.lab.up import Wish, up
 
-PROGRAMS = Path(__file__).parents[2] / ".venv" / "docker-engine"
-START = f"""
-export PATH={PROGRAMS}/usr/sbin:{PROGRAMS}/usr/bin:$PATH
-exec dockerd --data-root /var/lib/skep/docker --exec-root /run/docker --pidfile /run/docker.pid \
-  -H unix:///run/docker.sock --exec-opt native.cgroupdriver=cgroupfs
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / ".venv" / "docker-engine"
+PATH = f"export PATH={PROGRAMS}/usr/sbin:{PROGRAMS}/usr/bin:$PATH"
+PLACES = {
+    "data-root": "/var/lib/skep/docker",
+    "exec-root": "/run/docker",
+    "pidfile": "/run/docker.pid",
+    "exec-opts": ["native.cgroupdriver=cgroupfs"],
+}
+
+ALONE = f"""{PATH}
+echo '{json.dumps({**PLACES, "hosts": ["unix:///run/docker.sock"]})}' >/run/daemon.json
+exec dockerd --config-file /run/daemon.json
 """
+"""A host that has dockerd where others have skepd."""
+
+SOCKET = "/run/docker-engine.sock"
+SET = {
+    **PLACES,
+    **SETTINGS,
+    "hosts": [f"unix://{SOCKET}"],
+    "runtimes": {RUNTIME: {"path": str(ROOT / "bin" / "skep-runc")}},
+}
+
+UNDER_SKEP = f"""{PATH}
+echo '{json.dumps(SET)}' >/run/daemon.json
+while :; do
+  rm -f /run/docker.pid
+  dockerd --config-file /run/daemon.json >>/run/dockerd.log 2>&1
+done &
+until curl -s --unix-socket {SOCKET} http://engine/_ping; do :; done
+exec {" ".join(default_command())} --engine unix://{SOCKET}
+"""
+"""A host whose skepd uses a dockerd, which is started again when it ends."""
 
 
-class DockerLab:
-    """A lab of one host, h1, that has dockerd where others have skepd."""
+class DockerLab(SwarmLab):
+    """A lab whose hosts have dockerd, as one of the scripts above says."""
 
-    def __init__(self, name):
-        self.name = name
-        self.client = shutil.which("docker")
-        assert self.client, "there is no docker client: bin/test installs one"
+    def __init__(self, name, hosts, start):
+        super().__init__(name, hosts)
+        self.start = start
         assert (PROGRAMS / "usr/sbin/dockerd").exists(), "bin/test unpacks Docker Engine"
 
     def up(self):
         """Make it, with the lab's images."""
+        self.down()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = cache / "skep" / "images"
-        wish = Wish(command=("sh", "-c", START), image_folder=folder, hosts=1)
+        wish = Wish(
+            command=("sh", "-c", self.start), image_folder=cache / "skep" / "images",
+            hosts=len(self.hosts), patience=300,
+        )  # fmt: skip
         up(lab_named(self.name), wish, lambda step: None)
-
-    def down(self):
-        """Remove it."""
-        with exclusive():
-            down(lab_named(self.name))
-
-    def socket(self, host):
-        """Where a host's API is."""
-        return f"/run/skep-lab/{self.name}/{host}/run/docker.sock"
-
-    def inside(self, host, *command):
-        """The command line that runs something inside a host."""
-        lab = [sys.executable, "-m", "skep.cli.main", "lab", "exec"]
-        return [*lab, "--name", self.name, host, "--", *command]

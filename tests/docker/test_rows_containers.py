@@ -111,6 +111,7 @@ ROWS = [
     ("run --rm busybox nosuchcommand", 127, "executable file not found"),
     ("run --rm busybox /etc/passwd", 126, "permission denied"),
     ("exec up /etc/passwd", 126, "permission denied"),
+    ("run --rm --user nosuch busybox", 125, "unable to find user nosuch"),
     ("container prune -f --filter until=1h", 0, "Total reclaimed space: 0B"),
     ("container prune -f --filter label=nosuch", 0, "Total reclaimed space: 0B"),
     ("container prune -f --filter bogus=1", 1, "invalid filter 'bogus'"),

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import engines
 import pytest
-from docker_engine import DockerLab
+from docker_engine import ALONE, DockerLab
 from swarm_lab import SwarmLab
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
@@ -20,7 +20,7 @@ COMPARED_WITH = "20.10."
 
 @pytest.fixture(scope="module")
 def labs():
-    docker, skep = DockerLab(f"dkr{os.getpid()}"), SwarmLab(f"dks{os.getpid()}", 1)
+    docker, skep = DockerLab(f"dkr{os.getpid()}", 1, ALONE), SwarmLab(f"dks{os.getpid()}", 1)
     try:
         docker.up()
         skep.up(swarm=False)

@@ -172,9 +172,10 @@ class Containers:
         try:
             return await self.start_record(container.id, None)
         except Refusal:
-            found = await self._engine.inspect(container.id)
-            if (found.get("HostConfig") or {}).get("AutoRemove"):
-                await self.remove(container, force=True, volumes=True)
+            with contextlib.suppress(Missing):  # an engine may have removed it already
+                found = await self._engine.inspect(container.id)
+                if (found.get("HostConfig") or {}).get("AutoRemove"):
+                    await self.remove(container, force=True, volumes=True)
             raise
 
     async def start_record(self, container_id: str, task: Task | None) -> bool:

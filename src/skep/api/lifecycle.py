@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from skep.api.members import check_members
 from skep.api.ports import Container, Event
 from skep.api.selection import Selection
 from skep.api.unbegun import UNBEGUN
-from skep.model.errors import Clash, Invalid, Missing, Unsupported
+from skep.model.errors import Clash, Invalid, Missing, Refusal, Unsupported
 
 ENDED = frozenset({"created", "exited", "dead"})
 PRUNE_FILTERS = ("until", "label", "label!")
@@ -59,8 +60,21 @@ def check_shape(body: dict[str, Any]) -> None:
 
 async def start(call: Call) -> web.StreamResponse:
     """``POST /containers/{id}/start``: 304 if it runs."""
-    call.request.app[UNBEGUN].check(call.parts["id"])
-    return empty(204 if await call.ports.host.start(_container(call)) else 304)
+    container = _container(call)
+    try:
+        call.request.app[UNBEGUN].check(container.id)
+    except Refusal:
+        await _give_up(call, container)
+        raise
+    return empty(204 if await call.ports.host.start(container) else 304)
+
+
+async def _give_up(call: Call, container: Container) -> None:
+    """One that cannot begin and is to be removed at its end is: its client waits for that."""
+    with contextlib.suppress(Missing):
+        found = await containers.of_engine(call.ports, container, None)
+        if (found.get("HostConfig") or {}).get("AutoRemove"):
+            await call.ports.host.remove(container, force=True, volumes=True)
 
 
 async def stop(call: Call) -> web.StreamResponse:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from skep.engine.pulling import checked_pull
 from skep.engine.reference import familiar, with_tag
 from skep.engine.resources import linux_resources
 from skep.engine.settings import default_ulimits
-from skep.engine.transport import ErrorReply, Reply, Stream, Transport
+from skep.engine.transport import ErrorReply, Reply, Stream, Transport, subject_of
 from skep.engine.waiting import wait_until_removed
 from skep.engine.wording import additions, worded
-from skep.model.errors import Clash, Missing, Unavailable, Unsupported
+from skep.model.errors import Clash, Missing, Refusal, Unavailable, Unsupported
 
 API = "/v1.41"
 """The version of the Engine API that Podman 4 speaks."""
@@ -46,6 +47,9 @@ RECONNECT = 0.2
 
 PIECE = 256 * 1024
 
+UNBEGUN_KEPT = 100
+"""Of how many containers it is remembered that they could not be begun."""
+
 
 class Engine:
     """A container engine behind a unix socket. Implements the API's ``EnginePort``.
@@ -58,6 +62,7 @@ class Engine:
     def __init__(self, socket: str, extras: Extras | None = None) -> None:
         self._transport = Transport(socket)
         self._extras = extras
+        self._unbegun: deque[str] = deque(maxlen=UNBEGUN_KEPT)
 
     async def close(self) -> None:
         """Give back what connections are open."""
@@ -83,7 +88,8 @@ class Engine:
         """
         asked = params or {}
         if path.endswith("/wait") and asked.get("condition") == "removed":
-            return await wait_until_removed(self._transport, API + path.removesuffix("/wait"))
+            waited = API + path.removesuffix("/wait")
+            return await wait_until_removed(self._transport, waited, self._unbegun)
         reply = await self._transport.send(method, API + path, params=params, json=json, body=body)
         if path == "/images/create" and asked.get("fromImage"):
             return await checked_pull(reply, asked["fromImage"])
@@ -93,7 +99,12 @@ class Engine:
         self, path: str, *, params: Mapping[str, str] | None = None, json: Any = None
     ) -> Stream:
         """``POST`` with ``Upgrade: tcp``: attach and exec/start."""
-        return await self._transport.hijack(API + path, params=params, json=json)
+        try:
+            return await self._transport.hijack(API + path, params=params, json=json)
+        except Refusal:
+            if path.endswith("/attach"):
+                self._unbegun.append(subject_of(path))
+            raise
 
     async def create(self, name: str, body: Json) -> str:
         """Create a container from Docker's JSON; answers its id.
@@ -140,7 +151,11 @@ class Engine:
 
     async def start(self, container: str) -> bool:
         """Start it; False if it runs already. Raises `Broken` with the runtime's sentence."""
-        return await self._act(container, "start", {})
+        try:
+            return await self._act(container, "start", {})
+        except Refusal:
+            self._unbegun.append(container)
+            raise
 
     async def stop(self, container: str, timeout: int | None = None) -> bool:
         """Send its stop signal, and kill it after ``timeout`` seconds (None: the time it was

@@ -11,6 +11,7 @@ from skep.api.shapes import endpoint
 from skep.api.shapes.base import Json
 from skep.api.shapes.endpoint import Networks
 from skep.api.shapes.hostconfig import host_config
+from skep.engine.runtime import NETNS_MOUNT
 
 STATES = {
     "configured": "created",
@@ -139,7 +140,7 @@ def _target(bind: str) -> str:
 
 
 def _is_ours(target: str) -> bool:
-    return target in OUR_FILES
+    return target in OUR_FILES or target == NETNS_MOUNT
 
 
 def _mounts(mounts: Iterable[Any]) -> list[Any]:
@@ -152,5 +153,5 @@ def _paths(mounts: Iterable[Json]) -> Json:
     return {
         OUR_FILES[mount["Destination"]]: mount.get("Source", "")
         for mount in mounts
-        if _is_ours(mount.get("Destination", ""))
+        if mount.get("Destination", "") in OUR_FILES
     }
