@@ -170,9 +170,8 @@ class Daemon:
                 state=str(options.engine_root),
             )
         )
-        self._engine = engine or Engine(
-            str(run / "engine.sock"), self._podman.extras if self._podman else None
-        )
+        extras = self._podman.extras if self._podman else None
+        self._engine = engine or Engine(str(run / "engine.sock"), extras)
         self._kernel = Kernel()
         self._events = Events()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)

@@ -182,7 +182,7 @@ def of_object(event: ContainerEvent, now: float) -> Iterator[Event]:
         action, name = event.action, familiar(name)
         id, attributes = digest(event.id) or name, {"name": name}
     else:
-        action, id = ACTIONS.get(event.action, event.action), name
+        action, id = ACTIONS.get(event.action, event.action), name or event.id
         attributes = {"driver": "local"}
     yield Event(
         kind=event.kind, action=action, id=id, attributes=attributes, time=event.time or now

@@ -34,8 +34,8 @@ def test_names_that_are_refused(name, changed, refusal):
 
 
 def test_limits():
-    body = {"Memory": 5, "CpuShares": 0, "RestartPolicy": {"Name": ""}, "Devices": None}
-    assert wanted_limits(body) == {"Memory": 5}
+    body = {"Memory": 8 << 20, "CpuShares": 0, "RestartPolicy": {"Name": ""}, "Devices": None}
+    assert wanted_limits(body) == {"Memory": 8 << 20}
 
 
 @pytest.mark.parametrize(

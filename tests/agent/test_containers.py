@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from skep.agent.containers import Containers, tagged
+from skep.agent.containers import Containers
 from skep.agent.converge import Outcome
-from skep.agent.drafting import wanted_networks
+from skep.agent.drafting import tagged, wanted_networks
 from skep.agent.locals import Locals
 from skep.agent.network import Network
 from skep.agent.records import Records, Wanted, draft_id
@@ -315,12 +315,19 @@ async def test_found_by_id_prefix_and_name(rig):
         rig.containers.find("000")
 
 
-@pytest.mark.parametrize("mode", ["host", "container:abc"])
+@pytest.mark.parametrize("mode", ["host", "container:other"])
 async def test_a_container_without_network_of_its_own_has_no_sandbox(rig, mode):
+    await rig.made(name="other")
     box = await rig.made(mode=mode)
     assert box.sandbox is None
     assert rig.engine.bodies[box.id]["HostConfig"] == {"NetworkMode": mode}
     assert await rig.containers.start(box)
+
+
+async def test_on_anothers_network_it_has_that_ones_host_name(rig):
+    other = await rig.made(name="other")
+    box = await rig.made(mode="container:other")
+    assert rig.engine.bodies[box.id]["Hostname"] == other.id[:12]
 
 
 async def test_the_default_bridge_gives_address_and_route(rig):

@@ -94,7 +94,7 @@ def test_options_of_the_way_out():
         (Unsupported, "bridge.fast is not", (), {"options": {BRIDGE + "fast": "1"}}),
         (Invalid, "invalid bridge name", (), {"options": {BRIDGE + "name": "a" * 16}}),
         (Forbidden, "same bridge name", (), {"options": {BRIDGE + "name": "docker0"}}),
-        (Missing, "configuration network form not found", (), {"config_from": {"Network": "form"}}),
+        (Missing, "network .form. does not exist", (), {"config_from": {"Network": "form"}}),
     ],
 )  # fmt: skip
 def test_refusals(refusal, words, configs, members):

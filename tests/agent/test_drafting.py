@@ -1,6 +1,6 @@
 import pytest
 
-from skep.agent.drafting import check_others, kept_request
+from skep.agent.drafting import check_others, kept_request, refuse_unsupported
 from skep.model.errors import Invalid, Missing
 
 
@@ -31,3 +31,16 @@ def test_others_that_are_not_there_are_no_missing_image(host):
     with pytest.raises(Invalid, match="could not get container for nosuch: No such container"):
         check_others({"HostConfig": host}, find)
     check_others({"HostConfig": {"PidMode": "host", "IpcMode": "private"}}, find)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"Hostname": "x", "HostConfig": {"NetworkMode": "container:a"}}, "hostname and the net"),
+        ({"WorkingDir": "here"}, "needs to be an absolute path"),
+        ({"HostConfig": {"Memory": 1024}}, "Minimum memory limit allowed is 6MB"),
+    ],
+)
+def test_what_no_container_could_begin_with_is_refused(body, why):
+    with pytest.raises(Invalid, match=why):
+        refuse_unsupported(body)

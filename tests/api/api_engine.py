@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 
-from skep.model.errors import Clash, Missing
+from skep.model.errors import Broken, Clash, Missing
 
 
 class Process:
@@ -195,6 +195,8 @@ class FakeEngine:
         if id not in self.execs:
             raise Missing(f"No such exec instance: {id}")
         process = self.execs[id]
+        if process.command == ["unable"]:
+            raise Broken("unable to find user nosuch")
         if process.command == ["busy"]:
             raise Clash("Exec command is already running")
         self._spawn(process.run())

@@ -38,7 +38,7 @@ async def test_version_and_info(world):
     out = await world.docker("info")
     assert " Server Version: 0.1.0\n" in out
     assert " Swarm: inactive\n" in out
-    assert "  Network: bridge host null overlay\n" in out
+    assert "  Network: bridge host null overlay ipvlan macvlan\n" in out
     await world.swarm()
     assert await world.docker("info", "-f", "{{.Swarm.NodeID}}") == f"{NODE1}\n"
     out = await world.docker("info")

@@ -259,6 +259,24 @@ async def test_passed_on(world, client):
         assert reply.status == 200
 
 
+async def test_an_exec_that_cannot_begin_says_so_on_its_stream_and_in_its_code(client):
+    await make(client, "c", start=True)
+    async with client.post("/containers/c/exec", json={"Cmd": ["unable"]}) as reply:
+        made = (await reply.json())["Id"]
+    async with client.post(f"/exec/{made}/start", json={}) as reply:
+        said = await reply.read()
+    assert (said[0], said[8:]) == (2, b"unable to find user nosuch\r\n")
+    async with client.get(f"/exec/{made}/json") as reply:
+        assert (await reply.json())["ExitCode"] == 126
+
+
+async def test_processes_of_what_does_not_run_are_not_listed(client):
+    id = await make(client, "c")
+    async with client.get("/containers/c/top") as reply:
+        assert (reply.status, (await reply.json())["message"]) == (
+            409, f"Container {id} is not running")  # fmt: skip
+
+
 async def test_exec_needs_a_command(client):
     await make(client, "c", start=True)
     async with client.post("/containers/c/exec", json={}) as reply:

@@ -138,7 +138,7 @@ async def test_options_and_subnets(world, client):
         ({"label": ["a=c"]}, []),
         ({"id": ["b1b1"]}, ["bridge"]),
         ({"dangling": ["true"]}, ["my-network"]),
-        ({"dangling": ["false"]}, []),
+        ({"dangling": ["false"]}, ["bridge", "docker_gwbridge", "host", "ingress", "none"]),
     ],
 )
 async def test_filters(world, client, filters, names):

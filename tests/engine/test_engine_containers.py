@@ -285,6 +285,18 @@ async def test_waiting_for_removal_of_one_that_never_began(engine, box):
     assert (await asyncio.wait_for(reading, 60))["StatusCode"] == 0
 
 
+async def test_waiting_for_removal_of_one_that_could_not_begin(engine, box, monkeypatch):
+    monkeypatch.setattr("skep.engine.waiting.LATE", 600)
+    container = await box("nosuchcommand")
+    path, asked = f"/containers/{container}/wait", {"condition": "removed"}
+    reply = await engine.request("POST", path, params=asked)
+    reading = asyncio.ensure_future(reply.json())
+    with pytest.raises(Broken):
+        await engine.start(container)
+    await engine.remove(container)
+    assert (await asyncio.wait_for(reading, 60))["StatusCode"] == 0
+
+
 async def test_logs_are_followed_with_and_without_a_terminal(engine, box):
     for tty, expected in ((False, (b"a\nc\n", b"b\n")), (True, b"a\r\nb\r\nc\r\n")):
         container = await box("sh", "-c", "echo a; echo b >&2; sleep 0.3; echo c", Tty=tty)

@@ -47,6 +47,10 @@ ID = "2963f4e99f0d"
         (500, 'cannot: failed to write "254:0 1": write /c/blkio.weight_device: not possible',
          Broken, 'this kernel does not take "254:0 1" as blkio.weight_device of a container: '
          "not possible; leave its flag away, or give it another value"),
+        (500, '"exited" is not running, can\'t pause: container state improper',
+         Clash, "Container web is not running"),
+        (500, f"cannot create exec session as container {ID} is paused",
+         Clash, "Container web is paused, unpause the container before exec"),
         (400, "bad parameter", Invalid, "bad parameter"),
         (503, "later", Unavailable, "later"),
         (500, "runc: it broke", Broken, "runc: it broke"),

@@ -10,9 +10,16 @@ from typing import Any
 import msgspec
 import structlog
 
-from skep.agent.altering import check_new_name, rename, wanted_limits
+from skep.agent.altering import check_form, check_new_name, rename, wanted_limits
 from skep.agent.connecting import check_wanted
-from skep.agent.drafting import check_others, draft_record, refuse_unsupported, wanted_networks
+from skep.agent.drafting import (
+    check_others,
+    draft_record,
+    on_anothers,
+    refuse_unsupported,
+    tagged,
+    wanted_networks,
+)
 from skep.agent.network import Network, new_local_id
 from skep.agent.records import Record, Wanted, draft_id
 from skep.agent.traffic import traffic
@@ -173,8 +180,8 @@ class Containers:
             return await self.start_record(container.id, None)
         except Refusal:
             with contextlib.suppress(Missing):  # an engine may have removed it already
-                found = await self._engine.inspect(container.id)
-                if (found.get("HostConfig") or {}).get("AutoRemove"):
+                found = (await self._engine.inspect(container.id)).get("HostConfig") or {}
+                if found.get("AutoRemove"):
                     await self.remove(container, force=True, volumes=True)
             raise
 
@@ -329,8 +336,8 @@ class Containers:
         if image is None:
             raise Missing(f"No such image: {tagged(body.get('Image') or '')}")
         name = name.removeprefix("/") or f"skep_{new_local_id()[:12]}"
-        left = self._network.records.get(draft_id(name))
-        if left is not None:
+        check_form(name)
+        if left := self._network.records.get(draft_id(name)):
             await self.settle(left)
         self._check_name(name)
         own = mode != "host" and not mode.startswith("container:")
@@ -385,15 +392,9 @@ class Containers:
     def _engine_body(self, record: Record, body: Json) -> Json:
         """Docker's create body with our sandbox and files in it."""
         if not record.sandbox_id:
-            return body
+            return on_anothers(record, body, self.record)
         host = dict(body.get("HostConfig") or {})
         own = [f"{self._network.etc.path(record, name)}:/etc/{name}" for name in ETC_FILES]
         host["NetworkMode"] = f"ns:{NETNS_DIR}/{record.sandbox_id[:SHORT]}"
         host["Binds"] = [*(host.get("Binds") or []), *own]
         return {**body, "HostConfig": host}
-
-
-def tagged(image: str) -> str:
-    """An image reference with the tag that is meant when none is written."""
-    last = image.rpartition("/")[2]
-    return image if ":" in last or "@" in last else f"{image}:latest"

@@ -254,7 +254,7 @@ def configured(spec: NetworkSpec, networks: tuple[LocalNetwork, ...]) -> Network
         return msgspec.structs.replace(spec, enable_i_pv6=True) if six else spec
     form = next((each for each in networks if name in (each.name, each.id)), None)
     if form is None or not form.config_only:
-        raise Missing(f"configuration network {name} not found")
+        raise Missing(f'configuration network "{name}" does not exist')
     if spec.ipam.config or spec.options or spec.enable_i_pv6:
         raise Forbidden(
             "user specified configurations are not supported if the network depends on a "

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from skep.agent.altering import check_memory
 from skep.agent.binding import asked_bindings
 from skep.agent.connecting import wanted_network
 from skep.agent.network import NO_NETWORK
@@ -53,11 +54,27 @@ def draft_record(body: Json, mode: str, wanted: tuple[Wanted, ...], image: Json)
     )
 
 
+def refuse_unsupported(body: Json) -> None:
+    """Say no, before anything is made, to what this version would otherwise silently ignore."""
+    host = body.get("HostConfig") or {}
+    mode = host.get("NetworkMode") or ""
+    if mode.startswith("container:") and (host.get("PortBindings") or host.get("PublishAllPorts")):
+        raise Invalid("conflicting options: port publishing and the container type network mode")
+    if mode.startswith("container:") and body.get("Hostname"):
+        raise Invalid("conflicting options: hostname and the network mode")
+    directory = body.get("WorkingDir") or "/"
+    if not directory.startswith("/"):
+        raise Invalid(
+            f"the working directory '{directory}' is invalid, it needs to be an absolute path"
+        )
+    check_memory(host)
+
+
 def check_others(body: Json, find: Callable[[str], Record]) -> None:
     """Raises `Invalid` if a container that the request names is not there: clients take
     `Missing` for an image to be pulled."""
     host = body.get("HostConfig") or {}
-    shared = [str(host.get(name) or "") for name in ("PidMode", "IpcMode")]
+    shared = [str(host.get(name) or "") for name in ("PidMode", "IpcMode", "NetworkMode")]
     for name in (
         *(link.partition(":")[0] for link in host.get("Links") or ()),
         *(source.partition(":")[0] for source in host.get("VolumesFrom") or ()),
@@ -96,9 +113,17 @@ def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
     return mode, tuple(wanted)
 
 
-def refuse_unsupported(body: Json) -> None:
-    """Say no, before anything is made, to what this version would otherwise silently ignore."""
-    host = body.get("HostConfig") or {}
-    mode = host.get("NetworkMode") or ""
-    if mode.startswith("container:") and (host.get("PortBindings") or host.get("PublishAllPorts")):
-        raise Invalid("conflicting options: port publishing and the container type network mode")
+def on_anothers(record: Record, body: Json, find: Callable[[str], Record]) -> Json:
+    """The create body of a container without sandbox: on another's network, it has that one's host
+    name, too."""
+    kind, _, other = record.network_mode.partition(":")
+    if kind != "container":
+        return body
+    shared = find(other)
+    return {**body, "Hostname": shared.hostname or shared.id[:12]}
+
+
+def tagged(image: str) -> str:
+    """An image reference with the tag that is meant when none is written."""
+    last = image.rpartition("/")[2]
+    return image if ":" in last or "@" in last else f"{image}:latest"

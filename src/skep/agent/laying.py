@@ -12,7 +12,7 @@ from skep.agent.records import Record, Wanted
 from skep.agent.view import Layout
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Task
-from skep.model.errors import Missing, Unavailable
+from skep.model.errors import Forbidden, Missing, Unavailable
 from skep.model.host import SHORT, Binding, Endpoint, LocalNetwork, Sandbox
 
 
@@ -84,6 +84,8 @@ def _local(ground: Ground, reference: str) -> LocalNetwork:
     found = ground.local("bridge" if reference == "default" else reference)
     if found is None:
         raise Missing(f"network {reference} not found")
+    if found.config_only:
+        raise Forbidden("cannot create endpoint on configuration-only network")
     return found
 
 

@@ -124,10 +124,10 @@ class LocalNetworks:
                 )
             if (await self._containers.state(record.id)).get("Running"):
                 await self._network.connect(record, item)
-            else:
+                self.tell("connect", network, container.id)
+            else:  # its start tells of it
                 wanted = (*record.wanted, item)
                 self._network.records.put(msgspec.structs.replace(record, wanted=wanted))
-        self.tell("connect", network, container.id)
 
     async def disconnect(self, container: Container, network: Joined) -> None:
         """Take a container off a network, at once if it runs."""

@@ -11,7 +11,7 @@ from skep.api.selection import FILTERS, Selection
 from skep.api.shapes import container as shapes
 from skep.api.shapes.base import Json
 from skep.api.unbegun import UNBEGUN
-from skep.model.errors import Missing, Refusal
+from skep.model.errors import Clash, Missing, Refusal
 
 NOT_RUNNING = "not-running"
 STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
@@ -121,7 +121,11 @@ async def resize(call: Call) -> web.StreamResponse:
 
 async def top(call: Call) -> web.StreamResponse:
     """``GET /containers/{id}/top``."""
-    return await relay.pass_on(call, f"/containers/{_container(call).id}/top")
+    container = _container(call)
+    found = await of_engine(call.ports, container, None)
+    if not (found.get("State") or {}).get("Running"):
+        raise Clash(f"Container {container.id} is not running")
+    return await relay.pass_on(call, f"/containers/{container.id}/top")
 
 
 async def changes(call: Call) -> web.StreamResponse:

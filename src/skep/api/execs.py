@@ -6,7 +6,12 @@ from aiohttp import web
 
 from skep.api import relay, schema, streams
 from skep.api.call import Call, empty, json
-from skep.model.errors import Invalid
+from skep.api.ports import RawStream
+from skep.api.unbegun import UNBEGUN
+from skep.model.errors import Broken, Invalid
+
+CANNOT = 126
+"""The exit code of a command that cannot be begun."""
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -26,7 +31,12 @@ async def start(call: Call) -> web.StreamResponse:
     if body.get("Detach"):
         await relay.ask(call.ports.engine, "POST", path, json=body)
         return empty(200)
-    engine = await call.ports.engine.hijack(path, json=body)
+    engine: RawStream
+    try:
+        engine = await call.ports.engine.hijack(path, json=body)
+    except (Broken, Invalid) as broken:
+        call.request.app[UNBEGUN].remember(call.parts["id"], broken)
+        engine = streams.Said(f"{broken}\r\n", tty=bool(body.get("Tty")))
     return await streams.hijack(call, engine, tty=bool(body.get("Tty")))
 
 
@@ -38,5 +48,7 @@ async def resize(call: Call) -> web.StreamResponse:
 
 
 async def inspect(call: Call) -> web.StreamResponse:
-    """``GET /exec/{id}/json``: above all its exit code."""
+    """``GET /exec/{id}/json``: above all its exit code, which one that cannot begin has too."""
+    if call.request.app[UNBEGUN].knows(call.parts["id"]):
+        return json({"ID": call.parts["id"], "Running": False, "ExitCode": CANNOT})
     return json(await relay.ask(call.ports.engine, "GET", f"/exec/{call.parts['id']}/json"))

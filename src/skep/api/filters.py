@@ -80,7 +80,7 @@ class Filters:
             return True
         if all(value in FALSE for value in values):
             return False
-        raise Invalid(f"invalid filter '{key}={list(values)}'")
+        raise Invalid(f"invalid filter '{key}=[{' '.join(values)}]'")
 
 
 def _search(pattern: str, text: str) -> bool:

@@ -139,7 +139,8 @@ async def remove(call: Call) -> web.StreamResponse:
 
 
 async def prune(call: Call) -> web.StreamResponse:
-    """``POST /networks/prune``: all that nothing uses but predefined and ingress ones."""
+    """``POST /networks/prune``: all that nothing uses but predefined and ingress ones, and forms
+    for others."""
     filters = call.filters(*PRUNE_FILTERS)
     before = [moment(text, time.time()) for text in filters.get("until")]
 
@@ -149,7 +150,8 @@ async def prune(call: Call) -> web.StreamResponse:
 
     deleted = []
     for own in call.ports.host.local_networks():
-        fits = own.name not in BUILT_IN and wanted(own.labels, own.created_at)
+        kept = own.name in BUILT_IN or own.config_only
+        fits = not kept and wanted(own.labels, own.created_at)
         if fits and await _removed_own(call.ports, own):
             deleted.append(own.name)
     for network in list(_managed(call.ports).values()):
@@ -306,7 +308,7 @@ def _dangles(network: Json, filters: Filters, ports: Ports) -> bool:
     if wanted is None:
         return True
     if network["Name"] in BUILT_IN or network["Ingress"]:
-        return False
+        return not wanted
     used = bool(shapes.attached(ports.host.view(), network["Id"]))
     if network["Scope"] == "swarm" and ports.cluster.membership().manager:
         state = ports.cluster.state()

@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
 from skep.api.call import HEADERS, Call
+from skep.api.loglines import STDERR, frame
 from skep.api.ports import RawStream
 
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
@@ -98,6 +99,19 @@ class Silence:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class Said(Silence):
+    """A stream on which a sentence comes, of standard error unless it is a terminal's."""
+
+    def __init__(self, sentence: str, *, tty: bool) -> None:
+        payload = sentence.encode()
+        self._rest = payload if tty else frame(STDERR, payload)
+
+    async def read(self) -> bytes:
+        """The sentence, then the end."""
+        said, self._rest = self._rest, b""
+        return said
 
 
 class Hijacked(web.StreamResponse):

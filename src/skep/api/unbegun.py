@@ -1,4 +1,5 @@
-"""Why containers could not be begun to attach to them: told to the start that follows."""
+"""Why containers could not be begun to attach to them, told to the start that follows; and which
+execs could not."""
 
 from __future__ import annotations
 
@@ -22,6 +23,10 @@ class Unbegun:
         self._why[container] = why
         if len(self._why) > KEPT:
             self._why.popitem(last=False)
+
+    def knows(self, what: str) -> bool:
+        """Whether it is known that this container or exec cannot be begun."""
+        return what in self._why
 
     def check(self, container: str) -> None:
         """Raises why that container cannot be begun, if it is known."""

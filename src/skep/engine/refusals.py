@@ -133,6 +133,16 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
     (re.compile(r"^fill out specgen: (?P<said>.*)"), Invalid, "{said}"),
     (re.compile(r"(?P<said>json: cannot unmarshal .*)"), Invalid, "invalid JSON: {said}"),
     (re.compile(r"failed to parse parameters for .*: schema: (?P<said>.*)"), Invalid, "{said}"),
+    (
+        re.compile(r"is not running, can't pause"),
+        Clash,
+        "Container {subject} is not running",
+    ),
+    (
+        re.compile(r"cannot create exec session as container \S+ is paused"),
+        Clash,
+        "Container {subject} is paused, unpause the container before exec",
+    ),
     (re.compile(r"is already paused"), Clash, "Container {subject} is already paused"),
     (re.compile(r"is not paused, can't unpause"), Clash, "Container {subject} is not paused"),
     (

@@ -8,6 +8,11 @@ from skep.api.facts import LATEST, OLDEST, Facts, dotted
 from skep.api.shapes.base import Json
 
 NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
+"""Of networks that services can use."""
+
+PARENTED = ("ipvlan", "macvlan")
+"""Of networks on a link of the host. Whether its kernel has such links, their making shows."""
+
 VOLUME_DRIVERS = ("local",)
 LOG_DRIVERS = ("json-file", "local", "none", "journald")
 
@@ -15,7 +20,7 @@ DEFAULTS: Json = {
     "Driver": "",
     "DriverStatus": [],
     "Plugins": {"Volume": list(VOLUME_DRIVERS), "Network": [], "Authorization": None, "Log": []},
-    "LoggingDriver": "",
+    "LoggingDriver": "json-file",
     "CgroupDriver": "",
     "CgroupVersion": "",
     "GenericResources": None,
@@ -93,7 +98,7 @@ def info(
 ) -> Json:
     """``GET /info``: the engine's answer (may be {}) with the daemon's own facts over it;
     ``drivers`` are plugins that are network drivers."""
-    known = {name: engine[name] for name in DEFAULTS if engine.get(name) is not None}
+    known = {name: engine[name] for name in DEFAULTS if engine.get(name)}
     plugins = {**DEFAULTS["Plugins"], **(engine.get("Plugins") or {})}
     return {
         **DEFAULTS,
@@ -101,7 +106,11 @@ def info(
         "ID": facts.id,
         "Name": facts.hostname,
         "ServerVersion": facts.version,
-        "Plugins": {**plugins, "Network": [*NETWORK_DRIVERS, *drivers], "Log": list(LOG_DRIVERS)},
+        "Plugins": {
+            **plugins,
+            "Network": [*NETWORK_DRIVERS, *PARENTED, *drivers],
+            "Log": list(LOG_DRIVERS),
+        },
         "Runtimes": {"runc": {"path": "runc"}},
         "DefaultRuntime": "runc",
         "KernelVersion": facts.kernel_version,

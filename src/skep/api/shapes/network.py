@@ -17,6 +17,7 @@ from skep.model.spec import Ipam, IpamConfig
 INGRESS_KEY = "ingress-sbox"
 INGRESS_ENDPOINT = "ingress-endpoint"
 GATEWAY_NETWORK = "docker_gwbridge"
+BUILT_IN = ("bridge", "host", "none", GATEWAY_NETWORK)
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
 
 SwarmNetwork = Network | NetworkAssignment
@@ -65,7 +66,7 @@ def local_network(network: LocalNetwork) -> Json:
         "Driver": network.driver,
         "EnableIPv4": True,
         "EnableIPv6": network.ipv6,
-        "IPAM": _ipam(Ipam(driver=network.ipam_driver, options=network.ipam_options), configs),
+        "IPAM": _local_ipam(network, configs),
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,
@@ -83,6 +84,12 @@ def _ipam(ipam: Ipam, configs: Iterable[IpamConfig]) -> Json:
         "Options": ipam.options or None,
         "Config": [_ipam_config(config) for config in configs],
     }
+
+
+def _local_ipam(network: LocalNetwork, configs: Iterable[IpamConfig]) -> Json:
+    shown = _ipam(Ipam(driver=network.ipam_driver, options=network.ipam_options), configs)
+    # Clients send options of it always; nobody sent those of the networks that are there anyway.
+    return shown if network.name in BUILT_IN else {**shown, "Options": shown["Options"] or {}}
 
 
 def _ipam_config(config: IpamConfig) -> Json:
