@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from swarm_lab import SwarmLab, until
+from swarm_lab import SLOW, SwarmLab, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600 * SLOW)]
 SUBNET = ("--subnet", "10.86.0.0/24")
 
 

@@ -7,9 +7,9 @@ import os
 
 import pytest
 from mesh_lab import ask
-from swarm_lab import SwarmLab, until
+from swarm_lab import SLOW, SwarmLab, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600 * SLOW)]
 SUBNET = ("--subnet", "10.86.0.0/24", "--gateway", "10.86.0.1")
 RANGES = {"h1": "10.86.0.32/28", "h2": "10.86.0.64/28", "h3": "10.86.0.96/28"}
 

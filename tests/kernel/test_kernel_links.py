@@ -324,6 +324,12 @@ async def test_a_macvlan_on_a_link_of_the_host(host, kernel, ns):
     await do(kernel, AddLink(ns=ns, link=wanted))
     seen = (await kernel.observe({ns}))[ns].links["eth0"]
     assert (seen.kind, seen.mode, seen.mac, seen.up) == ("macvlan", "private", wanted.mac, True)
+    # Kernels as old as 6.1 ask whether the host has a link of the name, too.
+    namesake = msgspec.structs.replace(wanted, name="lower0", mac="02:42:00:00:00:02")
+    await do(kernel, AddLink(ns=ns, link=namesake))
+    seen = (await kernel.observe({ns}))[ns].links
+    assert (seen["lower0"].kind, seen["lower0"].up) == ("macvlan", True)
+    assert seen.keys() == {"lo", "eth0", "lower0"}
     (failed,) = await kernel.apply(
         [AddLink(ns=ns, link=msgspec.structs.replace(wanted, name="eth1", parent="gone"))]
     )

@@ -248,7 +248,8 @@ class Batch:
                 reason = f"there is no link {op.link.parent} on the host"
                 raise FileNotFoundError(errno.ENODEV, reason)
             home = files.enter_context(self._handles.get(op.ns).descriptor())
-            return links.create_upon(op.link, found[op.link.parent], home)
+            made = op.link if op.ns == HOST else links.passing(op.link)
+            return links.create_upon(made, found[op.link.parent], home)
         if sender(op) != op.ns:
             target = files.enter_context(self._handles.get(op.ns).descriptor())
             return links.create_elsewhere(op.link, master, target)
@@ -263,7 +264,8 @@ class Batch:
         ]
 
     def _finish(self, done: list[Op]) -> list[Failure]:
-        """Bring up the far ends of new veth pairs, and put them into their bridges."""
+        """Bring up the far ends of new veth pairs, and put them into their bridges; name links on
+        the host's."""
         failures = []
         for op in done:
             if _is_port(op):
@@ -272,6 +274,23 @@ class Batch:
                 failures += self._send(socket, [Step(op, links.set_port(op.link))])
             if isinstance(op, AddLink) and op.peer is not None and op.link.peer is not None:
                 failures += self._finish_peer(op, op.peer, op.link.peer.namespace)
+            if isinstance(op, AddLink) and op.link.parent and op.ns != HOST:
+                failures += self._name(op)
+        return failures
+
+    def _name(self, op: AddLink) -> list[Failure]:
+        """Give a link on one of the host's its name, and bring it up; or there is none."""
+        socket, made = self._handles.get(op.ns).socket, links.passing(op.link)
+        number = find_links(socket, [made.name])
+        if made.name not in number:
+            return [failure(op, errno.ENODEV, f"there is no link {made.name}")]
+        steps = [
+            Step(op, links.rename(number[made.name], op.link.name)),
+            Step(op, links.change(op.link, 0)),
+        ]
+        failures = self._send(socket, steps[:1]) or self._send(socket, steps[1:])
+        if failures:
+            socket.send([links.delete(made.name)])
         return failures
 
     def _finish_peer(self, op: Op, peer: Link, namespace: str) -> list[Failure]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 import sys
 
+from msgspec.structs import replace
+
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
 from skep.model.glance import Gauge
@@ -125,6 +127,12 @@ def create_upon(link: Link, parent: int, namespace_fd: int) -> Request:
     request = _new(link, 0, nl.text(KIND, link.kind), data)
     body = request.body + nl.number(PEER_INDEX, parent) + nl.number(NAMESPACE_FD, namespace_fd)
     return request._replace(body=body)
+
+
+def passing(link: Link) -> Link:
+    """A link as it is made for another namespace: down, and under another name. Older kernels (6.1
+    does) ask whether the sender's namespace has one of its name, and hosts have an eth0, too."""
+    return replace(link, name=f"sk-{link.name[-12:]}", up=False)
 
 
 def probe(kind: str) -> Request:
