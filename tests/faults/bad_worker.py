@@ -30,9 +30,9 @@ PATHS = ("/services", "/v1.43/services", "/nodes", "/swarm", "/secrets", "/token
          "/networks", "/containers/json", "/info")  # fmt: skip
 
 
-async def session(*said):
+async def session(*said, vtep=ME.vtep):
     """Say this on sessions of ours for a while: what we were assigned, and why they ended."""
-    hello = Hello(description=NodeDescription(hostname="h2"), address=ME.address, vtep=ME.vtep)
+    hello = Hello(description=NodeDescription(hostname="h2"), address=ME.address, vtep=vtep)
     connection = AgentConnection(ME.credentials, ME.managers, lambda: [hello, *said])
     assigned, problems = [], set()
 
@@ -94,6 +94,7 @@ async def main():
             *(LogPiece(serial=each, data=b"lies", end=True) for each in range(50)),
             *(StateAnswer(serial=each, data=b"lies", end=True) for each in range(50)),
         ),
+        "tunnels": await session(vtep=MANAGER.rpartition(":")[0]),
         "http": await http(),
         "renewed": [renewed.node_id, renewed.role],
         "serving": await serve_as_manager(),

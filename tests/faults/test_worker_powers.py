@@ -65,6 +65,12 @@ def test_it_cannot_take_others_addresses_back(faulty, tried):
     right(faulty)
 
 
+def test_it_cannot_claim_anothers_tunnels(tried):
+    told, _, _ = tried
+    assert "is where the tunnels of h1 end" in told["tunnels"]["ended"]
+    assert told["tunnels"]["assigned"] == ""
+
+
 def test_it_is_told_no_others_secrets(tried):
     told, _, _ = tried
     assigned = told["tasks"]["assigned"]

@@ -192,6 +192,16 @@ async def test_a_host_cannot_speak_for_anothers_task(rig):
     assert rig.manager.state.tasks[task.id].status.state != TaskState.FAILED
 
 
+async def test_a_host_cannot_claim_anothers_tunnels(rig):
+    one, two = await rig.host(2), await rig.host(3)
+    await rig.until(lambda: one.assignment and two.assignment)
+    thief = rig.connect(two.node_id, one.address)
+    await rig.until(lambda: thief.closed)
+    assert f"{one.address} is where the tunnels of" in thief.closed
+    assert rig.manager.state.nodes[two.node_id].vtep == two.address
+    assert thief.assignment is None
+
+
 async def test_a_daemon_that_is_restarted_has_its_time(rig, monkeypatch):
     monkeypatch.setattr(sessions, "LOST_AFTER", 1.0)
     host = await rig.host(2)

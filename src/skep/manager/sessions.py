@@ -24,7 +24,7 @@ from skep.manager.logs import LogHub
 from skep.manager.manager import Manager
 from skep.manager.settling import Settling
 from skep.model.assignment import Assignment
-from skep.model.errors import Missing, Refusal
+from skep.model.errors import Forbidden, Missing, Refusal
 from skep.model.messages import (
     Assign,
     Attach,
@@ -280,9 +280,16 @@ class Sessions:
 
 
 def greeted(node_id: str, hello: Hello) -> Callable[[Draft, Context], None]:
-    """The decision that follows from a host's first message."""
+    """The decision that follows from a host's first message. It raises `Forbidden` for one that
+    claims the tunnels of another that is there."""
 
     def decide(draft: Draft, context: Context) -> None:
+        for other in draft.nodes.values():
+            if other.id != node_id and other.vtep == hello.vtep and other.state == "ready":
+                raise Forbidden(
+                    f"{hello.vtep} is where the tunnels of {other.description.hostname} end: give "
+                    "this host another --data-path-addr"
+                )
         control.update_node_status(
             draft, context, node_id, state="ready", message="",
             description=hello.description, address=hello.address, vtep=hello.vtep,
