@@ -52,8 +52,9 @@ def compared(labs, tmp_path_factory):
 def test_what_differs_is_on_the_list_and_nothing_else_is(compared):
     listed = engines.kept(engines.KEPT.read_text())
     lacking, idle = engines.judged(compared, listed)
-    assert not lacking, "not on the list:\n" + "\n".join(lacking)
-    assert not idle, "on the list, and not so any more:\n" + "\n".join(idle)
+    wrong = [f"not on the list: {each}" for each in lacking]
+    wrong += [f"on the list, and not so any more: {each}" for each in idle]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_most_of_the_script_is_answered_alike(compared):
