@@ -33,6 +33,10 @@ FDB = Fdb("vxlan0", "02:42:0a:00:00:05", "192.0.2.1")
         (ops.DelNamespace(ns="a"), "remove the namespace a"),
         (ops.AddLink(ns="a", link=LINK), "create the bridge link br0"),
         (ops.DelLink(ns="a", name="br0"), "delete the link br0"),
+        (
+            ops.ReturnLink(ns="a", name="eth0", source="wire7"),
+            "give the link eth0 back to the host as wire7",
+        ),
         (ops.SetLink(ns="a", link=LINK), "configure the link br0"),
         (
             ops.AddAddress(ns="a", address=Address("eth0", "10.0.0.2/24")),

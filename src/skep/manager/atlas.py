@@ -199,7 +199,9 @@ class Atlas:
             known = self._glimpses.get(node_id)
             begun = time.monotonic()
             after = known.turn if known else -1
-            took = await self._look(node_id, Glance(after=after, seconds=EVERY if known else 0.0))
+            # Who was silent says at once that it is back, though nothing may have changed on it.
+            patience = EVERY if known and node_id not in self._silences else 0.0
+            took = await self._look(node_id, Glance(after=after, seconds=patience))
             if took is None:
                 await asyncio.sleep(AGAIN)
                 continue
