@@ -1,6 +1,7 @@
 """What all tests share: those that need root are left out, visibly, for everybody else."""
 
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,9 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items):
+    # Begun last, the simulation would go on alone, minutes after all others.
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name != "sim", -sizes[item.path]))
     if os.geteuid() == 0:
         return
     skip = pytest.mark.skip(reason="needs root")

@@ -1,4 +1,3 @@
-
 import pytest
 
 from skep.model.errors import Broken

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 from swarm_lab import SwarmLab, until
@@ -141,12 +142,14 @@ def test_numbers_go_on(going):
 
 
 def test_events_of_networks_come_as_they_happen(lab, going):
-    watching = going("events", "--filter", "type=network", "--filter", "network=evn", "--format",
-                     "{{json .}}")  # fmt: skip
-    both = going("events", "--filter", "type=container", "--filter", "event=start", "--filter",
-                 "event=die", "--format", "{{.Action}} {{.Actor.Attributes.name}}")  # fmt: skip
+    since = f"--since={int(time.time()) - 1}"
+    networks = ("--filter", "type=network", "--filter", "network=evn")
+    watching = going("events", since, *networks, "--format", "{{json .}}")
+    containers = ("--filter", "type=container", "--filter", "container=ev")
+    either = ("--filter", "event=start", "--filter", "event=die")
+    both = going("events", since, *containers, *either, "--format", "{{.Action}}")
     until(lambda: lab.tried("h1", "network", "create", "evn")[0] == 0 or None)
-    made = lab.docker("h1", "create", "--name", "ev", "busybox", "true").strip()
+    made = lab.docker("h1", "run", "-d", "--name", "ev", "busybox", "sleep", "1d").strip()
     lab.docker("h1", "network", "connect", "evn", "ev")
     lab.docker("h1", "network", "disconnect", "evn", "ev")
     lab.docker("h1", "network", "rm", "evn")
@@ -154,6 +157,6 @@ def test_events_of_networks_come_as_they_happen(lab, going):
     assert [each["Action"] for each in told] == ["create", "connect", "disconnect", "destroy"]
     assert {each["Actor"]["Attributes"]["name"] for each in told} == {"evn"}
     assert told[1]["Actor"]["Attributes"]["container"] == made
-    lab.docker("h1", "start", "ev")
-    assert [both.stdout.readline() for _ in range(2)] == ["start ev\n", "die ev\n"]
+    lab.docker("h1", "kill", "ev")
+    assert [both.stdout.readline() for _ in range(2)] == ["start\n", "die\n"]
     lab.docker("h1", "rm", "ev")

@@ -291,7 +291,7 @@ async def test_waiting_for_removal_of_one_that_could_not_begin(engine, box, monk
     path, asked = f"/containers/{container}/wait", {"condition": "removed"}
     reply = await engine.request("POST", path, params=asked)
     reading = asyncio.ensure_future(reply.json())
-    with pytest.raises(Broken):
+    with pytest.raises(Invalid, match="executable file not found"):
         await engine.start(container)
     await engine.remove(container)
     assert (await asyncio.wait_for(reading, 60))["StatusCode"] == 0

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
 from aiohttp import web
 
 from skep.api import frames, networks, relay, streams
 from skep.api.call import Call, empty, json
-from skep.api.ports import Container, Ports
+from skep.api.ports import Container, EngineReply, Ports
 from skep.api.selection import FILTERS, Selection
 from skep.api.shapes import container as shapes
 from skep.api.shapes.base import Json
 from skep.api.unbegun import UNBEGUN
 from skep.model.errors import Clash, Missing, Refusal
 
-NOT_RUNNING = "not-running"
+NOT_RUNNING, REMOVED = "not-running", "removed"
+LETTING_GO = 10.0
+"""Seconds that a container's removal may take after the engine's part in it."""
 STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
 
@@ -104,7 +111,19 @@ async def wait(call: Call) -> web.StreamResponse:
     container = _container(call)
     params = {"condition": call.query("condition") or NOT_RUNNING}
     reply = await relay.accepted(call, "POST", f"/containers/{container.id}/wait", params=params)
-    return await relay.stream(call, reply, content_type=relay.JSON)
+    pieces = _let_go(call, container, reply) if params["condition"] == REMOVED else None
+    return await relay.stream(call, reply, content_type=relay.JSON, pieces=pieces)
+
+
+async def _let_go(call: Call, container: Container, reply: EngineReply) -> AsyncIterator[bytes]:
+    """The engine's answer, once this host has let go of the container's addresses, too: who is told
+    that it is gone may remove its networks next."""
+    body = b"".join([piece async for piece in reply.chunks()])
+    deadline = time.monotonic() + LETTING_GO
+    with suppress(Missing):
+        while call.ports.host.find(container.id) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+    yield body
 
 
 async def resize(call: Call) -> web.StreamResponse:
