@@ -1,9 +1,9 @@
 import pytest
 
-from skep.agent.ports import DYNAMIC, HostPorts
+from skep.agent.ports import DYNAMIC, HostPorts, strange
 from skep.model.cluster import TakenPort
 from skep.model.errors import Clash
-from skep.model.host import Bridge, Endpoint, HostView, Sandbox
+from skep.model.host import Binding, Bridge, Endpoint, HostView, Sandbox
 from skep.model.spec import PortConfig
 
 BRIDGE = Bridge(network_id="g", network_name="gw", name="docker_gwbridge", address="172.18.0.1/16")
@@ -94,3 +94,17 @@ async def test_none_left():
     taken = Programs(**{f"p{number}": 5 for number in DYNAMIC})
     with pytest.raises(Clash, match="all tcp ports from 32768 on are in use on this host"):
         await ports_of(taken).choose((port(),), view())
+
+
+async def test_an_address_that_the_host_lacks_is_told():
+    ports = HostPorts(Programs().listening, Programs().programs)
+
+    async def addresses():
+        return (("lo", "127.0.0.1/8"), ("eth0", "192.0.2.1/24"), ("eth0", "2001:db8::1/64"))
+
+    ports.addresses = addresses
+    named = ("", "0.0.0.0", "127.0.0.9", "192.0.2.1", "2001:db8::1", "::1", "192.0.2.2")
+    wanted = [Binding(protocol="tcp", port=80, address=each, published=8080) for each in named]
+    (said,) = await strange(ports, wanted)
+    assert said.startswith("This host has no address 192.0.2.2:")
+    assert await strange(None, wanted) == []

@@ -96,6 +96,7 @@ class Agent:
             lambda: published(self.network.view()),
         )  # fmt: skip
         self.network.ports = HostPorts(kernel.listeners, self._listeners.look)
+        self.network.ports.addresses = kernel.addresses
         self.applier = Applier(self._apply, self.uplink.beat)
         self.inspector = Inspector(kernel, self.network, self._dns, state, run)
         self.inspector.mesh = lambda: self.mesh

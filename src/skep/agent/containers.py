@@ -20,7 +20,9 @@ from skep.agent.drafting import (
     tagged,
     wanted_networks,
 )
+from skep.agent.etc import NAMES
 from skep.agent.network import Network, new_local_id
+from skep.agent.ports import strange
 from skep.agent.records import Record, Wanted, draft_id
 from skep.agent.traffic import traffic
 from skep.engine.client import Engine
@@ -31,9 +33,6 @@ from skep.model.host import SHORT, Container, HostView, LocalNetwork, Place
 from skep.model.netstate import NETNS_DIR
 
 Json = dict[str, Any]
-
-ETC_FILES = ("hosts", "resolv.conf")
-"""What of a container's /etc is ours."""
 
 log = structlog.get_logger("skep.containers")
 
@@ -158,7 +157,7 @@ class Containers:
         check_others(body, self.record)
         warnings = self._engine.warnings(body)
         record = await self._new(name, body, mode, wanted)
-        return record.id, warnings
+        return record.id, [*warnings, *await strange(self._network.ports, record.published)]
 
     async def create_task(self, task: Task, body: Json) -> Record:
         """Create the container of a service's task."""
@@ -394,7 +393,7 @@ class Containers:
         if not record.sandbox_id:
             return on_anothers(record, body, self.record)
         host = dict(body.get("HostConfig") or {})
-        own = [f"{self._network.etc.path(record, name)}:/etc/{name}" for name in ETC_FILES]
+        own = [f"{self._network.etc.path(record, name)}:/etc/{name}" for name in NAMES]
         host["NetworkMode"] = f"ns:{NETNS_DIR}/{record.sandbox_id[:SHORT]}"
         host["Binds"] = [*(host.get("Binds") or []), *own]
         return {**body, "HostConfig": host}

@@ -10,6 +10,9 @@ from skep.agent.locals import DEFAULT_BRIDGE, Locals
 from skep.agent.records import Record, Records, write_atomically
 from skep.model.errors import Broken
 
+NAMES = ("hosts", "resolv.conf")
+"""What of a container's /etc is ours."""
+
 
 class EtcFiles:
     """All containers' own hosts and resolv.conf, one folder each."""

@@ -7,6 +7,7 @@ there would hear nothing any more: it is in the way, and so is another task's.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 import msgspec
 
@@ -15,7 +16,7 @@ from skep.model.cluster import TakenPort
 from skep.model.errors import Clash
 from skep.model.host import Binding, HostView
 from skep.model.spec import PortConfig
-from skep.plan.publish import doors
+from skep.plan.publish import EVERYWHERE, doors
 
 DYNAMIC = range(32768, 61000)
 """Ports for those who ask for any. Source: the kernel's default ip_local_port_range, which is what
@@ -37,6 +38,8 @@ class HostPorts:
         self._listening = listening
         self._programs = programs
         self._cursor = DYNAMIC.start
+        self.addresses: Callable[[], Awaitable[Collection[tuple[str, str]]]] = _none
+        """The addresses of this host's links: (link, address with prefix)."""
 
     async def choose(
         self, wanted: tuple[PortConfig, ...], address: str, view: HostView
@@ -91,6 +94,28 @@ class HostPorts:
                 self._cursor = number + 1
                 return msgspec.structs.replace(port, published_port=number)
         raise Clash(f"all {port.protocol} ports from {DYNAMIC.start} on are in use on this host")
+
+
+async def strange(ports: HostPorts | None, wanted: Collection[Binding]) -> list[str]:
+    """A sentence for each address to publish at that this host does not have (yet)."""
+    named = sorted({each.address for each in wanted} - {*EVERYWHERE})
+    if ports is None or not named:
+        return []
+    own = {ip_interface(prefix).ip for _, prefix in await ports.addresses()}
+    return [
+        f"This host has no address {each}: what is published there is reached once it has"
+        for each in named
+        if not _is_own(each, own)
+    ]
+
+
+async def _none() -> Collection[tuple[str, str]]:
+    return ()
+
+
+def _is_own(address: str, own: Collection[IPv4Address | IPv6Address]) -> bool:
+    found = ip_address(address)
+    return found.is_loopback or found in own
 
 
 def _published(view: HostView) -> Iterator[TakenPort]:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from skep.api import frames, networks, relay, streams
 from skep.api.call import Call, empty, json
+from skep.api.loglines import Lines
 from skep.api.ports import Container, EngineReply, Ports
 from skep.api.selection import FILTERS, Selection
 from skep.api.shapes import container as shapes
@@ -78,7 +79,19 @@ async def logs(call: Call) -> web.StreamResponse:
     container = _container(call)
     tty = await _has_terminal(call, container)
     reply = await relay.accepted(call, "GET", f"/containers/{container.id}/logs")
-    return await relay.stream(call, reply, content_type=streams.media_type(call.version, tty=tty))
+    pieces = None
+    if call.flag("details"):
+        # What a log driver was told to note of each line: of those that there are none is.
+        lines = Lines(b" ", timestamps=call.flag("timestamps"), framed=not tty)
+        pieces = _detailed(reply, lines, tty)
+    kind = streams.media_type(call.version, tty=tty)
+    return await relay.stream(call, reply, content_type=kind, pieces=pieces)
+
+
+async def _detailed(reply: EngineReply, lines: Lines, raw: bool) -> AsyncIterator[bytes]:
+    async for piece in reply.chunks():
+        yield lines.feed(piece, raw=raw)
+    yield lines.end()
 
 
 async def attach(call: Call) -> web.StreamResponse:
