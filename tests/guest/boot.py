@@ -17,6 +17,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -215,6 +216,8 @@ def main() -> int:
     options = parser.parse_args()
     if not options.command:
         parser.error("there is no command")
+    # An exception, so that the machine is ended with it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return run(options.command, options.memory, options.seconds)
 
 
