@@ -107,6 +107,15 @@ class TestMesh:
             found = ask(lab, "h3", "load", lab.address6(entry), "8082", "1", "1")
             assert any("ConnectionRefused" in each for each in found["failed"])
 
+    def test_a_container_of_an_overlay_goes_out_in_both_families(self, lab, six):
+        gateway = lab.run(
+            "h1", "ip", "-6", "-o", "addr", "show", "docker_gwbridge", "scope", "global"
+        )
+        assert "inet6 fd" in gateway, "docker_gwbridge is of both"
+        command = ("run", "--rm", "--network", "six", "busybox", "ping", "-c", "1", "-W", "5")
+        for target in (lab.address("h3"), lab.address6("h3")):
+            assert "1 packets received" in lab.docker("h1", *command, target)
+
     def test_in_mode_host_and_for_some_clients(self, lab, create):
         create("own", 1, "--publish", "mode=host,published=8083,target=80",
                "--constraint", "node.hostname==h2",
