@@ -126,7 +126,7 @@ def test_a_thousand_connections(faulty, listeners, listener, secret, said):
     process = NAMES if listener == "names" else DAEMON
     before = Vitals(faulty, "h1", process)
     with flooded(listeners, listener, secret, said):
-        until(lambda: before.look()[1] <= before.files + MOST, 60)
+        until(lambda: before.look()[1] <= before.files + MOST, 120)
         listeners.until_all_answer()
     before.check()
     listeners.until_all_answer()
