@@ -48,7 +48,7 @@ def test_endpoints_come_and_go_and_leave_nothing(lab, lives):
     live(lab, 2 * WAVE)  # what is only ever loaded, cached and allocated once
     before = held(lab)
     live(lab, lives)
-    after = held(lab)
-    for (files, memory), (files_after, memory_after) in zip(before, after, strict=True):
-        assert files_after <= files + 5
+    # The last containers are still being stopped, and connections to the engine are kept a while.
+    until(lambda: all(now[0] <= was[0] + 5 for was, now in zip(before, held(lab), strict=True)), 60)
+    for (_, memory), (_, memory_after) in zip(before, held(lab), strict=True):
         assert memory_after <= memory + MOST_GROWTH
