@@ -2,9 +2,11 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from api_world import until
 
+from skep.api import events
 from skep.api.routes import ROUTES, Table
 from skep.api.server import split_version
 
@@ -94,3 +96,16 @@ async def test_a_text_that_is_not_utf8_is_bad_json(client):
     async with client.post("/networks/create", data=b'{"Name": "\xff"}', headers=headers) as reply:
         assert reply.status == 400
         assert "invalid JSON" in await reply.text()
+
+
+async def test_who_asks_and_leaves_is_no_fault(world, client, caplog, monkeypatch):
+    """A connection that ends when the request was read and its answer has not begun."""
+
+    def leaving(_):
+        for each in world.service._runner.server.connections:
+            each.transport.close()
+
+    monkeypatch.setattr(events, "instant", leaving)
+    with pytest.raises(aiohttp.ClientError):
+        await client.get("/events")
+    assert caplog.text == ""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from name_lab import Asker
-from swarm_lab import SwarmLab
+from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -59,11 +59,16 @@ def test_the_default_bridge_has_no_names_and_links_are_lines(lab):
     run(lab, "linked", "--link", "plain:pal")
     assert Asker(lab, "h1", "linked").texts("plain") == []
     form = "{{.NetworkSettings.IPAddress}}"
-    address = lab.docker("h1", "inspect", "-f", form, "plain").strip()
+
+    def held():
+        return lab.docker("h1", "inspect", "-f", form, "plain").strip()
+
+    address = held()
     assert f"{address}\tpal " in hosts(lab, "linked")
     lab.docker("h1", "stop", "-t", "0", "plain")
+    until(lambda: not held(), 60)
     lab.docker("h1", "start", "plain")
-    again = lab.docker("h1", "inspect", "-f", form, "plain").strip()
+    again = held()
     assert again != address
     assert f"{again}\tpal " in hosts(lab, "linked"), "it follows"
     lab.docker("h1", "rm", "-f", "plain", "linked")

@@ -42,6 +42,8 @@ def web(create):
 
 @pytest.fixture(scope="module")
 def six(lab):
+    """A network of both families. Its first addresses are for the virtual one of `back`: whoever
+    joins it and is given any address comes after that."""
     lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
                "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64", "six")  # fmt: skip
 
@@ -107,7 +109,7 @@ class TestMesh:
             found = ask(lab, "h3", "load", lab.address6(entry), "8082", "1", "1")
             assert any("ConnectionRefused" in each for each in found["failed"])
 
-    def test_a_container_of_an_overlay_goes_out_in_both_families(self, lab, six):
+    def test_a_container_of_an_overlay_goes_out_in_both_families(self, lab, back):
         gateway = lab.run(
             "h1", "ip", "-6", "-o", "addr", "show", "docker_gwbridge", "scope", "global"
         )

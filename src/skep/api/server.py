@@ -114,9 +114,9 @@ class Dispatcher:
             return _unless_begun(request, errors.answer(refused))
         except web.HTTPException as fault:
             return errors.said(fault.status, fault.reason)
-        except ConnectionError:
-            raise
-        except Exception:
+        except Exception as fault:
+            if isinstance(fault, ConnectionError) and _has_left(request):
+                return Hijacked()
             log.exception("a request failed", method=request.method, path=request.path)
             return _unless_begun(request, errors.said(500, errors.INTERNAL))
 
@@ -165,6 +165,10 @@ def _log_outcome(task: asyncio.Task[web.StreamResponse]) -> None:
         log.info("refused a request whose client had left", cause=str(fault))
     elif fault is not None:
         log.error("a request failed whose client had left", exc_info=fault)
+
+
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _unless_begun(request: web.Request, response: web.Response) -> web.StreamResponse:
