@@ -17,7 +17,8 @@ from skep.lab.layout import Host
 from skep.lab.records import Process
 from skep.model.errors import Broken
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
+"""Seconds a host may take to stand: the kernel first removes the namespaces of earlier ones."""
 
 
 class Launch:
@@ -43,8 +44,13 @@ class Launch:
 
     def furnished(self) -> Process:
         """Wait until the host stands, still without network. Raises `Broken` with the reason."""
-        process = records.observe(self._report().pid)
-        if process is None or not self._report().ready:
+        # Two processes write to the channel, so either report can be the first.
+        pid, ready = 0, False
+        while not (pid and ready):
+            report = self._report()
+            pid, ready = report.pid or pid, report.ready or ready
+        process = records.observe(pid)
+        if process is None:
             raise self._ended()
         return process
 
@@ -61,8 +67,8 @@ class Launch:
     def _report(self) -> Report:
         try:
             line = self._lines.readline()
-        except TimeoutError:
-            line = b""
+        except TimeoutError as error:
+            raise Broken(f"{self._host.name} did not stand within {_PATIENCE:g} s") from error
         if not line:
             raise self._ended()
         report = msgspec.json.decode(line, type=Report)
