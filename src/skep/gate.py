@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 
 from skep.advertise import split
-from skep.agent.records import write_atomically
+from skep.agent.statefile import write_atomically
 from skep.api.guard import Guard
 from skep.api.ports import PageAddress
 from skep.api.server import Service

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from skep.agent.records import write_atomically
+from skep.agent.statefile import write_atomically
 from skep.model.errors import Broken
 
 log = structlog.get_logger("skep.daemon")

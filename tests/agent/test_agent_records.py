@@ -1,10 +1,4 @@
-import errno
-import os
-
-import pytest
-
-from skep.agent.records import Record, Records, Wanted, write_atomically
-from skep.model.errors import Broken
+from skep.agent.records import Record, Records, Wanted
 
 
 def record(id="a" * 64, **kwargs):
@@ -42,20 +36,6 @@ def test_unreadable_record_is_set_aside_and_named(tmp_path):
     assert list(records) == []
     assert "bad.json" in records.unreadable[0]
     assert (tmp_path / "bad.unreadable").read_text() == "not json"
-
-
-def test_full_disk_is_a_sentence_and_keeps_the_old(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fdatasync", full)
-    with pytest.raises(Broken, match="No space left on device"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_containers_without_network_of_their_own_have_no_sandbox():

@@ -9,7 +9,7 @@ from skep.agent.creating import Around
 from skep.agent.shared import Shared, forms_of, lower_here
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Form, Subnet
-from skep.model.errors import Invalid, Missing, Unsupported
+from skep.model.errors import Broken, Invalid, Missing, Unsupported
 from skep.model.host import LocalNetwork, Lower
 from skep.model.spec import IpamConfig, NetworkSpec
 
@@ -81,3 +81,18 @@ def test_a_link_of_a_vlan_that_was_made_stays_ours(tmp_path):
         assert again.lowers() == ()
 
     asyncio.run(scenario())
+
+
+def test_a_full_disk_keeps_no_host_from_its_assignment(tmp_path, monkeypatch):
+    path = tmp_path / "lowers.json"
+    path.write_bytes(msgspec.json.encode({"n1": lower_here(FROM_FORM, AROUND)}))
+    shared = Shared(path)
+    shared.load()
+    assert len(shared.lowers()) == 1
+
+    def full(*_):
+        raise Broken("no space left on device")
+
+    monkeypatch.setattr("skep.agent.shared.write_atomically", full)
+    shared.keep_only(())
+    assert shared.lowers() == ()

@@ -129,3 +129,23 @@ async def test_an_assignment_that_is_garbled_on_disk_is_no_fault(tmp_path, found
     async with running(tmp_path) as (uplink, _):
         uplink.load()
         assert uplink.assignment == Assignment()
+
+
+async def test_a_start_without_its_last_assignment_waits_for_a_manager(tmp_path):
+    (tmp_path / "assignment").write_bytes(b"\xc1")
+    async with running(tmp_path) as (uplink, connection):
+        uplink.load()
+        waiting = asyncio.create_task(uplink.have_assignment())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        connection.heard.put_nowait(assigned(7))
+        async with asyncio.timeout(5):
+            await waiting
+        assert uplink.assignment.index == 7
+
+
+async def test_a_start_without_it_and_without_a_manager_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASSIGNED_WITHIN", 0.01)
+    async with running(tmp_path) as (uplink, _):
+        with pytest.raises(Unavailable, match="lost or damaged"):
+            await uplink.have_assignment()

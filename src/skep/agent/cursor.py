@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from skep.agent.records import write_atomically
+from skep.agent.statefile import read, write_atomically
+from skep.model.errors import Broken
 
 log = structlog.get_logger("skep.network")
 
@@ -25,12 +26,9 @@ class Cursor:
     def load(self) -> None:
         """Read the file if there is one. One that cannot be understood is as good as none."""
         try:
-            self._written = msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
-        except FileNotFoundError:
-            return
-        except (msgspec.DecodeError, OSError) as error:
-            log.warning("which addresses rest is not known", file=str(self._path), why=str(error))
-            return
+            self._written = read(self._path, dict[str, str]) or {}
+        except Broken as broken:
+            log.warning("which addresses rest is not known", why=str(broken))
         self.last.update(self._written)
 
     def keep(self, networks: Collection[str]) -> None:

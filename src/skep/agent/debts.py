@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from skep.agent.records import write_atomically
-from skep.model.errors import UNREADABLE, Broken, Refusal
+from skep.agent.statefile import read, write_atomically
+from skep.model.errors import Refusal
 from skep.plugin.calls import Declined
 from skep.plugin.plugins import Plugins
 
@@ -24,6 +24,7 @@ RETRY = 10.0
 """Seconds between attempts to give back what nobody needs any more."""
 SHORTLY = 2.0
 """Seconds that a container's end waits for its plugins; they have more time behind its back."""
+ANEW = "move it away to start anew, and have the plugins of this host forget what it asked them for"
 
 log = structlog.get_logger("skep.plugins")
 
@@ -54,15 +55,7 @@ class Debts:
 
     def load(self) -> None:
         """Read the file if there is one. Raises `Broken` if it cannot be understood."""
-        try:
-            self._debts = msgspec.json.decode(self._path.read_bytes(), type=tuple[Debt, ...])
-        except FileNotFoundError:
-            self._debts = ()
-        except (*UNREADABLE, OSError) as error:
-            raise Broken(
-                f"cannot read {self._path}: {error}; move it away to start anew, and have the "
-                "plugins of this host forget what it asked them for"
-            ) from error
+        self._debts = read(self._path, tuple[Debt, ...], mend=ANEW) or ()
 
     def __iter__(self) -> Iterator[Debt]:
         return iter(self._debts)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from skep.agent.files import hosts_file, linked, resolv_conf
 from skep.agent.locals import DEFAULT_BRIDGE, Locals
-from skep.agent.records import Record, Records, write_atomically
+from skep.agent.records import Record, Records
+from skep.agent.statefile import write_atomically
 from skep.model.errors import Broken
 
 NAMES = ("hosts", "resolv.conf")

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from skep.agent.records import write_atomically
+from skep.agent.statefile import read, write_atomically
 from skep.model.cluster import TaskState, TaskStatus
-from skep.model.errors import UNREADABLE, Broken
+from skep.model.errors import Broken
 
 log = structlog.get_logger("skep.finals")
 
@@ -30,12 +30,10 @@ class Finals:
     def load(self) -> Mapping[str, TaskStatus]:
         """Read them. A file that cannot be read counts as none: tasks are then tried once more."""
         try:
-            data = self._path.read_bytes()
-            self._known = msgspec.msgpack.decode(data, type=dict[str, TaskStatus])
-        except FileNotFoundError:
-            self._known = {}
-        except (*UNREADABLE, OSError) as error:
-            log.warning("last words unreadable", path=str(self._path), why=str(error))
+            known = read(self._path, dict[str, TaskStatus], decode=msgspec.msgpack.decode)
+            self._known = known or {}
+        except Broken as broken:
+            log.warning("last words unreadable", why=str(broken))
         return dict(self._known)
 
     def note(self, statuses: Mapping[str, TaskStatus]) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from skep.agent.pools import HostSubnets, free_subnet
-from skep.agent.records import write_atomically
-from skep.model.errors import UNREADABLE, Broken
+from skep.agent.statefile import read, write_atomically
 from skep.model.host import Bridge, LocalNetwork, Lower
 from skep.model.spec import LOWER_MODES, IpamConfig
 
@@ -142,16 +141,8 @@ class Locals:
 
     def load(self) -> None:
         """Read the file if there is one. Raises `Broken` if it cannot be understood."""
-        try:
-            self._networks = msgspec.json.decode(
-                self._path.read_bytes(), type=tuple[LocalNetwork, ...]
-            )
-        except FileNotFoundError:
-            self._networks = ()
-        except (*UNREADABLE, OSError) as error:
-            raise Broken(
-                f"cannot read {self._path}: {error}; move it away to start anew"
-            ) from error
+        kept = read(self._path, tuple[LocalNetwork, ...], mend="move it away to start anew")
+        self._networks = kept or ()
 
     def all(self) -> tuple[LocalNetwork, ...]:
         """Every local network."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from skep.agent.records import write_atomically
-from skep.model.errors import Refusal
+from skep.agent.statefile import forget, read, write_atomically
+from skep.model.errors import Broken, Refusal
 
 log = structlog.get_logger("skep.paths")
 
@@ -43,8 +43,9 @@ class Paths:
     def load(self) -> None:
         """Take up what was known; what cannot be read will be measured."""
         try:
-            self._known = msgspec.json.decode(self._file.read_bytes(), type=Known)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            self._known = read(self._file, Known) or Known()
+        except Broken as broken:
+            log.warning("path MTU unreadable", why=str(broken))
             self._known = Known()
 
     def found(self, clear: dict[str, int]) -> None:
@@ -58,7 +59,7 @@ class Paths:
     def forget(self) -> None:
         """The host left its swarm."""
         self._known = Known()
-        self._file.unlink(missing_ok=True)
+        forget(self._file)
 
     def _keep(self, known: Known) -> None:
         if known != self._known:

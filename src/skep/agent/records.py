@@ -8,14 +8,14 @@ is made in the kernel, so that whatever a crash leaves behind is either on recor
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from skep.model.errors import UNREADABLE, Broken
+from skep.agent.statefile import drop, read, write_atomically
+from skep.model.errors import Broken
 from skep.model.host import Binding, Endpoint, Sandbox
 from skep.model.spec import PortConfig
 
@@ -111,25 +111,6 @@ def draft_id(name: str) -> str:
     return f"{DRAFT}{name}"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` with ``data``; after a crash it holds the old bytes or the new, never half.
-
-    Raises `Broken` with the cause in words (disk full, read-only file system).
-    """
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fdatasync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise Broken(f"cannot write {path}: {error.strerror}") from error
-
-
 class Records:
     """The records of one host, in memory and under ``directory``."""
 
@@ -156,12 +137,13 @@ class Records:
         if path.suffix != ".json" or path.name.startswith("."):
             return ""
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=Record)
-        except (*UNREADABLE, OSError) as error:
+            record = read(path, Record)
+        except Broken as broken:
             with contextlib.suppress(OSError):
                 path.rename(path.with_suffix(".unreadable"))
-            return f"{path}: {error}"
-        self._records[record.id] = record
+            return str(broken)
+        if record is not None:
+            self._records[record.id] = record
         return ""
 
     def __iter__(self) -> Iterator[Record]:
@@ -178,9 +160,5 @@ class Records:
 
     def drop(self, container_id: str) -> None:
         """Forget a container. Raises `Broken` if its file stays."""
-        path = self._directory / f"{container_id}.json"
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise Broken(f"cannot remove {path}: {error.strerror}") from error
+        drop(self._directory / f"{container_id}.json")
         self._records.pop(container_id, None)

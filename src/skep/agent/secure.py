@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network
 from skep.agent.pathsize import SEALED_GRAIN
-from skep.agent.records import write_atomically
+from skep.agent.statefile import forget, read, write_atomically
 from skep.kernel.kernel import Kernel
 from skep.kernel.wireguard import WireGuard
 from skep.model.assignment import Assignment
-from skep.model.errors import UNREADABLE, Broken, Refusal
+from skep.model.errors import Broken, Refusal
 from skep.model.host import HostView
 from skep.model.secure import SECURE, SLOTS, OwnKey, Pair, SeenTunnel, TunnelKey, link_of
 from skep.plan.encrypt import choose, differs, is_secure, secure_mtu, secure_peers, tunnels
@@ -65,11 +65,9 @@ class Secure:
         """This host is in a swarm: take up the keys that it has, and what runs."""
         self.by = await self._kernel.wireguard()
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=list[OwnKey])
-        except FileNotFoundError:
-            kept = []
-        except (*UNREADABLE, OSError) as error:
-            log.warning("tunnel keys unreadable; new ones are made", why=str(error))
+            kept = read(self._path, list[OwnKey]) or []
+        except Broken as broken:
+            log.warning("tunnel keys unreadable; new ones are made", why=str(broken))
             kept = []
         self._keys = {key.generation: key for key in kept}
         await self._publish()
@@ -158,7 +156,7 @@ class Secure:
         self._keys = {}
         self._network.keys, self._network.secure_slots = (), {}
         self._network.changed()
-        self._path.unlink(missing_ok=True)
+        forget(self._path)
 
     def pairs(self) -> tuple[Pair, ...]:
         """What is known of the encryption to each peer, as of now."""

@@ -13,10 +13,10 @@ import structlog
 
 from skep.agent.creating import Around, vlan_of, without_kernel
 from skep.agent.locals import MTU, PARENT
-from skep.agent.records import write_atomically
+from skep.agent.statefile import read, write_atomically
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Form
-from skep.model.errors import Invalid, Missing
+from skep.model.errors import Broken, Invalid, Missing
 from skep.model.host import LocalNetwork, Lower
 from skep.model.spec import LOWER_MODES
 
@@ -34,11 +34,9 @@ class Shared:
     def load(self) -> None:
         """Read the file if there is one. What cannot be understood is found out anew."""
         try:
-            self._lowers = msgspec.json.decode(self._path.read_bytes(), type=dict[str, Lower])
-        except FileNotFoundError:
-            return
-        except (msgspec.DecodeError, OSError) as error:
-            log.warning("links of networks unreadable", path=str(self._path), why=str(error))
+            self._lowers = read(self._path, dict[str, Lower]) or {}
+        except Broken as broken:
+            log.warning("links of networks unreadable", why=str(broken))
 
     def lowers(self) -> tuple[Lower, ...]:
         """The networks as this host has them."""
@@ -65,8 +63,14 @@ class Shared:
     def keep_only(self, ids: Collection[str]) -> None:
         """Forget all but these networks."""
         kept = {id: lower for id, lower in self._lowers.items() if id in ids}
-        if kept != self._lowers:
+        if kept == self._lowers:
+            return
+        try:
             self._save(kept)
+        except Broken as broken:
+            # They are forgotten again after the next start.
+            log.warning("links of networks not forgotten on disk", why=str(broken))
+            self._lowers = kept
 
     def _save(self, lowers: dict[str, Lower]) -> None:
         write_atomically(self._path, msgspec.json.encode(lowers))

@@ -14,11 +14,11 @@ import msgspec
 import structlog
 
 from skep.agent.logs import Logs
-from skep.agent.records import write_atomically
+from skep.agent.statefile import forget, read, write_atomically
 from skep.cluster.delta import patch
 from skep.model.assignment import Assignment
 from skep.model.cluster import Grounds, TakenPort, TaskStatus
-from skep.model.errors import UNREADABLE, Broken, Refusal, Unavailable, refusal_kind
+from skep.model.errors import Broken, Refusal, Unavailable, refusal_kind
 from skep.model.messages import (
     Assign,
     Attach,
@@ -85,15 +85,15 @@ class Uplink:
         self.on_read_state: Callable[[ReadState, Send], None] = lambda *_: None
         self.on_stop_state: Callable[[int], None] = lambda _: None
         self.assignment = Assignment()
+        self._heard = asyncio.Event()
 
     def load(self) -> None:
         """Take up the last assignment that this host was given, if it can be read."""
         try:
-            self.assignment = msgspec.msgpack.decode(self._path.read_bytes(), type=Assignment)
-        except FileNotFoundError:
-            return
-        except (*UNREADABLE, OSError) as error:
-            log.warning("last assignment unreadable", path=str(self._path), why=str(error))
+            kept = read(self._path, Assignment, decode=msgspec.msgpack.decode)
+            self.assignment = kept or Assignment()
+        except Broken as broken:
+            log.warning("last assignment unreadable", why=str(broken))
 
     async def have_assignment(self) -> None:
         """A host whose last assignment is lost or damaged, while it has containers of the swarm,
@@ -104,8 +104,7 @@ class Uplink:
         log.error("the last assignment is lost; waiting for a manager")
         try:
             async with asyncio.timeout(ASSIGNED_WITHIN):
-                while not self.assignment.index:
-                    await asyncio.sleep(0.05)
+                await self._heard.wait()
         except TimeoutError as error:
             raise Unavailable(
                 f"{self._path} with this host's last assignment is lost or damaged, and no manager"
@@ -115,7 +114,7 @@ class Uplink:
 
     def forget(self) -> None:
         """The host left its swarm."""
-        self._path.unlink(missing_ok=True)
+        forget(self._path)
         self.assignment = Assignment()
         self.statuses.clear()
         self._owed.clear()
@@ -262,6 +261,7 @@ class Uplink:
 
     async def _adopt(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self._heard.set()
         self._owed = {each: None for each in self._owed if each in assignment.tasks}
         with contextlib.suppress(Broken):
             # Secrets are for memory alone.
