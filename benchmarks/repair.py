@@ -15,8 +15,11 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from queue import Queue
 
 from legs.samples import quartiles
 
@@ -28,9 +31,8 @@ from drift_cases import DRIFTS  # noqa: E402
 from fault_lab import FaultLab  # noqa: E402
 from swarm_lab import until  # noqa: E402
 
-HOST = "h1"
 GOAL = 1.0
-REST = (0.3, 0.8)
+REST = (0.0, 0.5)
 """Seconds from one repair to the next damage, so that its echo is over, at any point of the agent's
 turns."""
 
@@ -39,8 +41,11 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bin/bench repair", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=5, metavar="N",
-                        help="how often each case is done (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=20, metavar="N",
+                        help="repairs of each kind, by turns of its cases (default: %(default)s); "
+                        "100 take half an hour")  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=40, metavar="M",
+                        help="begin no round after so long (default: %(default)s)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print every number, for programs")
     options = parser.parse_args()
     if options.rounds < 1:
@@ -57,25 +62,55 @@ def furnished() -> Iterator[FaultLab]:
     try:
         lab.up()
         lab.furnish()
-        lab.shell(HOST, lab.said(HOST, FOREIGN))
+        for host in lab.hosts:
+            lab.shell(host, lab.said(host, FOREIGN))
         yield lab
     finally:
         lab.down()
 
 
-def measure(lab: FaultLab, rounds: int) -> dict[str, list[float]]:
-    """Seconds to each repair, by case. What no event of the kernel tells of is left out, and what
-    was repaired before a first look could see it."""
+def kinds() -> dict[str, list[str]]:
+    """The cases of each kind. What no event of the kernel tells of is left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, case in DRIFTS.items():
+        if not case.swept:
+            found[case.kind].append(name)
+    return found
+
+
+def rounds(count: int, minutes: float) -> Iterator[list[str]]:
+    """The cases of each round, one of each kind in a random order, until time is up."""
+    deadline = time.monotonic() + minutes * 60
+    turns = {kind: cycle(names) for kind, names in kinds().items()}
+    for _ in range(count):
+        if time.monotonic() > deadline:
+            return
+        names = [next(each) for each in turns.values()]
+        random.shuffle(names)
+        yield names
+
+
+def measure(lab: FaultLab, count: int, minutes: float) -> dict[str, list[float]]:
+    """Seconds to each repair, by case, on all hosts at once. What was repaired before a first look
+    could see it is left out."""
     taken: dict[str, list[float]] = defaultdict(list)
-    cases = [(name, case) for name, case in DRIFTS.items() if not case.swept]
-    for _ in range(rounds):
-        for name, case in cases:
-            until(lambda: lab.settled(HOST), 60)
-            time.sleep(random.uniform(*REST))
-            measured = Measured(lab, HOST, case)
-            if measured.seen:
-                taken[name].append(measured.seconds)
+    left: Queue[list[str]] = Queue()
+    with ThreadPoolExecutor(len(lab.hosts)) as pool:
+        for names in rounds(count, minutes):
+            left.put(names)
+            if left.qsize() == len(lab.hosts):
+                list(pool.map(lambda host: _round(lab, host, left.get(), taken), lab.hosts))
+        list(pool.map(lambda host: _round(lab, host, left.get(), taken), lab.hosts[: left.qsize()]))
     return taken
+
+
+def _round(lab: FaultLab, host: str, names: Sequence[str], taken: dict[str, list[float]]) -> None:
+    for name in names:
+        until(lambda: lab.settled(host), 60)
+        time.sleep(random.uniform(*REST))
+        measured = Measured(lab, host, DRIFTS[name])
+        if measured.seen:
+            taken[name].append(measured.seconds)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -109,7 +144,10 @@ def main() -> None:
     """Measure and print."""
     options = arguments()
     with furnished() as lab:
-        taken = measure(lab, options.rounds)
+        busy = os.getloadavg()
+        taken = measure(lab, options.rounds, options.minutes)
+    print(f"load of {os.cpu_count()} processors: {busy[0]:.1f} before, "
+          f"{os.getloadavg()[0]:.1f} after", file=sys.stderr)  # fmt: skip
     if options.json:
         print(json.dumps(taken))
         return

@@ -70,6 +70,7 @@ class Door:
     def __init__(self, *, waiting: int = WAITING, kept: int = KEPT) -> None:
         self._most_waiting, self._most_kept = waiting, kept
         self._kept: set[asyncio.Protocol] = set()
+        self._late: set[asyncio.Protocol] = set()
         self._strangers: dict[asyncio.Task[None], None] = {}
         self._server: web.Server | None = None
         self._context: ssl.SSLContext | None = None
@@ -91,6 +92,16 @@ class Door:
             yield
         finally:
             self._kept.discard(protocol)
+
+    @contextmanager
+    def waiting(self, request: web.Request) -> Iterator[None]:
+        """This request has not arrived whole: meanwhile its connection makes room for others."""
+        protocol = request.protocol
+        self._late.add(protocol)
+        try:
+            yield
+        finally:
+            self._late.discard(protocol)
 
     def open(
         self, server: web.Server, listener: socket.socket,
@@ -121,7 +132,7 @@ class Door:
                 except OSError:  # no descriptors left: one would spin on it
                     await asyncio.sleep(PAUSE)
                     continue
-                if len(self._kept) >= self._most_kept:
+                if len(self._kept - self._late) >= self._most_kept:
                     connection.close()
                     continue
                 self._make_room()
@@ -135,9 +146,10 @@ class Door:
         if len(self._strangers) >= self._most_waiting:
             next(iter(self._strangers)).cancel()
         connections = self._server.connections
-        if len(connections) - len(self._kept) < self._most_waiting:
+        kept = self._kept - self._late
+        if len(connections) - len(kept) < self._most_waiting:
             return
-        next(each for each in connections if each not in self._kept).force_close()
+        next(each for each in connections if each not in kept).force_close()
 
     async def _greet(self, connection: socket.socket) -> None:
         """From an accepted socket to a connection of the server's."""

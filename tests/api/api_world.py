@@ -13,6 +13,7 @@ from api_cluster import CA, INACTIVE, TOKENS, WORKER, FakeCluster, FakeEvents, h
 from api_engine import FakeEngine
 from api_host import FakeHost, FakeNetworks
 
+from skep.api.arriving import ARRIVALS
 from skep.api.facts import Facts
 from skep.api.ports import Ports
 from skep.api.server import Service, make_app
@@ -39,7 +40,9 @@ class World:
 
     @contextlib.asynccontextmanager
     async def serve(self):
-        self.service = service = Service(make_app(self.ports, facts=self.facts))
+        app = make_app(self.ports, facts=self.facts)
+        self.service, self.arrivals = Service(app), app[ARRIVALS]
+        service = self.service
         await service.open(listening_on(Path(self.socket), 0o660))
         passing = asyncio.create_task(self.cluster.run())
         try:

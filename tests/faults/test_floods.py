@@ -14,12 +14,19 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
 HERE = Path(__file__).parent
 MANY = 1000
+MANY_MORE = 1100
+"""More than there may be connections on which something is being answered."""
 MOST = 400
 """Descriptors that a flood may cost: what waits for a handshake, and what waits for a request."""
 HALF = b"GET /_ping HTTP/1.1\r\nHost: x\r\nX-Slow: "
 HALF_BODY = (
     b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b"Content-Length: 900\r\n\r\n{"
+)
+ENDLESS = (
+    "truncate -s 10G /run/endless; "
+    "curl -s --max-time 60 --unix-socket /run/docker.sock -H 'Content-Type: application/json' "
+    "-X POST -T {} http://x/networks/create </run/endless; rm /run/endless"
 )
 HALF_JOIN = b"POST /join HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n\x93"
 HALF_HELLO = b"\x16\x03\x01\x02\x00\x01"
@@ -108,9 +115,9 @@ def listeners(faulty):
 
 
 @contextmanager
-def flooded(listeners, listener, secret, said):
+def flooded(listeners, listener, secret, said, many=MANY):
     """Many connections, while the block lasts."""
-    arguments = (listeners.places[listener], str(MANY), secret, said.hex())
+    arguments = (listeners.places[listener], str(many), secret, said.hex())
     process = subprocess.Popen(
         listeners.command(listener, "hold_open.py", *arguments),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -132,10 +139,19 @@ def test_a_thousand_connections(faulty, listeners, listener, secret, said):
     listeners.until_all_answer()
 
 
-@pytest.mark.fault
 def test_bodies_that_never_end(faulty, listeners):
-    """Each of them is waited for, for a while, up to as many as are let in at all."""
+    """They wait for a while, but keep nobody out: after a moment they make room for others."""
     before = Vitals(faulty, "h1")
-    with flooded(listeners, "api", "", HALF_BODY):
+    with flooded(listeners, "api", "", HALF_BODY, MANY_MORE):
+        until(lambda: before.look()[1] <= before.files + MOST, 120)
         listeners.until_all_answer()
+    before.check()
+
+
+@pytest.mark.parametrize("source", ["/run/endless", "-"], ids=["announced", "in chunks"])
+def test_a_body_of_ten_gigabytes(faulty, source):
+    """It is refused as soon as it is seen to be too large, and none of it is kept."""
+    before = Vitals(faulty, "h1")
+    said = faulty.shell("h1", ENDLESS.format(source))
+    assert '"message":"http: request body too large' in said, said
     before.check()

@@ -10,6 +10,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from skep.api import frames, networks, relay, streams
+from skep.api.arriving import ARRIVALS
 from skep.api.call import Call, empty, json
 from skep.api.loglines import Lines
 from skep.api.ports import Container, EngineReply, Ports
@@ -100,7 +101,7 @@ async def attach(call: Call) -> web.StreamResponse:
     An engine has to begin the container for that. If it cannot, there is no output, and the start
     that follows says why.
     """
-    await call.request.read()
+    await call.request.app[ARRIVALS].whole(call.request)
     container = _container(call)
     found = await of_engine(call.ports, container, None)
     tty = bool((found.get("Config") or {}).get("Tty"))

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from skep.api.arriving import ARRIVALS
 from skep.model.errors import UNREADABLE, Invalid, Unsupported
 
 T = TypeVar("T")
+
+DEEPEST = 100
+"""Levels of nesting that a body may have. Docker's own need ten."""
 
 
 class Member(typing.NamedTuple):
@@ -30,9 +35,10 @@ class Member(typing.NamedTuple):
 async def raw_body(request: web.Request) -> Any:
     """The request's JSON as it came; None if there is no body.
 
-    Raises `Invalid` with Docker's sentences for another content type, bad JSON, trailing content.
+    Raises `Invalid` with Docker's sentences for another content type, bad JSON, trailing content,
+    and what `Arrivals.whole` does.
     """
-    raw = await request.read()
+    raw = await request.app[ARRIVALS].whole(request)
     _check_content_type(request.headers.get("Content-Type", ""), raw)
     return _parse(raw) if raw else None
 
@@ -56,11 +62,29 @@ def _parse(raw: bytes) -> Any:
     if not raw.strip():
         raise Invalid("invalid JSON: got EOF while reading request body")
     try:
-        return msgspec.json.decode(raw)
+        found = msgspec.json.decode(raw)
     except UNREADABLE as fault:
         if "trailing characters" in str(fault):
             raise Invalid("unexpected content after JSON") from fault
         raise Invalid(f"invalid JSON: {fault}") from fault
+    if _is_too_deep(found):
+        raise Invalid(f"invalid JSON: nested more than {DEEPEST} levels deep")
+    return found
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _members_of(each)]
+        if not level:
+            return False
+    return True
+
+
+def _members_of(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def without_nulls(value: Any) -> Any:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from skep.api import errors, page
 from skep.api.ahead import INFO, keep_ahead
+from skep.api.arriving import ARRIVALS, LARGEST, Arrivals
 from skep.api.call import HEADERS, Call
 from skep.api.facts import LATEST, OLDEST, Facts, dotted
 from skep.api.guard import Guard
@@ -26,9 +27,6 @@ from skep.door import LOG, Door
 from skep.model.errors import Invalid, Refusal
 
 VERSIONED = re.compile(r"/v(?P<major>\d+)\.(?P<minor>\d+)(?P<path>/.*)")
-BODY_LIMIT = 16 << 20
-"""Bytes of a JSON body at most; archives are streamed and have no limit."""
-
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that open streams get to end when the daemon stops."""
 
@@ -40,8 +38,9 @@ log = structlog.get_logger("skep.api")
 
 def make_app(ports: Ports, *, facts: Facts) -> web.Application:
     """The Docker Engine API over ``ports``. Run it as a `Service`."""
-    app = web.Application(client_max_size=BODY_LIMIT)
+    app = web.Application(client_max_size=LARGEST)
     app[UNBEGUN] = Unbegun()
+    app[ARRIVALS] = Arrivals()
     app[HEADERS] = {
         "Api-Version": dotted(LATEST),
         "Docker-Experimental": "false",
@@ -71,6 +70,8 @@ class Service:
     def __init__(self, app: web.Application) -> None:
         self._door = Door()
         app.middlewares.insert(0, self._door.middleware)
+        if ARRIVALS in app:
+            app[ARRIVALS].door = self._door
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT,
             keepalive_timeout=IDLE, logger=LOG,

@@ -17,9 +17,9 @@ world are values. ``api.errors`` is the one place that turns the tree into HTTP.
 
 import msgspec
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
-"""What msgspec raises for bytes that are no message: one of its own errors, or that of a text which
-is not UTF-8."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no message: one of its own errors, that of a text which is
+not UTF-8, or that of lists in lists without end."""
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
