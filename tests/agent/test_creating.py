@@ -158,6 +158,9 @@ def test_addresses_that_users_want():
 LAN = Around((DOCKER0,), (), (), frozenset({"eth0", "eth1"}), frozenset({"macvlan", "ipvlan"}))
 
 
+DRIVER_MTU = "com.docker.network.driver.mtu"
+
+
 def lower(around=LAN, driver="macvlan", **options):
     return make(around, {"subnet": "10.7.0.0/24"}, driver=driver, options=options)
 
@@ -182,6 +185,8 @@ def test_networks_on_links_of_the_host():
         (Invalid, "no link eth7.3", {"parent": "eth7.3"}),
         (Invalid, "vlan id must be", {"parent": "eth0.4095"}),
         (Invalid, "mode 'x' is not valid", {"parent": "eth0", "macvlan_mode": "x"}),
+        (Invalid, "'big' is not between 68 and", {"parent": "eth0", DRIVER_MTU: "big"}),
+        (Invalid, "'65536' is not between 68 and", {"parent": "eth0", DRIVER_MTU: "65536"}),
         (Unsupported, "option colour", {"parent": "eth0", "colour": "red"}),
     ],
 )
@@ -196,3 +201,10 @@ def test_a_kernel_without_and_a_parent_that_is_taken():
     taken = msgspec.structs.replace(LAN, networks=(lower(parent="eth0"),))
     with pytest.raises(Forbidden, match="network web is already using parent interface eth0"):
         make(taken, {"subnet": "10.8.0.0/24"}, driver="macvlan", options={"parent": "eth0"})
+
+
+def test_an_mtu_that_an_earlier_version_took_does_no_harm():
+    """It was written down, and no daemon of the host could begin with it."""
+    kept = lower(parent="eth0")
+    damaged = msgspec.structs.replace(kept, options={**kept.options, DRIVER_MTU: "big"})
+    assert lower_of(damaged) == lower_of(kept)

@@ -7,7 +7,8 @@ from fakeplugin import running
 from remote_host import RemoteHost, well
 
 from skep.agent import rejoining as rejoining_module
-from skep.agent.plugging import Plugging, look
+from skep.agent.looking import look
+from skep.agent.plugging import Plugging
 from skep.kernel.moving import Candidate
 from skep.model.errors import Broken
 from skep.model.netstate import GROUP, Link, Namespace
@@ -63,6 +64,9 @@ async def test_it_runs_and_joins_again_what_is_gone(rig, tmp_path):
             await until(lambda: net.calls.count("NetworkDriver.Join") > 1)
             rig.real.host = Kernel().host
             await until(lambda: rig.network.records.get(record.id).endpoints[0].handed is not None)
+            rig.real.host = OSError(12, "Cannot allocate memory")
+            await until(lambda: rig.plugging._rejoining._news._told)
+            assert not keeping.done(), "a kernel that does not say is asked again"
             rig.real.links = {"eth0": seen}
         finally:
             keeping.cancel()

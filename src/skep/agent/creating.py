@@ -28,6 +28,7 @@ from skep.agent.locals import (
     TRUSTED,
 )
 from skep.agent.pools import DEFAULT, Pool, free_subnet
+from skep.cluster.linkoptions import check_mtu, mode_of
 from skep.cluster.subnets import Subnetwork, check_overlap, completed
 from skep.model import ula
 from skep.model.errors import Clash, Forbidden, Invalid, Missing, Unavailable, Unsupported
@@ -37,7 +38,7 @@ from skep.model.spec import LOWER_MODES, Ipam, IpamConfig, NetworkSpec
 Subnets = tuple[IpamConfig, IpamConfig | None]
 """That of IPv4, and that of IPv6 if there is one."""
 
-LEAST_MTU, MOST_MTU, LEAST_MTU6 = 68, 65535, 1280
+LEAST_MTU, LEAST_MTU6 = 68, 1280
 BOOLEANS = (ICC, MASQUERADE, INHIBIT, IPV6, BRIDGE_PREFIX + "default_bridge")
 LAST_VLAN = 4094
 MODES = ("nat", "nat-unprotected", "routed", "isolated")
@@ -151,15 +152,12 @@ def lower_network(
     without_kernel(driver, around)
     _check(spec)
     options = dict(spec.options)
-    mode = options.get(f"{driver}_mode") or LOWER_MODES[driver][0]
-    if mode not in LOWER_MODES[driver]:
-        modes = ", ".join(LOWER_MODES[driver])
-        raise Invalid(f"requested {driver} mode '{mode}' is not valid, it is one of {modes}")
+    options[f"{driver}_mode"] = mode_of(options, driver)
     for key in options:
         if key not in (PARENT, f"{driver}_mode", MTU, IFACE_PREFIX):
             raise Unsupported(f"driver option {key} is not supported: leave it away")
+    check_mtu(options, LEAST_MTU6 if spec.enable_i_pv6 else LEAST_MTU)
     subnets = _room(spec, around, leased, id)
-    options[f"{driver}_mode"] = mode
     network = _network(spec, options, subnets, id=id, now=now)
     return msgspec.structs.replace(network, vlan=vlan_of(options.get(PARENT, ""), driver, around))
 
@@ -300,9 +298,7 @@ def check_options(options: Mapping[str, str], *, ipv6: bool) -> None:
     for key in options:
         if key not in PLAIN and key.startswith(("com.docker.network.", "skep.")):
             raise Unsupported(f"driver option {key} is not supported: leave it away")
-    mtu, least = options.get(MTU), LEAST_MTU6 if ipv6 else LEAST_MTU
-    if mtu is not None and not (mtu.isdecimal() and least <= int(mtu) <= MOST_MTU):
-        raise Invalid(f"invalid value for {MTU}: {mtu!r} is not between {least} and {MOST_MTU}")
+    check_mtu(options, LEAST_MTU6 if ipv6 else LEAST_MTU)
     prefix = options.get(IFACE_PREFIX, "eth")
     if not LINK_NAME.fullmatch(prefix) or len(prefix) > 12 or prefix == "lo":
         raise Invalid(f"invalid value for {IFACE_PREFIX}: {prefix!r} cannot begin a link's name")

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from skep.agent.news import News
 from skep.agent.statefile import read, write_atomically
 from skep.model.errors import Refusal
 from skep.plugin.calls import Declined
@@ -49,7 +50,7 @@ class Debts:
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._coming: set[str] = set()
-        self._said: dict[str, str] = {}
+        self._news = News()
         self.living: Callable[[], Collection[str]] = lambda: ()
         """The ids of all endpoints and networks that there are."""
 
@@ -97,7 +98,7 @@ class Debts:
                 except Declined as declined:
                     log.warning("a plugin takes nothing back", why=str(declined))
                 self.cancel(debt)
-        self._said.pop(owner, None)
+        self._news.well(owner)
         if not self.of(owner):
             self._locks.pop(owner, None)
 
@@ -126,9 +127,8 @@ class Debts:
         try:
             await self.settle(owner)
         except Refusal as refusal:
-            if self._said.get(owner) != str(refusal):
+            if self._news.has(owner, refusal):
                 log.warning("not given back yet", owner=owner[:12], why=str(refusal))
-            self._said[owner] = str(refusal)
 
     def _save(self, debts: tuple[Debt, ...]) -> None:
         write_atomically(self._path, msgspec.json.encode(debts))

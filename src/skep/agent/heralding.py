@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
+from skep.agent.news import News
 from skep.model.errors import Refusal
 from skep.plugin.calls import Declined
 from skep.plugin.plugins import Nothing, Plugins
@@ -36,7 +37,7 @@ class Heralding:
         self._hosts = hosts
         self._told: dict[str, frozenset[str]] = {}
         self._wide: dict[str, bool] = {}
-        self._said: dict[str, str] = {}
+        self._news = News()
 
     async def run(self) -> None:
         """Tell what is new, every `LOOK` seconds."""
@@ -59,14 +60,13 @@ class Heralding:
             for address in sorted(known - hosts.keys()):
                 await self._say(plugin, "NetworkDriver.DiscoverDelete", address, own=False)
         except Refusal as refusal:
-            if self._said.get(plugin) != str(refusal):
+            if self._news.has(plugin, refusal):
                 log.warning("a plugin was not told of hosts", why=str(refusal))
-            self._said[plugin] = str(refusal)
             self._told.pop(plugin, None)
             self._wide.pop(plugin, None)
         else:
             self._told[plugin] = frozenset(hosts)
-            self._said.pop(plugin, None)
+            self._news.well(plugin)
 
     async def _is_wide(self, plugin: str) -> bool:
         if plugin not in self._wide:

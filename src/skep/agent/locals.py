@@ -106,7 +106,7 @@ def bridge_of(network: LocalNetwork) -> Bridge:
 def lower_of(network: LocalNetwork) -> Lower:
     """What a network on a parent link is to the kernel."""
     mode = network.options.get(f"{network.driver}_mode", LOWER_MODES[network.driver][0])
-    inward = network.internal
+    inward, mtu = network.internal, network.options.get(MTU, "")
     return Lower(
         network_id=network.id,
         network_name=network.name,
@@ -116,7 +116,7 @@ def lower_of(network: LocalNetwork) -> Lower:
         vlan=network.vlan,
         gateway="" if inward else network.gateway,
         gateway6="" if inward else network.gateway6,
-        mtu=int(network.options.get(MTU, "0")),
+        mtu=int(mtu) if mtu.isdecimal() else 0,
     )
 
 

@@ -9,14 +9,11 @@ from pathlib import Path
 from skep.agent.containers import Containers
 from skep.agent.debts import Debts
 from skep.agent.heralding import Heralding
+from skep.agent.looking import look
 from skep.agent.network import Network
 from skep.agent.rejoining import Rejoining
 from skep.agent.remotes import Remotes, drivers_of
-from skep.kernel import moving
 from skep.kernel.kernel import Kernel
-from skep.kernel.moving import Candidate
-from skep.model.errors import Broken
-from skep.model.netstate import HOST
 from skep.plugin.plugins import Plugins
 
 
@@ -62,11 +59,3 @@ class Plugging:
         """The hosts of the swarm, by where their tunnels end: which one is this."""
         mine = self._network.assignment.node_id
         return {p.vtep: p.id == mine for p in self._network.assignment.peers.values() if p.vtep}
-
-
-async def look(kernel: Kernel, name: str) -> Candidate | None:
-    """A link of the host that a plugin names. Raises `Broken` if the kernel does not say."""
-    try:
-        return await kernel.within(HOST, partial(moving.look, name))
-    except OSError as error:
-        raise Broken(f"cannot look at the link {name}: {error.strerror}") from error

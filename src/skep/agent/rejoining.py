@@ -7,13 +7,13 @@ import asyncio
 import structlog
 
 from skep.agent.containers import Containers
+from skep.agent.looking import look
 from skep.agent.network import Network
+from skep.agent.news import News
 from skep.agent.records import Record
-from skep.kernel import moving
 from skep.kernel.kernel import Kernel
 from skep.model.errors import Missing, Refusal
 from skep.model.host import Endpoint
-from skep.model.netstate import HOST
 
 LOOK = 10.0
 """Seconds between looks at whether the interfaces are there."""
@@ -28,7 +28,7 @@ class Rejoining:
         self._kernel = kernel
         self._containers = containers
         self._network = network
-        self._said: dict[str, str] = {}
+        self._news = News()
 
     async def run(self) -> None:
         """Look every `LOOK` seconds."""
@@ -48,13 +48,12 @@ class Rejoining:
                 if running and endpoint in now.endpoints and await self._gone(now, endpoint):
                     log.warning("an interface is gone", container=now.name, link=endpoint.link)
                     await self._network.rejoin(now, endpoint)
-                    self._said.pop(endpoint.id, None)
+                    self._news.well(endpoint.id)
         except Missing:
-            return
+            self._news.well(endpoint.id)
         except Refusal as refusal:
-            if self._said.get(endpoint.id) != str(refusal):
+            if self._news.has(endpoint.id, refusal):
                 log.warning("not joined again yet", container=record.name, why=str(refusal))
-            self._said[endpoint.id] = str(refusal)
 
     async def _gone(self, record: Record, endpoint: Endpoint) -> bool:
         """Whether what a plugin made is neither in the sandbox nor on its way there."""
@@ -66,4 +65,4 @@ class Rejoining:
         seen = (await self._kernel.observe([box.namespace])).get(box.namespace)
         if seen is None or any(each.source == handed.source for each in seen.links.values()):
             return False
-        return await self._kernel.within(HOST, lambda: moving.look(handed.source)) is None
+        return await look(self._kernel, handed.source) is None

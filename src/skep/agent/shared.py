@@ -12,13 +12,13 @@ import msgspec
 import structlog
 
 from skep.agent.creating import Around, vlan_of, without_kernel
-from skep.agent.locals import MTU, PARENT
+from skep.agent.locals import PARENT, lower_of
 from skep.agent.statefile import read, write_atomically
+from skep.cluster.linkoptions import mode_of
 from skep.model.assignment import Assignment, NetworkAssignment
 from skep.model.cluster import Attachment, Form
-from skep.model.errors import Broken, Invalid, Missing
+from skep.model.errors import Broken, Missing
 from skep.model.host import LocalNetwork, Lower
-from skep.model.spec import LOWER_MODES
 
 log = structlog.get_logger("skep.shared")
 
@@ -90,27 +90,24 @@ def lower_here(network: NetworkAssignment, around: Around) -> Lower:
                 "needs it (docker network create --config-only)"
             )
         options, internal = form.options, internal or form.internal
-    modes = LOWER_MODES[spec.driver]
-    mode = options.get(f"{spec.driver}_mode") or modes[0]
-    if mode not in modes:
-        raise Invalid(
-            f"requested {spec.driver} mode '{mode}' is not valid, it is one of {', '.join(modes)}"
-        )
+    mode = mode_of(options, spec.driver)
     # Networks of the swarm may share a link, as each has its own subnet.
     vlan = vlan_of(
         options.get(PARENT, ""), spec.driver, msgspec.structs.replace(around, networks=())
     )
     first = network.subnets[0]
-    return Lower(
-        network_id=network.id,
-        network_name=spec.name,
-        driver=spec.driver,
-        mode=mode,
-        parent=options[PARENT],
-        vlan=vlan,
-        gateway="" if internal else first.config.gateway,
-        gateway6="" if internal or first.config6 is None else first.config6.gateway,
-        mtu=int(options[MTU]) if options.get(MTU, "").isdecimal() else 0,
+    return lower_of(
+        LocalNetwork(
+            id=network.id,
+            name=spec.name,
+            driver=spec.driver,
+            created_at=network.created_at,
+            gateway=first.config.gateway,
+            gateway6=first.config6.gateway if first.config6 else "",
+            vlan=vlan,
+            options={**options, f"{spec.driver}_mode": mode},
+            internal=internal,
+        )
     )
 
 

@@ -13,18 +13,16 @@ from ipaddress import ip_address
 
 from msgspec.structs import replace
 
+from skep.cluster.linkoptions import MTU, PARENT, mode_of
 from skep.cluster.segments import Segment, segments
 from skep.cluster.subnets import check_overlap, completed, parsed, reserved, taken_subnets
 from skep.cluster.view import View
 from skep.model.cluster import Form, Network, Node, Subnet
 from skep.model.errors import Forbidden, Invalid, Missing, Refusal, Unsupported
-from skep.model.spec import LOWER_MODES, IpamConfig, NetworkSpec
+from skep.model.spec import IpamConfig, NetworkSpec
 
 NO_VNI = 0
 """No tunnel carries such a network."""
-
-PARENT = "parent"
-MTU = "com.docker.network.driver.mtu"
 
 
 def subnets_on_links(view: View, spec: NetworkSpec) -> tuple[Subnet, ...]:
@@ -58,12 +56,7 @@ def _check_own(spec: NetworkSpec) -> None:
             f"a {driver} network needs a link of each host: say which with -o parent=…, or make a "
             "configuration network on each host (--config-only) and name it with --config-from"
         )
-    modes = LOWER_MODES[driver]
-    mode = spec.options.get(f"{driver}_mode") or modes[0]
-    if mode not in modes:
-        raise Invalid(
-            f"requested {driver} mode '{mode}' is not valid, it is one of {', '.join(modes)}"
-        )
+    mode_of(spec.options, driver)
     for key in spec.options.keys() - {PARENT, f"{driver}_mode", MTU}:
         raise Unsupported(f"driver option {key} is not supported: leave it away")
     if not any(config.subnet for config in spec.ipam.config):

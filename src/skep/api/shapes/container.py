@@ -10,7 +10,7 @@ from skep.api.ports import Container
 from skep.api.shapes import endpoint
 from skep.api.shapes.base import Json
 from skep.api.shapes.endpoint import Networks
-from skep.api.shapes.hostconfig import host_config
+from skep.api.shapes.hostconfig import host_config, on_record
 from skep.engine.runtime import NETNS_MOUNT
 
 STATES = {
@@ -120,17 +120,10 @@ def _host_config(config: Json, container: Container) -> Json:
     """Of containers that were made before their requests were kept, what the engine knows."""
     if container.asked:
         return host_config(container, config)
-    policy = config.get("RestartPolicy") or {}
     return {
         **config,
         **container.limits,
-        "NetworkMode": container.network_mode,
-        "PortBindings": endpoint.asked_ports(container),
-        "PublishAllPorts": container.publish_all,
-        "RestartPolicy": {
-            "Name": policy.get("Name") or "no",
-            "MaximumRetryCount": policy.get("MaximumRetryCount", 0),
-        },
+        **on_record(container, config.get("RestartPolicy") or {}),
         "Binds": [bind for bind in config.get("Binds") or [] if not _is_ours(_target(bind))],
     }
 

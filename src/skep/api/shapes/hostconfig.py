@@ -52,17 +52,10 @@ def host_config(container: Container, engine: Json) -> Json:
     asked = {name: value for name, value in container.asked["HostConfig"].items() if value}
     kept: Json = {name: [] for name in LISTS}
     shown: Json = {**UNSAID, **kept, **container.asked["HostConfig"]}
-    policy = asked.get("RestartPolicy") or {}
     log = asked.get("LogConfig") or {}
     return {
         **shown,
-        "NetworkMode": container.network_mode,
-        "PortBindings": endpoint.asked_ports(container),
-        "PublishAllPorts": container.publish_all,
-        "RestartPolicy": {
-            "Name": policy.get("Name") or "no",
-            "MaximumRetryCount": policy.get("MaximumRetryCount") or 0,
-        },
+        **on_record(container, asked.get("RestartPolicy") or {}),
         "LogConfig": {"Type": log.get("Type") or "json-file", "Config": log.get("Config") or {}},
         "IpcMode": _with_id("IpcMode", asked, engine) or "private",
         "PidMode": _with_id("PidMode", asked, engine),
@@ -74,6 +67,19 @@ def host_config(container: Container, engine: Json) -> Json:
         "Links": _links(container, asked.get("Links") or ()) or None,
         **_paths(container.asked["HostConfig"], privileged=bool(asked.get("Privileged"))),
         **container.limits,
+    }
+
+
+def on_record(container: Container, policy: Json) -> Json:
+    """The members that Skep has on record of every container, and its restart policy."""
+    return {
+        "NetworkMode": container.network_mode,
+        "PortBindings": endpoint.asked_ports(container),
+        "PublishAllPorts": container.publish_all,
+        "RestartPolicy": {
+            "Name": policy.get("Name") or "no",
+            "MaximumRetryCount": policy.get("MaximumRetryCount") or 0,
+        },
     }
 
 

@@ -8,6 +8,7 @@ from skep.cluster import rpc
 from skep.cluster.context import Context
 from skep.cluster.control.names import check_name
 from skep.cluster.entries import give_ingress_addresses, take_ingress_addresses
+from skep.cluster.linkoptions import MTU, check_mtu
 from skep.cluster.lives import is_live
 from skep.cluster.needs import publishes_ingress
 from skep.cluster.parents import subnets_on_links
@@ -21,9 +22,7 @@ from skep.model.spec import IpamConfig, NetworkSpec
 
 DRIVER = "overlay"
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
-MTU = "com.docker.network.driver.mtu"
 LEAST_MTU = 576
-MOST_MTU = 65535
 LEAST_MTU6 = 1280
 """What every link of IPv6 carries (RFC 8200)."""
 MOST_OVERHEAD = 150
@@ -109,9 +108,8 @@ def _check_options(spec: NetworkSpec) -> None:
         raise Invalid(
             f"invalid value for {ENCRYPTED_OPTION}: {secrecy!r} is neither true nor false"
         )
+    check_mtu(spec.options, LEAST_MTU)
     mtu = spec.options.get(MTU)
-    if mtu is not None and not (mtu.isdecimal() and LEAST_MTU <= int(mtu) <= MOST_MTU):
-        raise Invalid(f"invalid value for {MTU}: {mtu!r} is not between {LEAST_MTU} and {MOST_MTU}")
     if mtu is not None and spec.enable_i_pv6 and int(mtu) - MOST_OVERHEAD < LEAST_MTU6:
         raise Invalid(
             f"invalid value for {MTU}: IPv6 needs packets of {LEAST_MTU6} bytes inside the network,"

@@ -21,7 +21,7 @@ STRANGER = "203.0.113.254"
 """An address of nobody (RFC 5737), to see what a firewall does with packets that are let through
 or not by where they go alone."""
 
-Remedy = Callable[[Host, RuleAt], str]
+Remedy = Callable[[RuleAt], str]
 Need = tuple[str, Place, Packet, Remedy]
 """What it is called, where it begins, the packet, and what lets it through."""
 
@@ -45,7 +45,7 @@ def firewalls(scene: Scene) -> Iterator[Finding]:
                 where=f"nft table {rule.family} {rule.table}, chain {rule.chain}",
                 what=f"{what} is dropped by {rule_words(host, end.at, rule)}",
                 why="the cluster needs it",
-                fix=f"on {host.name}: {remedy(host, rule)}",
+                fix=f"on {host.name}: {remedy(rule)}",
             )
 
 
@@ -64,7 +64,7 @@ def _cluster(host: Host) -> Iterator[Need]:
 
 
 def _port(host: Host, what: str, flow: Flow) -> Need:
-    def remedy(host: Host, rule: RuleAt) -> str:
+    def remedy(rule: RuleAt) -> str:
         return firewall.to_port(host, HOST, rule, flow)
 
     return what, Place(host.vtep, HOST, OUTSIDE), Packet(flow), remedy
@@ -81,7 +81,7 @@ def _published(host: Host) -> Iterator[Need]:
                 continue
             flow = Flow(door.protocol, STRANGER, target, 40000, door.port)
             what = f"published port {door.port} of {door.holder}"
-            yield what, outside, Packet(flow), _through(bridge, "out")
+            yield what, outside, Packet(flow), _through(host, bridge, "out")
             break
 
 
@@ -96,11 +96,11 @@ def _ways_out(host: Host) -> Iterator[Need]:
         told.add(bridge.name)
         out = Flow("tcp", "", STRANGER, 40000, 443)
         what = f"containers' way out of {bridge.name}"
-        yield what, Place(host.vtep, box.namespace), Packet(out), _through(bridge, "in")
+        yield what, Place(host.vtep, box.namespace), Packet(out), _through(host, bridge, "in")
 
 
-def _through(bridge: Bridge, way: str) -> Remedy:
-    def remedy(host: Host, rule: RuleAt) -> str:
+def _through(host: Host, bridge: Bridge, way: str) -> Remedy:
+    def remedy(rule: RuleAt) -> str:
         return firewall.through(host, HOST, rule, bridge.name, way)
 
     return remedy
