@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from legs import peer, traffic
+from legs.command import Command, run
 from legs.hosts import MANAGER, WORKER, Hosts, lab_of, wait_until
 from legs.samples import Pairs, heading, row
 from legs.starts import COMMAND, IMAGE
@@ -40,19 +41,12 @@ Results = dict[str, dict[str, Pairs]]
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench encrypted", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=5, metavar="N",
-                        help="rounds of traffic each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--guest", action="store_true",
-                        help="in an emulated machine, by the kernel's WireGuard")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("encrypted", __doc__)
+    command.count("rounds", 5, "rounds of traffic each way")
+    command.parser.add_argument(
+        "--guest", action="store_true", help="in an emulated machine, by the kernel's WireGuard"
+    )
+    return command.options()
 
 
 @contextmanager
@@ -135,9 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as fault:
-        sys.exit(f"bin/bench encrypted: {fault}")
+    run("encrypted", main)

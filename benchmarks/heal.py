@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Thread
 
 from legs import healing
+from legs.command import Command, run
 from legs.hosts import MANAGER, Hosts, lab_of, wait_until
 from legs.samples import quartiles
 from legs.starts import COMMAND, IMAGE
@@ -35,19 +36,17 @@ Change = tuple[float, str, list[str]]
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench heal", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=3, metavar="N",
-                        help="cuts of each length (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--cuts", type=float, nargs="+", default=[2.0, 10.0, 30.0], metavar="S",
-                        help="how long cuts last, in seconds (default: 2 10 30)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("heal", __doc__)
+    command.count("rounds", 3, "cuts of each length")
+    command.parser.add_argument(
+        "--cuts",
+        type=float,
+        nargs="+",
+        default=[2.0, 10.0, 30.0],
+        metavar="S",
+        help="how long cuts last, in seconds (default: 2 10 30)",
+    )
+    return command.options()
 
 
 class Watcher:
@@ -205,9 +204,4 @@ def show(seconds: float, rounds: Sequence[dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as fault:
-        sys.exit(f"bin/bench heal: {fault}")
+    run("heal", main)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from legs import arrivals, crowd, idle, rolling
+from legs.command import Command, run, tell
 from legs.hosts import Hosts, lab_of
 from legs.samples import Pairs, heading, likely, quartiles, row
 
@@ -31,25 +29,19 @@ Results = dict[str, Any]
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench mesh", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--requests", type=int, default=100_000, metavar="N",
-                        help="requests while tasks come and go (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rate", type=int, default=700, metavar="N",
-                        help="so many of them a second (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--turns", type=int, default=6000, metavar="N",
-                        help="connections each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=60, metavar="N",
-                        help="turns of one and ten thousand (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS),
-                        help="what to measure (default: all)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    if min(options.requests, options.rate, options.turns, options.rounds) < 1:
-        parser.error("every N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("mesh", __doc__)
+    command.count("requests", 100_000, "requests while tasks come and go")
+    command.count("rate", 700, "so many of them a second")
+    command.count("turns", 6000, "connections each way")
+    command.count("rounds", 60, "turns of one and ten thousand")
+    command.parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        help="what to measure (default: all)",
+    )
+    return command.options()
 
 
 def measured(options: argparse.Namespace) -> Results:
@@ -72,11 +64,6 @@ def measured(options: argparse.Namespace) -> Results:
         tell(CROWD)
         results[CROWD] = crowd.measure(options.rounds)
     return results
-
-
-def tell(step: str) -> None:
-    """Say what is being done."""
-    print(f"· {step}", file=sys.stderr, flush=True)
 
 
 def report(results: Results) -> Iterator[str]:
@@ -164,9 +151,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as fault:
-        sys.exit(f"bin/bench mesh: {fault}")
+    run("mesh", main)

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -21,6 +20,7 @@ from itertools import cycle
 from pathlib import Path
 from queue import Queue
 
+from legs.command import Command, run
 from legs.samples import quartiles
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -39,20 +39,18 @@ turns."""
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench repair", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=20, metavar="N",
-                        help="repairs of each kind, by turns of its cases (default: %(default)s); "
-                        "100 take half an hour")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=40, metavar="M",
-                        help="begin no round after so long (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("repair", __doc__)
+    command.count(
+        "rounds", 20, "repairs of each kind, by turns of its cases; 100 take half an hour"
+    )
+    command.parser.add_argument(
+        "--minutes",
+        type=float,
+        default=40,
+        metavar="M",
+        help="begin no round after so long (default: %(default)s)",
+    )
+    return command.options()
 
 
 @contextmanager
@@ -155,9 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (AssertionError, subprocess.CalledProcessError, OSError) as fault:
-        sys.exit(f"bin/bench repair: {fault}")
+    run("repair", main, AssertionError)

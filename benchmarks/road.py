@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
 from legs import endpoints, peer, starts, traffic
+from legs.command import Command, run, tell
 from legs.hosts import MANAGER, lab_of
 from legs.samples import Pairs, heading, likely, row
 
@@ -28,24 +26,12 @@ OVERLAY, SERVICE = "overlay", "service"
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench road", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--pairs", type=int, default=30, metavar="N",
-                        help="containers started each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--firsts", type=int, default=8, metavar="N",
-                        help="the same for a network's first (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--endpoints", type=int, default=50, metavar="N",
-                        help="endpoints made each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=8, metavar="N",
-                        help="rounds of traffic each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    counts = (options.pairs, options.firsts, options.endpoints, options.rounds)
-    if min(counts) < 1:
-        parser.error("every N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("road", __doc__)
+    command.count("pairs", 30, "containers started each way")
+    command.count("firsts", 8, "the same for a network's first")
+    command.count("endpoints", 50, "endpoints made each way")
+    command.count("rounds", 8, "rounds of traffic each way")
+    return command.options()
 
 
 def measured(options: argparse.Namespace) -> Results:
@@ -63,11 +49,6 @@ def measured(options: argparse.Namespace) -> Results:
         tell("traffic")
         results[OVERLAY], results[SERVICE] = traffic.measure(hosts, options.rounds)
     return results
-
-
-def tell(step: str) -> None:
-    """Say what is being done."""
-    print(f"· {step}", file=sys.stderr, flush=True)
 
 
 def report(results: Results) -> Sequence[str]:
@@ -124,9 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as fault:
-        sys.exit(f"bin/bench road: {fault}")
+    run("road", main)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from encrypted import UNITS, container, reached
 from legs import traffic
+from legs.command import Command, run
 from legs.hosts import MANAGER, WORKER, Hosts, lab_of, wait_until
 from legs.samples import Pairs, heading, row, turns
 
@@ -28,17 +27,9 @@ DORMANT, AWAKE = "add table bridge skep { flags dormant; }", "add table bridge s
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bin/bench spoofing", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=9, metavar="N",
-                        help="rounds of traffic each way (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print every number, for programs")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("N is at least 1")
-    if os.geteuid() != 0:
-        parser.error("it makes network namespaces, which takes root")
-    return options
+    command = Command("spoofing", __doc__)
+    command.count("rounds", 9, "rounds of traffic each way")
+    return command.options()
 
 
 class Guards:
@@ -107,9 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as fault:
-        sys.exit(f"bin/bench spoofing: {fault}")
+    run("spoofing", main)
