@@ -28,7 +28,7 @@ def held(lab):
 def lab(faulty):
     faulty.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "lives",
                   "--network", "net", "--constraint", f"node.hostname=={HOST}", "--replicas", "0",
-                  "busybox", "sleep", "86400")  # fmt: skip
+                  "--stop-signal", "KILL", "busybox", "sleep", "86400")  # fmt: skip
     yield faulty
     faulty.docker("h1", "service", "rm", "lives")
 
@@ -39,6 +39,7 @@ def live(lab, lives):
         for count in (WAVE, 0):
             lab.docker("h1", "service", "scale", "--detach", f"lives={count}")
             until(lambda count=count: lab.running("lives", count), 120)
+        until(lambda: not lab.docker(HOST, "ps", "-q", "--filter", "name=lives."), 120)
 
 
 @pytest.mark.parametrize("lives", [

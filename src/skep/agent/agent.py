@@ -118,7 +118,10 @@ class Agent:
         """
         for directory in (self._state, self._run):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.tasks.statuses.update(self._finals.load())
+        finals = self._finals.load()
+        self.tasks.statuses.update(finals)
+        # Nobody may have heard them: what is never said again keeps the addresses of its task.
+        self.uplink.statuses.update(finals)
         self.network.records.load()
         for line in self.network.records.unreadable:
             log.error("record set aside", file=line)
