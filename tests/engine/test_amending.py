@@ -2,8 +2,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from skep.engine import amending
 from skep.engine.extras import HOOK, Extras, hook
+from skep.model.errors import Broken
 
 ID = "ab" * 32
 
@@ -68,3 +71,9 @@ def test_the_hook_goes_with_the_last_container_that_needs_it(tmp_path):
     extras.drop("other")
     assert not extras
     assert list((tmp_path / "extras").iterdir()) == []
+
+
+def test_what_cannot_be_noted_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Broken, match=r"cannot write .*file.*: Not a directory"):
+        Extras(tmp_path / "file" / "extras", tmp_path / "hooks").put(ID, {"weight": 1})

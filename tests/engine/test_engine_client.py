@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from skep.engine.client import Engine
+from skep.engine.extras import Extras
 from skep.engine.transport import subject_of
 from skep.model.errors import Broken, Missing, Unavailable
 
@@ -97,6 +98,58 @@ async def test_events_wait_for_an_engine_that_is_not_there_yet(serve, tmp_path):
     assert (await asyncio.wait_for(first, 5)).action == "connected"
     await stream.aclose()
     await engine.close()
+
+
+async def test_events_go_on_after_what_makes_no_sense(serve):
+    answers = [
+        web.json_response({"message": "database is locked"}, status=500),
+        web.Response(body=b"{\n"),
+        web.Response(body=b"[]\n" + event("start", 7) + b"\n"),
+        web.Response(body=event("die", 7) + b"\n"),
+    ]
+
+    async def events(request):
+        return answers.pop(0)
+
+    engine = await serve({"GET /v1.41/events": events})
+    stream = engine.events()
+    seen = [await asyncio.wait_for(anext(stream), 20) for _ in range(4)]
+    assert [one.action for one in seen] == ["connected", "connected", "connected", "die"]
+    await stream.aclose()
+
+
+async def test_an_answer_that_is_no_json_is_a_sentence(serve):
+    async def half(request):
+        return web.Response(body=b'{"Id": ')
+
+    engine = await serve({"GET /v1.41/containers/x/json": half})
+    with pytest.raises(Broken, match="the engine's answer makes no sense"):
+        await engine.inspect("x")
+
+
+async def test_a_container_that_cannot_be_amended_is_none(serve, tmp_path):
+    removed = []
+
+    async def create(request):
+        return web.json_response({"Id": "c1"}, status=201)
+
+    async def nobody(request):
+        return web.json_response([])
+
+    async def remove(request):
+        removed.append(request.path)
+        return web.json_response([])
+
+    engine = await serve({
+        "POST /v1.41/containers/create": create, "GET /v1.41/containers/json": nobody,
+        "DELETE /v4.0.0/libpod/containers/c1": remove,
+    })  # fmt: skip
+    (tmp_path / "file").write_text("in the way")
+    engine._extras = Extras(tmp_path / "file" / "extras", tmp_path / "hooks")
+    body = {"Image": "busybox", "Domainname": "dom.test", "HostConfig": {"NetworkMode": "host"}}
+    with pytest.raises(Broken, match="Not a directory"):
+        await engine.create("box", body)
+    assert removed == ["/v4.0.0/libpod/containers/c1"]
 
 
 async def test_an_error_reply_is_dockers(serve):

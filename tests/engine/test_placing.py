@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from skep.engine.placing import check_sources, with_profiles
-from skep.model.errors import Invalid
+from skep.model.errors import Broken, Invalid
 
 
 def mounting(source, **options):
@@ -31,3 +31,13 @@ def test_a_request_without_a_profile_is_left_as_it_is():
     body = {"HostConfig": {"SecurityOpt": ["seccomp=unconfined"]}}
     with with_profiles(body) as fit:
         assert fit is body
+
+
+def test_a_profile_that_there_is_no_room_for_is_a_sentence(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    body = {"HostConfig": {"SecurityOpt": ["seccomp={}"]}}
+    with pytest.raises(Broken, match="/tmp/x: No space left"), with_profiles(body):
+        pass

@@ -184,3 +184,35 @@ async def test_nobody_listens(tmp_path):
         with pytest.raises(Unavailable, match="Cannot reach the container engine"):
             await attempt
     await engine.close()
+
+
+async def test_a_service_that_cannot_be_started_just_now_is_tried_again(tmp_path, monkeypatch):
+    """A host that is out of memory, or of descriptors, may have some again."""
+
+    class Ended:
+        pid, returncode = 1, 0
+
+        async def wait(self):
+            return 0
+
+    monkeypatch.setattr(podman, "FIRST_DELAY", 0.0)
+    service = podman.PodmanService(
+        str(tmp_path), str(tmp_path), str(tmp_path / "sock"), str(tmp_path)
+    )
+    service._process = Ended()
+    tries = []
+    enough = asyncio.Event()
+
+    async def launch():
+        tries.append(1)
+        if len(tries) == 3:
+            enough.set()
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(service, "_launch", launch)
+    keeping = asyncio.create_task(service._keep())
+    async with asyncio.timeout(60):
+        await enough.wait()
+    assert not keeping.done()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)

@@ -72,3 +72,8 @@ def test_so_is_one_of_json(folders, words):
     path.write_text(words)
     with pytest.raises(Broken, match=str(path)):
         folders.find("one")
+
+
+def test_a_name_that_no_file_can_have_is_nobody_s(tmp_path):
+    assert Folders(tmp_path, (tmp_path,)).find("a" * 250) is None
+    assert Folders(tmp_path, (tmp_path,)).find("a" * 300) is None

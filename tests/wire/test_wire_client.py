@@ -5,12 +5,15 @@ import socket
 import ssl
 import time
 from contextlib import aclosing, asynccontextmanager
+from unittest.mock import Mock
 
+import aiohttp
 import pytest
 import uvloop
 
 from skep.model.errors import Broken, Clash, Forbidden, Invalid, Unavailable
 from skep.model.messages import Beat, Goodbye, LogPiece
+from skep.wire import calls
 from skep.wire.authority import Subject, subject_of
 from skep.wire.client import AgentConnection, join, renew
 from skep.wire.server import Endpoint
@@ -347,3 +350,20 @@ class TestSession:
 
 def test_contexts_never_go_below_tls_1_3(cluster):
     assert server_context(cluster.manager).minimum_version == ssl.TLSVersion.TLSv1_3
+
+
+async def test_an_answer_may_come_in_pieces():
+    content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**16)
+    reading = asyncio.create_task(calls.whole(content))
+    for piece in (b"one", b"two"):
+        content.feed_data(piece)
+        await asyncio.sleep(0)
+    content.feed_eof()
+    assert await reading == b"onetwo"
+
+
+async def test_an_answer_that_does_not_end_is_refused():
+    content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**16)
+    content.feed_data(bytes(calls.MAX_REPLY + 1))
+    with pytest.raises(Broken, match="longer than"):
+        await calls.whole(content)

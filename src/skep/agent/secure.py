@@ -78,7 +78,11 @@ class Secure:
         if not self.by or not wanted or wanted in self._keys:
             return
         keep = {n: key for n, key in self._keys.items() if wanted - len(SLOTS) < n < wanted}
-        self._keys = keep | {wanted: make_key(wanted)}
+        try:
+            self._keys = keep | {wanted: make_key(wanted)}
+        except Broken as broken:
+            log.warning("no tunnel key", generation=wanted, why=str(broken))
+            return
         try:
             write_atomically(self._path, msgspec.json.encode(list(self._keys.values())))
         except Broken as broken:

@@ -6,12 +6,15 @@ What Podman does differently from Docker, and is smoothed here, is in docs/desig
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from skep.engine.asking import check_request
 from skep.engine.bodies import Json, without_networking
@@ -26,7 +29,7 @@ from skep.engine.settings import default_ulimits
 from skep.engine.transport import ErrorReply, Reply, Stream, Transport, subject_of
 from skep.engine.waiting import wait_until_removed
 from skep.engine.wording import additions, worded
-from skep.model.errors import Clash, Missing, Refusal, Unavailable, Unsupported
+from skep.model.errors import Broken, Clash, Missing, Refusal, Unavailable, Unsupported
 
 API = "/v1.41"
 """The version of the Engine API that Podman 4 speaks."""
@@ -46,6 +49,8 @@ RECONNECT = 0.2
 """Seconds before the stream of events is opened again."""
 
 PIECE = 256 * 1024
+
+log = structlog.get_logger("skep.engine")
 
 UNBEGUN_KEPT = 100
 """Of how many containers it is remembered that they could not be begun."""
@@ -133,8 +138,17 @@ class Engine:
                 raise Missing(f"No such image: {image}") from missing
             raise
         if more and self._extras is not None:
-            self._extras.put(made["Id"], more)
+            await self._amend(made["Id"], more, self._extras)
         return str(made["Id"])
+
+    async def _amend(self, container_id: str, more: Json, extras: Extras) -> None:
+        """Note what its starts need; without that, there is no such container."""
+        try:
+            extras.put(container_id, more)
+        except Broken:
+            with contextlib.suppress(Refusal):
+                await self.remove(container_id, force=True, volumes=True)
+            raise
 
     async def _sweep_extras(self) -> None:
         """Forget the files of containers that are gone. Those made meanwhile are not among them."""
@@ -244,6 +258,8 @@ class Engine:
                     since = max(since, int(event.time))
             except Unavailable:
                 pass  # it is being restarted
+            except Refusal as refusal:
+                log.warning("the engine does not tell what happens", why=str(refusal))
             since = min(since, int(time.time()))  # the clock may have been put back
             await asyncio.sleep(RECONNECT)
 
@@ -276,7 +292,7 @@ class Engine:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line.strip():
-                    yield parse_event(line)
+                    yield _event(line)
 
     async def _act(self, container: str, verb: str, params: Mapping[str, str]) -> bool:
         path = f"{API}/containers/{container}/{verb}"
@@ -286,6 +302,14 @@ class Engine:
 
     async def _json(self, method: str, path: str, **options: Any) -> Any:
         return await _decoded(await self._transport.send(method, path, **options))
+
+
+def _event(line: bytes) -> ContainerEvent:
+    """Raises `Broken` for a line that is none."""
+    try:
+        return parse_event(line)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Broken(f"an event makes no sense: {error}") from error
 
 
 async def _decoded(reply: Reply) -> Any:

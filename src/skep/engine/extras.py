@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from skep.engine import amending
+from skep.model.errors import Broken
 
 Json = dict[str, Any]
 
@@ -24,17 +26,22 @@ class Extras:
         self._hooks = hooks
 
     def put(self, container_id: str, more: Json) -> None:
-        """Have a container amended at each of its starts."""
-        for folder in (self._folder, self._hooks):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self._folder / f"{container_id}.json").write_text(json.dumps(more))
-        (self._hooks / HOOK).write_text(json.dumps(hook(self._folder)))
+        """Have a container amended at each of its starts. Raises `Broken` if that cannot be
+        written."""
+        try:
+            for folder in (self._folder, self._hooks):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self._folder / f"{container_id}.json").write_text(json.dumps(more))
+            (self._hooks / HOOK).write_text(json.dumps(hook(self._folder)))
+        except OSError as error:
+            raise Broken(f"cannot write {error.filename}: {error.strerror}") from error
 
     def drop(self, container_id: str) -> None:
-        """A container is gone; with the last one, the hook."""
-        (self._folder / f"{container_id}.json").unlink(missing_ok=True)
-        if not self.ids():
-            (self._hooks / HOOK).unlink(missing_ok=True)
+        """A container is gone; with the last one, the hook. A file that stays is dropped later."""
+        with contextlib.suppress(OSError):
+            (self._folder / f"{container_id}.json").unlink(missing_ok=True)
+            if not self.ids():
+                (self._hooks / HOOK).unlink(missing_ok=True)
 
     def ids(self) -> set[str]:
         """The containers that have such a file."""

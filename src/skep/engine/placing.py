@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from skep.model.errors import Invalid
+from skep.model.errors import Broken, Invalid
 
 Json = dict[str, Any]
 
@@ -31,14 +31,20 @@ def check_sources(body: Json) -> None:
 @contextlib.contextmanager
 def with_profiles(body: Json) -> Iterator[Json]:
     """The create request with its seccomp profile in a file, as long as it lasts: the engine keeps
-    what is in it."""
+    what is in it. Raises `Broken` if there is no room for it."""
     host = body.get("HostConfig") or {}
     asked = [str(option) for option in host.get("SecurityOpt") or ()]
     if not any(option.startswith(PROFILE) for option in asked):
         yield body
         return
-    with tempfile.TemporaryDirectory() as folder:
-        options = [_in_file(Path(folder) / "profile.json", option) for option in asked]
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            options = [_in_file(folder / "profile.json", option) for option in asked]
+        except OSError as error:
+            raise Broken(
+                f"cannot write the seccomp profile {error.filename}: {error.strerror}"
+            ) from error
         yield {**body, "HostConfig": {**host, "SecurityOpt": options}}
 
 

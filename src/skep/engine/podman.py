@@ -127,8 +127,12 @@ class PodmanService:
                 FIRST_DELAY if time.monotonic() - born > STABLE else min(2 * delay, LONGEST_DELAY)
             )
             await asyncio.sleep(delay)
-            Path(self._socket).unlink(missing_ok=True)
-            await self._launch()
+            try:
+                Path(self._socket).unlink(missing_ok=True)
+                await self._launch()
+            except OSError as error:
+                # No memory for it just now, or no descriptor: it counts as one that ended at once.
+                log.error("podman cannot be started", why=error.strerror or str(error))
 
     async def _launch(self) -> None:
         """A new session, so that a terminal's signals do not reach it; the kernel ends it when we

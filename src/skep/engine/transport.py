@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlencode
 import aiohttp
 
 from skep.engine.refusals import error_body, refusal
-from skep.model.errors import EngineLost, Refusal
+from skep.model.errors import Broken, EngineLost, Refusal
 
 HOST = "http://engine"
 HEAD_LIMIT = 64 * 1024
@@ -34,9 +34,12 @@ class Reply:
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def json(self) -> Any:
-        """The whole body, decoded; None if it is empty."""
+        """The whole body, decoded; None if it is empty. Raises `Broken` if it is no JSON."""
         payload = await self.read()
-        return jsonlib.loads(payload) if payload.strip() else None
+        try:
+            return jsonlib.loads(payload) if payload.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise Broken(f"the engine's answer makes no sense: {error}") from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, piece by piece as the engine sends it. Raises `Unavailable` as `read`."""

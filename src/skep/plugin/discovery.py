@@ -16,7 +16,8 @@ from skep.model.errors import Broken
 SOCKETS = Path("/run/docker/plugins")
 FILES = (Path("/etc/docker/plugins"), Path("/usr/lib/docker/plugins"))
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,249}")
+"""With an ending, a file's name of 255 bytes at most."""
 SCHEMES = ("unix", "tcp", "http", "https")
 
 

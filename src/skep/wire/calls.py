@@ -5,6 +5,7 @@ All are HTTP over TLS with msgpack bodies; a refusal comes back as its status an
 
 from __future__ import annotations
 
+import aiohttp
 import msgspec
 
 from skep.model.cluster import NodeDescription
@@ -82,3 +83,13 @@ def refusal_of(status: int, body: bytes) -> Refusal:
         return kind(msgspec.msgpack.decode(body, type=RefusalReply).message)
     except UNREADABLE:
         return Broken(f"the manager answered with HTTP status {status}")
+
+
+async def whole(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, in however many pieces it comes. Raises `Broken` if it does not end."""
+    reply = bytearray()
+    async for piece in content.iter_any():
+        reply += piece
+        if len(reply) > MAX_REPLY:
+            raise Broken(f"the manager's answer is longer than {MAX_REPLY} bytes")
+    return bytes(reply)

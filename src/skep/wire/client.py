@@ -319,7 +319,7 @@ async def _call(remote: str, context: ssl.SSLContext, path: str, body: bytes | N
                 allow_redirects=False,
             ) as response,
         ):
-            reply = await response.content.read(calls.MAX_REPLY)
+            reply = await calls.whole(response.content)
             if response.status == 200:
                 return reply
             raise calls.refusal_of(response.status, reply)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from skep.cli import acting
@@ -18,6 +17,7 @@ from skep.cli.syntax.devices import device
 from skep.cli.syntax.mounts import volume
 from skep.cli.syntax.pairs import read_variables, read_words, resolved
 from skep.cli.syntax.ports import container_ports, port_range
+from skep.cli.syntax.textfile import text_of
 from skep.model.errors import Invalid
 
 Json = dict[str, Any]
@@ -158,7 +158,9 @@ def _security(word: str) -> str:
     if key != "seccomp" or value in ("unconfined", "builtin"):
         return word
     try:
-        profile = json.loads(Path(value).read_text())
+        profile = json.loads(text_of(value))
+    except ValueError as error:
+        raise Invalid(f"compacting json for seccomp profile ({value}) failed: {error}") from error
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise Invalid(

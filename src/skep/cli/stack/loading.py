@@ -15,6 +15,7 @@ from skep.cli.stack.interpolate import Lookup, interpolated
 from skep.cli.stack.merge import merged
 from skep.cli.stack.schema import minor_version, validate
 from skep.cli.syntax.pairs import read_variables
+from skep.cli.syntax.textfile import text_of
 from skep.model.errors import Invalid
 
 Json = dict[str, Any]
@@ -73,7 +74,7 @@ def read_files(names: Sequence[str]) -> tuple[list[Json], Place]:
     if not names:
         raise Invalid("Specify a Compose file (with --compose-file)")
     folder = Path.cwd() if names[0] == "-" else Path(names[0]).absolute().parent
-    texts = [sys.stdin.read() if name == "-" else Path(name).read_text() for name in names]
+    texts = [sys.stdin.read() if name == "-" else text_of(name) for name in names]
     place = Place(Path(os.path.normpath(folder)), os.environ.get)
     return [yamlfile.read(text) for text in texts], place
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
+from skep.cli.syntax.textfile import text_of
 from skep.model.errors import Invalid
 
 Lookup = Callable[[str], str | None]
@@ -68,7 +68,7 @@ def read_words(path: str) -> list[str]:
 
 
 def _lines(path: str) -> Iterable[str]:
-    text = Path(path).read_text(encoding="utf-8-sig")
+    text = text_of(path, encoding="utf-8-sig")
     for line in text.splitlines():
         kept = line.lstrip()
         if kept and not kept.startswith("#"):

@@ -6,7 +6,6 @@ import getpass
 import ipaddress
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from skep.cli.api import Api, Refused, reference
@@ -21,6 +20,7 @@ from skep.cli.flags import (
     Options,
     csv_fields,
 )
+from skep.cli.syntax.textfile import text_of
 from skep.model.errors import Invalid
 
 _DEFAULT_LISTEN = "0.0.0.0:2377"
@@ -41,7 +41,7 @@ def external_ca(text: str) -> dict[str, Any]:
         elif key.lower() == "url":
             found["URL"] = value
         elif key.lower() == "cacert":
-            found["CACert"] = Path(value).read_text()
+            found["CACert"] = text_of(value)
         else:
             found["Options"][key] = value
     if "Protocol" not in found:
@@ -225,7 +225,7 @@ def _ca(call: Call) -> int:
     authority = spec.setdefault("CAConfig", {})
     authority["ForceRotate"] = authority.get("ForceRotate", 0) + 1
     for option, member in (("ca-cert", "SigningCACert"), ("ca-key", "SigningCAKey")):
-        authority[member] = Path(options.text(option)).read_text() if options.has(option) else ""
+        authority[member] = text_of(options.text(option)) if options.has(option) else ""
     _post_update(call.api, swarm)
     if not options.switch("detach"):
         print(call.api.get("/swarm")["TLSInfo"]["TrustRoot"].rstrip("\n"))
