@@ -1,12 +1,13 @@
 """A daemon that starts anew: what it says that its predecessor had no time to say."""
 
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 from skep.agent.agent import Agent
 from skep.agent.finals import Finals
 from skep.engine.client import Engine
 from skep.kernel.kernel import Kernel
 from skep.model.cluster import NodeDescription, TaskState, TaskStatus
+from skep.model.errors import Unavailable
 from skep.model.messages import Hello, Status
 
 HELLO = Hello(description=NodeDescription(hostname="host2"), address="", vtep="")
@@ -33,3 +34,19 @@ async def test_who_has_nothing_to_say_says_nothing_of_tasks(tmp_path):
     agent = agent_of(tmp_path)
     await agent.load()
     assert not [each for each in agent.uplink.greeting(HELLO) if isinstance(each, Status)]
+
+
+async def test_containers_do_not_wait_for_names(tmp_path, monkeypatch):
+    """A skep-dns that is killed while it starts does not end the start of the daemon."""
+
+    async def ensure(*_):
+        raise Unavailable("skep-dns ended with -9")
+
+    monkeypatch.setattr("skep.agent.agent.ensure", ensure)
+    agent = agent_of(tmp_path)
+    agent._engine.containers.return_value = []
+    converge = AsyncMock(return_value=Mock(ops=(), failures=()))
+    monkeypatch.setattr(agent.network.converger, "converge", converge)
+    await agent.load()
+    await agent.adopt()
+    converge.assert_awaited_once()

@@ -46,6 +46,7 @@ class Unrest:
         self._stop = threading.Event()
         self.acknowledged = 2
         self.asked = {2}
+        self.removed = {host: set() for host in lab.hosts}
         lab.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "churn",
                    "--network", "net", "--replicas", "2", "busybox", "sleep", "86400")  # fmt: skip
         self._threads = [threading.Thread(target=work) for work in (self._scale, self._come_and_go)]
@@ -69,14 +70,15 @@ class Unrest:
             name = f"late{number}"
             with_name = ("--name", name, "--network", "net", "busybox", "sleep", "86400")
             self._try(host, "run", "-d", *with_name)
-            self._try(host, "rm", "-f", name)
+            if self._try(host, "rm", "-f", name):
+                self.removed[host].add(name)
 
     def _try(self, *arguments):
         # What is asked of a daemon that was killed just now may fail, or never be answered.
         try:
-            self._lab.tried(*arguments)
+            return self._lab.tried(*arguments)[0] == 0
         except subprocess.TimeoutExpired:
-            return
+            return False
 
     def end(self):
         self._stop.set()
@@ -113,11 +115,18 @@ def test_many_kills_during_constant_change(lab, kills):
                            "--format", "{{.Name}}", "churn").split()  # fmt: skip
         assert len(slots) == len(set(slots)) == wanted
         for host in lab.hosts:
-            for name in lab.docker(host, "ps", "-aq", "--filter", "name=late").split():
+            until(lambda host=host: not unrest.removed[host] & late(lab, host), 60)
+            for name in late(lab, host):
                 until(lambda name=name, host=host: lab.tried(host, "rm", "-f", name)[0] == 0, 60)
         right(lab)
     finally:
         lab.docker("h1", "service", "rm", "churn")
+
+
+def late(lab, host):
+    """The names of what came and may not have gone."""
+    names = ("ps", "-a", "--filter", "name=late", "--format", "{{.Names}}")
+    return set(lab.docker(host, *names).split())
 
 
 @pytest.mark.fault

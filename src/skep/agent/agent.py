@@ -340,15 +340,15 @@ class Agent:
     async def _keep_names(self) -> None:
         while True:
             await asyncio.sleep(WATCH)
-            try:
-                await self._ensure_names()
-            except Refusal as refusal:
-                log.error("skep-dns does not start", why=str(refusal))
-                continue
+            await self._ensure_names()
             await self.network.sync_names()
 
     async def _ensure_names(self) -> None:
-        await ensure(self._run / "dns.sock", self._run / "dns.log", NETNS_DIR)
+        """Have skep-dns. All else goes on without it, until the next look."""
+        try:
+            await ensure(self._run / "dns.sock", self._run / "dns.log", NETNS_DIR)
+        except Refusal as refusal:
+            log.error("skep-dns does not start", why=str(refusal))
 
     async def _beat(self) -> None:
         while True:
