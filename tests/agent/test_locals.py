@@ -68,6 +68,7 @@ def test_an_unreadable_file_says_what_to_do(tmp_path):
     path.write_text("{")
     with pytest.raises(Broken, match="move it away"):
         Locals(path).load()
+    assert path.read_text() == "{"
 
 
 def test_networks_are_found_as_docker_finds_them(tmp_path):

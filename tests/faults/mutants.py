@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 DRIFT = "tests/faults/test_drift.py::test_damage_is_repaired_counted_and_told[{}]"
 ATTACKS = "tests/faults/test_attacks.py::"
+FLOODS = "tests/faults/test_floods.py::"
 WATCH = "kernel/watch.py"
 DIFF = "plan/diff.py"
 NO_SWEEP = ("agent/converge.py", "SWEEP = 30.0", "SWEEP = 3000.0")
@@ -95,5 +96,13 @@ MUTANTS = {
         ATTACKS + "TestStrangers::test_their_tunnel_packets_are_dropped_and_counted",
         (("plan/isolate.py", 'is_not(family.source, "@vteps"), Counter(), DROP)',
           'is_not(family.source, "@vteps"), Counter())'),),
+    ),
+    "half a body keeps its place": Mutant(
+        FLOODS + "test_bodies_that_never_end",
+        (("api/arriving.py", "with self.door.waiting(request):", "if self.door is not None:"),),
+    ),
+    "a body may be of any size": Mutant(
+        FLOODS + "test_a_body_of_ten_gigabytes[in chunks]",
+        (("api/arriving.py", "if self.size > LARGEST:", "if self.size > AT_ONCE:"),),
     ),
 }  # fmt: skip

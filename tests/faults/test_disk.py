@@ -258,21 +258,48 @@ def test_what_can_be_made_anew(lab, file, damage):
     "cut in half", pytest.param("emptied", marks=pytest.mark.fault),
     pytest.param("overwritten", marks=pytest.mark.fault),
 ])  # fmt: skip
-@pytest.mark.parametrize("file", ["networks.json", "swarm/identity.json"])
-def test_what_only_a_backup_has(lab, file, damage):
+def test_what_only_a_backup_has(lab, damage):
     """skepd says what to do and touches nothing: containers, packets and names flow on."""
+    file = "swarm/identity.json"
     since = len(lab.log("h2").read_text())
-    folder = "/".join(file.split("/")[:-1])
     before = lab.contents("h2")
     damaged(lab, "h2", file, damage, saved=file)
     until(lambda: words(lab, "h2", since).count("skepd: ") >= 2, 60)
     said = next(line for line in words(lab, "h2", since).splitlines() if "skepd: " in line)
     assert f"/var/lib/skep/{file}" in said
-    assert "move it away" in said or "restore it" in said
+    assert "restore it, or remove it and join the swarm again" in said
     assert lab.contents("h2") == before
     ask = lab.said("h2", "nsenter --net=/run/netns/%box% busybox nslookup box-h3 127.0.0.11")
     assert f"Address: {lab.ip('h3', 'box-h3')}" in lab.shell("h2", ask)
-    lab.shell("h2", RESTORE.format(folder))
+    lab.shell("h2", RESTORE.format("swarm"))
+
+
+@pytest.mark.parametrize("damage", [
+    "cut in half", *(pytest.param(each, marks=pytest.mark.fault)
+    for each in ("emptied", "overwritten", "removed")),
+])  # fmt: skip
+def test_the_hosts_own_networks(lab, damage):
+    """They are on disk twice: not one is lost, and what is on them runs on."""
+    lab.docker("h2", "network", "create", "--subnet", "10.77.0.0/24", "own")
+    lab.docker("h2", "run", "-d", "--name", "late", "--network", "own", "busybox", "sleep", "9999")
+    form = "{{.ID}} {{.Name}} {{.Driver}} {{.Scope}}"
+    before = lab.docker("h2", "network", "ls", "--no-trunc", "--format", form)
+    begun = lab.docker("h2", "inspect", "-f", BEGUN, "late", "box-h2")
+    address, since = lab.ip("h2", "late", "own"), len(lab.log("h2").read_text())
+    until(lambda: lab.settled("h2"), 60)
+    contents = lab.contents("h2")
+    try:
+        damaged(lab, "h2", "networks.json", damage)
+        until(lambda: lab.answers("h2"), 60)
+        assert lab.docker("h2", "network", "ls", "--no-trunc", "--format", form) == before
+        assert lab.docker("h2", "inspect", "-f", BEGUN, "late", "box-h2") == begun
+        assert lab.ip("h2", "late", "own") == address
+        assert "restored from its copy" in words(lab, "h2", since)
+        assert lab.contents("h2") == contents
+        right(lab)
+    finally:
+        lab.docker("h2", "rm", "-f", "late")
+        lab.docker("h2", "network", "rm", "own")
 
 
 @pytest.mark.parametrize("damage", [

@@ -6,10 +6,8 @@ import ipaddress
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-import msgspec
-
 from skep.agent.pools import HostSubnets, free_subnet
-from skep.agent.statefile import read, write_atomically
+from skep.agent.twice import Twice
 from skep.model.host import Bridge, LocalNetwork, Lower
 from skep.model.spec import LOWER_MODES, IpamConfig
 
@@ -132,17 +130,16 @@ def ipam6_of(network: LocalNetwork) -> IpamConfig | None:
 
 
 class Locals:
-    """The host's own networks, remembered in one file."""
+    """The host's own networks, remembered on disk."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._kept = Twice(path, tuple[LocalNetwork, ...])
         self._networks: tuple[LocalNetwork, ...] = ()
         self.subnets = HostSubnets()
 
     def load(self) -> None:
-        """Read the file if there is one. Raises `Broken` if it cannot be understood."""
-        kept = read(self._path, tuple[LocalNetwork, ...], mend="move it away to start anew")
-        self._networks = kept or ()
+        """Read them if there are any. Raises `Broken` if they cannot be understood."""
+        self._networks = self._kept.load() or ()
 
     def all(self) -> tuple[LocalNetwork, ...]:
         """Every local network."""
@@ -219,5 +216,5 @@ class Locals:
         return tuple(bridge_of(network) for network in self._networks if network.bridge)
 
     def _save(self, networks: tuple[LocalNetwork, ...]) -> None:
-        write_atomically(self._path, msgspec.json.encode(networks))
+        self._kept.keep(networks)
         self._networks = networks
