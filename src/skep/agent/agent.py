@@ -29,6 +29,7 @@ from skep.agent.logs import Logs
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network, new_local_id
 from skep.agent.opening import Opening
+from skep.agent.orphans import Orphans
 from skep.agent.payloads import Payloads
 from skep.agent.plugging import Plugging
 from skep.agent.ports import HostPorts
@@ -36,7 +37,7 @@ from skep.agent.rebooted import start_again
 from skep.agent.records import Records, endpoint_of
 from skep.agent.secure import Secure
 from skep.agent.tasks import Clients, Tasks
-from skep.agent.uplink import ANSWER_WITHIN, Uplink
+from skep.agent.uplink import Uplink
 from skep.agent.view import Underlay
 from skep.dns.client import DnsClient
 from skep.dns.supervise import ensure
@@ -104,7 +105,7 @@ class Agent:
         self.uplink.on_stop_state = self.inspector.stop
         self._stirred = asyncio.Event()
         self.network.converger.on_notice = self._host_changed
-        self._orphans: dict[str, float] = {}
+        self._orphans = Orphans(records, self.uplink, self.containers.is_busy)
         self._comparison = Comparison(self.containers, self.network, engine, self._ended)
         self.mesh: Mesh | None = None
         self.secure = Secure(kernel, self.network, state / "tunnel-keys", self.uplink.keys)
@@ -354,18 +355,7 @@ class Agent:
         while True:
             await asyncio.sleep(BEAT)
             await self.uplink.beat(self.applier.applied)
-            await self._return_attachments()
-
-    async def _return_attachments(self) -> None:
-        """Give back attachments that no container of ours holds: their answers were lost."""
-        held = {held for r in self.network.records for held in r.attachments.values()}
-        tasks = self.uplink.assignment.tasks.values()
-        orphans = {t.id for t in tasks if t.container_name and t.id not in held}
-        now = time.monotonic()
-        self._orphans = {i: self._orphans.get(i, now) for i in orphans}
-        for task_id, since in self._orphans.items():
-            if now - since > ANSWER_WITHIN:
-                await self.uplink.detach(task_id)
+            await self._orphans.give_back()
 
     # --- adopting
 

@@ -86,6 +86,10 @@ class Containers:
         """Whether a container is being made just now."""
         return bool(self._creating)
 
+    def is_busy(self, container_id: str) -> bool:
+        """Whether something is being done to a container just now."""
+        return container_id in self._busy and self._busy[container_id].locked()
+
     def view(self) -> HostView:
         """What the host's kernel is made from, now."""
         return self._network.view()
@@ -324,12 +328,7 @@ class Containers:
             raise Clash(f'Conflict. The container name "/{name}" is being created just now.')
 
     async def _new(
-        self,
-        name: str,
-        body: Json,
-        mode: str,
-        wanted: tuple[Wanted, ...],
-        task_id: str = "",
+        self, name: str, body: Json, mode: str, wanted: tuple[Wanted, ...], task_id: str = ""
     ) -> Record:
         image = await self._engine.image(body.get("Image") or "")
         if image is None:
