@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+import msgspec
+
 from skep.model.errors import Invalid
 
 PORT = 2377
@@ -20,6 +22,72 @@ Own = Sequence[tuple[str, str]]
 
 OURS = ("docker", "veth")
 """How the links that Skep makes in a host's namespace begin."""
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """Where a host is reached, and its tunnels end; and the links whose addresses these are, which
+    are followed when they change: "" for one that was asked for by itself."""
+
+    address: str
+    vtep: str
+    address_link: str = ""
+    vtep_link: str = ""
+
+
+def reach(advertise: str, data_path: str, own: Own) -> Reach:
+    """What follows from what a user wrote of both ("" for nothing). Raises `Invalid` as
+    `advertised` and `own_address`."""
+    address = advertised(advertise, own)
+    vtep = own_address(data_path, own) or address
+    return Reach(
+        address,
+        vtep,
+        _followed(advertise, address, own),
+        _followed(data_path or advertise, vtep, own),
+    )
+
+
+def other_end(here: Reach, own: Own) -> str:
+    """The address of the other family that the link with ``here``'s address has, "" for none: for
+    tunnels to hosts that have none of the first."""
+    link = next((link for link, prefix in own if _bare(prefix) == here.address), "")
+    version = 4 if ":" in here.vtep else 6
+    return _best(version, link, own)
+
+
+def ended(here: Reach, vtep: str, own: Own) -> Reach:
+    """``here`` with tunnels that end at ``vtep``, which was the manager's choice of those that it
+    was offered."""
+    if vtep in ("", here.vtep):
+        return here
+    return msgspec.structs.replace(here, vtep=vtep, vtep_link=_followed("", vtep, own))
+
+
+def _best(version: int, link: str, own: Own) -> str:
+    """A link's address of a family that others can use, "" for none. One that is shared with other
+    hosts has no subnet, and comes last."""
+    found = [ipaddress.ip_interface(prefix) for name, prefix in own if name == link]
+    fit = [each for each in found if each.version == version and not each.ip.is_link_local]
+    fit.sort(key=lambda each: each.network.num_addresses == 1)
+    return str(fit[0].ip) if fit else ""
+
+
+def _followed(wanted: str, address: str, own: Own) -> str:
+    """The link that stands for an address: as nothing else was asked for, or just that."""
+    link = next((link for link, prefix in own if _bare(prefix) == address), "")
+    return link if split(wanted, PORT)[0] in ("", link) else ""
+
+
+def _bare(prefix: str) -> str:
+    return prefix.partition("/")[0]
+
+
+def still(address: str, link: str, own: Own) -> str:
+    """The address that stands for a host now: ``address`` while this host has it, or ``link`` (""
+    for none) has no other one of its family."""
+    if not link or any(_bare(prefix) == address for _, prefix in own):
+        return address
+    return _best(ipaddress.ip_address(address).version, link, own) or address
 
 
 def advertised(wanted: str, own: Own) -> str:

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from skep.advertise import PORT, joined, split
+from skep.advertise import PORT, Reach, joined, split
 from skep.api.ports import InitRequest
 from skep.manager.manager import new_swarm_id
 from skep.model.cluster import Cluster, Node, NodeDescription, Tokens
@@ -26,7 +26,7 @@ class Founding(msgspec.Struct, frozen=True):
     node: Node
 
 
-def found(request: InitRequest, description: NodeDescription, address: str, vtep: str) -> Founding:
+def found(request: InitRequest, description: NodeDescription, reach: Reach) -> Founding:
     """Keys, certificates, tokens and ids of a new swarm whose first manager this host is."""
     now = time.time()
     node_id, cluster_id = new_swarm_id(), new_swarm_id()
@@ -37,7 +37,7 @@ def found(request: InitRequest, description: NodeDescription, address: str, vtep
     certificate = authority.sign(csr, subject, days=days, now=now)
     _, listening = split(request.listen_address, PORT)
     _, port = split(request.advertise_address, listening)
-    managers = {node_id: joined(address, port)}
+    managers = {node_id: joined(reach.address, port)}
     cluster = Cluster(
         id=cluster_id,
         ca_certificate=authority.certificate_pem,
@@ -58,14 +58,16 @@ def found(request: InitRequest, description: NodeDescription, address: str, vtep
         id=node_id,
         spec=NodeSpec(role="manager", availability=request.availability),
         description=description,
-        address=address,
-        vtep=vtep,
+        address=reach.address,
+        vtep=reach.vtep,
         manager_address=managers[node_id],
     )
     identity = Identity(
         credentials=Credentials(certificate=certificate, key=key, ca=authority.certificate_pem),
-        address=address,
-        vtep=vtep,
+        address=reach.address,
+        vtep=reach.vtep,
+        address_link=reach.address_link,
+        vtep_link=reach.vtep_link,
         listen_address=request.listen_address,
         managers=managers,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skep.advertise import PORT, split
+from skep.cluster import control
 from skep.manager.joining import Door
 from skep.manager.keys import keep_rotating
 from skep.manager.manager import Manager
@@ -48,9 +49,22 @@ class Seat:
 
     async def serve(self, identity: Identity) -> tuple[Coroutine[Any, Any, None], ...]:
         """Listen for hosts; answers what must be kept running. Raises `Unavailable`."""
+        await self._listen(identity)
+        return self.manager.run(), self.sessions.run(), keep_rotating(self.manager)
+
+    async def _listen(self, identity: Identity) -> None:
         self._server = Endpoint(identity.credentials, Door(self.manager, self.sessions))
         await self._server.start(*split(identity.listen_address, PORT))
-        return self.manager.run(), self.sessions.run(), keep_rotating(self.manager)
+
+    async def moved(self, identity: Identity, listened: str) -> None:
+        """The host has other addresses, and listened at ``listened`` before. Raises
+        `Unavailable` if it cannot listen there."""
+        node_id = identity.subject.node_id
+        at = identity.managers[node_id]
+        await self.manager.change(lambda d, c: control.move_manager(d, c, node_id, at))
+        if identity.listen_address != listened and self._server is not None:
+            await self._server.close()
+            await self._listen(identity)
 
     def renewed(self, credentials: Credentials) -> None:
         """The host has another certificate now."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,16 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from skep.advertise import advertised, listening, own_address, reached_by
+from skep.advertise import (
+    PORT,
+    ended,
+    joined,
+    listening,
+    other_end,
+    reach,
+    reached_by,
+    split,
+)
 from skep.agent.agent import Agent
 from skep.api.ports import InitRequest, JoinRequest, Membership
 from skep.cluster import control
@@ -31,20 +39,17 @@ from skep.manager.manager import Manager
 from skep.manager.readings import read_cluster
 from skep.model.cluster import NodeDescription, Tokens
 from skep.model.errors import Broken, Refusal, Unavailable
-from skep.model.messages import Hello, LogPiece
+from skep.model.messages import FromAgent, Hello, LogPiece
 from skep.model.readings import ClusterReadings, Versions
 from skep.seat import Seat, remove_store, set_store_aside
+from skep.upkeep import Upkeep
 from skep.wire import identity as identities
 from skep.wire.calls import Candidate
-from skep.wire.client import AgentConnection, join, renew
+from skep.wire.client import AgentConnection, join
 from skep.wire.identity import Identity
-from skep.wire.renew import renew_at
 from skep.wire.tokens import format_token
 
 T = TypeVar("T")
-
-LOOK_AGAIN = 60.0
-"""Seconds between looks at the certificate's age and the managers' addresses."""
 
 MANAGE_AGAIN = 5.0
 """Seconds until a manager whose store could not be used tries it again."""
@@ -93,7 +98,11 @@ class Swarm:
         self._unable = ""
         self.on_manager: Callable[[Manager], None] = lambda _: None
         self.on_identity: Callable[[Identity | None], None] = lambda _: None
+        self._upkeep = Upkeep(
+            kernel, lambda: self._identity, self._managers, self._adopt, self._moved
+        )
         agent.on_removed = lambda _: asyncio.create_task(self._thrown_out())
+        agent.on_stirred = self._upkeep.stir
 
     # --- what is
 
@@ -176,15 +185,10 @@ class Swarm:
             if self._identity is not None:
                 raise Unavailable(ALREADY_A_MEMBER)
             own = await self._kernel.addresses()
-            address = advertised(request.advertise_address, own)
-            vtep = own_address(request.data_path_address, own) or address
-            listen = reached_by(listening(request.listen_address, own), address)
-            new = found(
-                msgspec.structs.replace(request, listen_address=listen),
-                self._describe(),
-                address,
-                vtep,
-            )
+            here = reach(request.advertise_address, request.data_path_address, own)
+            listen = reached_by(listening(request.listen_address, own), here.address)
+            settled = msgspec.structs.replace(request, listen_address=listen)
+            new = found(settled, self._describe(), here)
             identity = new.identity
             try:
                 seat = await self._sit_down()
@@ -205,20 +209,19 @@ class Swarm:
             if self._identity is not None:
                 raise Unavailable(ALREADY_A_MEMBER)
             own = await self._kernel.addresses()
-            address = advertised(request.advertise_address, own)
-            vtep = own_address(request.data_path_address, own) or address
+            here = reach(request.advertise_address, request.data_path_address, own)
             candidate = Candidate(
                 description=self._describe(),
-                address=address,
-                vtep=vtep,
+                address=here.address,
+                vtep=here.vtep,
+                other_vtep="" if request.data_path_address else other_end(here, own),
                 availability=request.availability,
             )
-            joined = await join(request.remotes, request.token, candidate)
+            taken = await join(request.remotes, request.token, candidate)
             identity = Identity(
-                credentials=joined.credentials,
-                address=address,
-                vtep=vtep,
-                managers=joined.managers,
+                credentials=taken.credentials,
+                managers=taken.managers,
+                **msgspec.structs.asdict(ended(here, taken.vtep, own)),
             )
             identities.save(self._home, identity)
             try:
@@ -249,6 +252,7 @@ class Swarm:
         if identity is None:
             set_store_aside(self._state)
             return
+        identity = await self._upkeep.located(identity)
         manages = not _is_manager(identity) or await self._resume_manager(identity)
         await self._enter(identity, wait=False)
         if not manages:
@@ -307,15 +311,23 @@ class Swarm:
         self._error = ""
         self.on_identity(identity)
         await self._agent.enter(identity.vtep)
-        hello = Hello(description=self._describe(), address=identity.address, vtep=identity.vtep)
-        uplink = self._agent.uplink
+        if self._agent.mesh is not None:
+            self._agent.mesh.on_elsewhere = self._seen_elsewhere
         self._connection = AgentConnection(
-            identity.credentials, identity.managers, lambda: uplink.greeting(hello), rouse
+            identity.credentials, identity.managers, self._greeting, rouse
         )
-        self._spawn(self._keep_identity())
-        self._spawn(uplink.run(self._connection))
+        self._spawn(self._upkeep.keep())
+        self._spawn(self._upkeep.follow())
+        self._spawn(self._agent.uplink.run(self._connection))
         if wait:
             await self._settle()
+
+    def _greeting(self) -> list[FromAgent]:
+        assert self._identity is not None, "a session is a member's"
+        hello = Hello(
+            description=self._describe(), address=self._identity.address, vtep=self._identity.vtep
+        )
+        return self._agent.uplink.greeting(hello)
 
     async def _settle(self) -> None:
         """Wait for the first assignment, and for the kernel to follow it."""
@@ -355,35 +367,6 @@ class Swarm:
         """Raise the exception that a part of the membership ended with, if ever."""
         await asyncio.shield(self._fault)
 
-    async def _keep_identity(self) -> None:
-        """Renew the certificate in time, and remember where the managers are."""
-        while (identity := self._identity) is not None:
-            due = renew_at(identity.credentials.certificate, time.time())
-            await asyncio.sleep(min(max(due - time.time(), 0.0), LOOK_AGAIN))
-            managers = self._managers(identity)
-            try:
-                if managers != identity.managers:
-                    self._adopt(msgspec.structs.replace(identity, managers=managers))
-                elif time.time() >= due:
-                    await self._renew(identity)
-            except Broken as broken:
-                log.error("not kept for the next start", why=str(broken))
-                await asyncio.sleep(LOOK_AGAIN)
-
-    async def _renew(self, identity: Identity) -> None:
-        try:
-            joined = await renew(tuple(identity.managers.values()), identity.credentials)
-        except Refusal as refusal:
-            log.warning("certificate not renewed yet", why=str(refusal))
-            await asyncio.sleep(LOOK_AGAIN)
-            return
-        self._adopt(
-            msgspec.structs.replace(
-                identity, credentials=joined.credentials, managers=joined.managers
-            )
-        )
-        log.info("certificate renewed")
-
     def _adopt(self, identity: Identity) -> None:
         identities.save(self._home, identity)
         self._identity = identity
@@ -393,6 +376,21 @@ class Swarm:
             self._connection.update_managers(identity.managers)
         if self._seat is not None:
             self._seat.renewed(identity.credentials)
+
+    async def _moved(self, identity: Identity) -> None:
+        """This host has other addresses: its tunnels, the managers and its session follow."""
+        if self._seat is not None and self._identity is not None:
+            await self._seat.moved(identity, self._identity.listen_address)
+        self._adopt(identity)
+        await self._agent.move(identity.vtep)
+        if self._connection is not None:
+            await self._connection.again("this host has another address")
+
+    def _seen_elsewhere(self, node_id: str, address: str) -> None:
+        """A member was heard from where it is not known to be: a manager may have moved."""
+        known = self._managers(self._identity) if self._identity else {}
+        if node_id in known and self._connection is not None:
+            self._connection.hint(joined(address, split(known[node_id], PORT)[1]))
 
 
 def _is_manager(identity: Identity) -> bool:

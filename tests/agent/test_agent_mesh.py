@@ -67,6 +67,25 @@ async def test_two_hosts_find_each_other_healthy(mesh, port):
         await other.close()
 
 
+async def test_a_peer_that_sends_from_elsewhere_is_told_of(mesh, stranger, port):
+    seen = []
+    mesh.on_elsewhere = lambda *each: seen.append(each)
+    genuine = write(probe("nodeb", 3, 4), "nodea", KEY)
+    stranger.sendto(genuine, (HERE, port))
+    await heard(stranger)
+    assert seen == []
+    mesh.set_peers("nodea", KEY, {"nodeb": "127.0.0.3"}, {"nodeb": "127.0.0.4"})
+    stranger.sendto(write(probe("nodeb", 3, 4), "nodea", b"x" * 32), (HERE, port))
+    stranger.sendto(genuine, (HERE, port))
+    await until(lambda: seen)
+    assert seen == [("nodeb", THERE)]
+    mesh.set_peers("nodea", KEY, {"nodeb": "127.0.0.3"}, {"nodeb": THERE})
+    stranger.sendto(genuine, (HERE, port))
+    await heard(stranger)
+    await heard(stranger)
+    assert seen == [("nodeb", THERE)]
+
+
 async def test_a_silent_peer_is_lost(mesh, stranger):
     mesh.probe_some()
     await until(lambda: mesh.snapshot()["nodeb"].probes >= 2)

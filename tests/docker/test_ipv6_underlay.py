@@ -28,11 +28,19 @@ def joined(lab):
     token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
     manager = f"[{lab.address6('h1')}]:2377"
     code, _, why = lab.tried("h2", "swarm", "join", "--token", token,
-                             "--advertise-addr", lab.address("h2"), manager)  # fmt: skip
+                             "--data-path-addr", lab.address("h2"), manager)  # fmt: skip
     assert code == 1
     assert f"tunnels to this host would end at {lab.address('h2')}" in why
-    lab.docker("h2", "swarm", "join", "--token", token,
-               "--advertise-addr", lab.address6("h2"), manager)  # fmt: skip
+    assert "no tunnel goes from IPv4 to IPv6: give this host an address of IPv6" in why
+    # It has none: there is nothing to choose.
+    lab.run("h2", "ip", "-6", "address", "del", f"{lab.address6('h2')}/64", "dev", "eth0")
+    code, _, why = lab.tried("h2", "swarm", "join", "--token", token,
+                             f"{lab.address('h1')}:2377")  # fmt: skip
+    assert code == 1
+    assert f"tunnels to this host would end at {lab.address('h2')}" in why
+    lab.run("h2", "ip", "-6", "address", "add", f"{lab.address6('h2')}/64", "dev", "eth0", "nodad")
+    # It has both: the one that fits is taken.
+    lab.docker("h2", "swarm", "join", "--token", token, manager)
     # Sessions by IPv4, tunnels by IPv6.
     lab.docker("h3", "swarm", "join", "--token", token, "--advertise-addr", lab.address("h3"),
                "--data-path-addr", lab.address6("h3"), f"{lab.address('h1')}:2377")  # fmt: skip
@@ -43,7 +51,7 @@ def joined(lab):
 def test_hosts_are_known_by_their_addresses(joined):
     shown = json.loads(joined.docker("h1", "node", "inspect", "h1", "h2", "h3"))
     assert [each["Status"]["Addr"] for each in shown] == [
-        joined.address6("h1"), joined.address6("h2"), joined.address("h3"),
+        joined.address6("h1"), joined.address("h2"), joined.address("h3"),
     ]  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""A path between two hosts that carries less than their links: measured, and TCP gets through."""
+"""A path between two hosts that carries less than their links and says nothing of it: measured, and
+everything gets through."""
 
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from swarm_lab import until
@@ -97,6 +99,53 @@ def test_it_is_measured_from_both_ends(narrowed):
 def test_what_is_sent_by_tcp_gets_there(narrowed, network):
     for here, there in (("h1", "h2"), ("h2", "h1"), ("h3", "h2"), ("h1", "h3")):
         until(lambda h=here, t=there: got(narrowed, h, network, t) == SIZE, 120)
+
+
+ECHO = """import socket
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("", 9000))
+while True:
+    here.sendto(*here.recvfrom(9000))
+"""
+ASK = """import socket, sys
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.settimeout(2)
+try:
+    # One that is too large tells how large it may be, with an error on the next.
+    here.sendto(bytes(int(sys.argv[2])), (sys.argv[1], 9000))
+    print(len(here.recv(9000)))
+except OSError:
+    print(0)
+"""
+
+
+def within(lab, host, name, script, *arguments):
+    """The command line of a script that runs where a container's programs do."""
+    enter = ("ip", "netns", "exec", lab.sandbox(host, name))
+    return lab.inside(host, *enter, sys.executable, "-c", script, *arguments)
+
+
+@pytest.mark.parametrize(("network", "size"), [("clear", 1420), ("sealed", 1360), ("clear", 4000)])
+def test_datagrams_get_there(narrowed, network, size):
+    name = f"{network}-h2"
+    serving = subprocess.Popen(within(narrowed, "h2", name, ECHO))
+    asking = within(narrowed, "h1", f"{network}-h1", ASK, narrowed.ip("h2", name, network),
+                    str(size))  # fmt: skip
+
+    def echoed():
+        return subprocess.run(asking, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    try:
+        until(lambda: echoed() == f"{size}\n", 120)
+    finally:
+        serving.terminate()
+        serving.wait(30)
+
+
+@pytest.mark.parametrize(("network", "size"), [("clear", 1420), ("sealed", 1360)])
+def test_pings_of_any_size_get_there(narrowed, network, size):
+    ping = ("exec", f"{network}-h1", "ping", "-c", "1", "-W", "2", "-s", str(size))
+    until(lambda: narrowed.tried("h1", *ping, f"{network}-h2")[0] == 0, 120)
 
 
 def test_the_doctor_says_what_passes(narrowed):

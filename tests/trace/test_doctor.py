@@ -287,6 +287,10 @@ CASES = {
             service_of(("shutdown", "failed", "exit 3"), ("running", "starting", "")),)),
         ERROR, "tasks", "", "db.1 is failed (exit 3)", "docker service logs db",
     ),
+    "address gone": (
+        lambda p: p.hosts.devices["h2"].update(addresses=("10.1.1.1/24",)),
+        ERROR, "underlay", "h2", f"{vtep('h2')} is on no link of h2", "ip address add",
+    ),
     "store unreadable": (
         lambda p: p.whole(store=StoreCheck(path="/s/cluster.db", error="disk I/O error")),
         ERROR, "store", "", "the store cannot be read: disk I/O error", "disk",

@@ -162,8 +162,7 @@ class Hosts:
                 Device(
                     name="eth9",
                     index=2,
-                    addresses=(f"{vtep(host)}/24", *self.sixths.get(host, ())),
-                    **device,
+                    **{"addresses": (f"{vtep(host)}/24", *self.sixths.get(host, ())), **device},
                 ),
             ),
             routes=tuple(self.routes[host]),

@@ -261,6 +261,27 @@ class TestSession:
         connection.update_managers({"m": remote})
         await manager.sessions.get()
 
+    async def test_tries_where_a_manager_was_heard(self, agent, remote, manager, free_port, until):
+        gone = f"127.0.0.1:{free_port}"
+        connection, _ = agent(gone)
+        await until(lambda: connection.problem.startswith(gone))
+        connection.hint(remote)
+        await manager.sessions.get()
+        await until(connection.connected.is_set)
+        # One that is heard of while there is a session is of no use.
+        connection.hint(gone)
+        assert connection._shuffled() == [gone]
+        connection.update_managers({"m": remote})
+        assert connection._shuffled() == [remote]
+
+    async def test_is_begun_anew_when_that_is_asked_for(self, agent, remote, manager, until):
+        connection, _ = agent(remote)
+        await manager.sessions.get()
+        await until(connection.connected.is_set)
+        await connection.again("this host has another address")
+        await manager.sessions.get()
+        await until(connection.connected.is_set)
+
     async def test_is_refused_to_a_removed_node(self, agent, remote, manager, until):
         manager.removed.add("w" * 25)
         connection, _ = agent(remote)

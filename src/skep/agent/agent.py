@@ -47,7 +47,7 @@ from skep.kernel import sysctl
 from skep.kernel.kernel import Kernel
 from skep.model.assignment import Assignment
 from skep.model.cluster import TaskStatus
-from skep.model.errors import Refusal
+from skep.model.errors import Missing, Refusal
 from skep.model.netstate import HOST, NETNS_DIR
 
 WATCH = 2.0
@@ -111,6 +111,7 @@ class Agent:
         self.secure = Secure(kernel, self.network, state / "tunnel-keys", self.uplink.keys)
         self.network.encryption = self.secure.pairs
         self.on_removed: Callable[[str], Any] | None = None
+        self.on_stirred: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Read what is on disk. Raises `Broken` if it cannot be read.
@@ -184,7 +185,7 @@ class Agent:
         self.network.uplink = self.uplink
         await self.networks.offer()
         self.mesh = Mesh("::" if self.network.underlay.ipv6 else "0.0.0.0")
-        self.mesh.mtu = self.network.underlay.mtu
+        self.mesh.mtu, self.mesh.own = self.network.underlay.mtu, vtep
         self.network.paths.load()
         self.mesh.recall(self.network.paths.clear)
         self.mesh.on_narrow = self.network.paths.found
@@ -206,9 +207,15 @@ class Agent:
         ipv6, heard = await self._kernel.within(HOST, sysctl.ipv6)
         # Containers are no routers: on links of ours their advertisements are not to be heard.
         ours = (await self._kernel.observe({HOST}))[HOST].links
+        try:
+            mtu = await self._kernel.mtu_of(vtep)
+        except Missing as missing:
+            # A host comes up before its links do: what most of them carry, until it is known.
+            log.warning("no underlay", why=str(missing))
+            mtu = Underlay().mtu
         return Underlay(
             vtep=vtep,
-            mtu=await self._kernel.mtu_of(vtep),
+            mtu=mtu,
             ipv6=ipv6,
             advertised_to=tuple(link for link in heard if link not in ours),
         )
@@ -216,6 +223,7 @@ class Agent:
     def _host_changed(self, namespaces: Collection[str]) -> None:
         if HOST in namespaces:
             self._stirred.set()
+            self.on_stirred()
 
     async def _follow_underlay(self) -> None:
         while True:
@@ -234,11 +242,19 @@ class Agent:
             return
         if mtu != underlay.mtu:
             log.info("underlay changed", mtu=mtu, was=underlay.mtu)
-            self.network.underlay = msgspec.structs.replace(underlay, mtu=mtu)
-            self.network.changed()
-            self.network.converger.want()
-            if self.mesh is not None:
-                self.mesh.mtu = mtu
+            self._stand(msgspec.structs.replace(underlay, mtu=mtu))
+
+    def _stand(self, underlay: Underlay) -> None:
+        self.network.underlay = underlay
+        self.network.changed()
+        self.network.converger.want()
+        if self.mesh is not None:
+            self.mesh.mtu, self.mesh.own = underlay.mtu, underlay.vtep
+
+    async def move(self, vtep: str) -> None:
+        """This host's tunnels end at another address from now on."""
+        self._stand(msgspec.structs.replace(self.network.underlay, vtep=vtep))
+        await self._remeasure(self.network.underlay)
 
     async def depart(self) -> None:
         """This host left its swarm: stop its tasks, take its overlays and names away."""

@@ -7,6 +7,7 @@ feeds no decision by itself: it is what the doctor, the metrics and failure dete
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from skep.agent.probes import (
     read,
     write,
 )
+from skep.kernel import pathmtu
 from skep.model.errors import Unavailable
 
 PORT = 7946
@@ -57,10 +59,16 @@ class Mesh:
         self._ends: Mapping[str, str] = {}
         self._narrow: dict[str, int] = {}
         self.mtu = 0
+        self.own = ""
+        """Where this host's tunnels end, "" while that is not known."""
+        self._voices: dict[bool, socket.socket] = {}
         self.grain = GRAIN
         self.on_narrow: Callable[[dict[str, int]], None] = lambda _: None
         """Called with the peers that packets of full size do not get to, and how large ones do
         (bytes), when that has changed."""
+        self.on_elsewhere: Callable[[str, str], None] = lambda *_: None
+        """Called with the node id of a peer that sends from an address where it is not known to be,
+        and that address. Its datagrams are its own; where from, anybody on the way can change."""
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,10 +97,18 @@ class Mesh:
                 opened.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, DONT_FRAGMENT)
             opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, DONT_FRAGMENT)
             opened.bind(self._bind)
+            self._find_voice()
         except OSError:
             opened.close()
             raise
         return opened
+
+    def _find_voice(self) -> None:
+        """Be able to tell the kernel of narrow paths; without the right to, it is not told."""
+        with contextlib.suppress(PermissionError):
+            self._voices[False] = pathmtu.opened(socket.AF_INET)
+            if self._six:
+                self._voices[True] = pathmtu.opened(socket.AF_INET6)
 
     def set_peers(
         self,
@@ -131,6 +147,8 @@ class Mesh:
             self._timer.cancel()
         if self._transport is not None:
             self._transport.close()
+        for each in self._voices.values():
+            each.close()
 
     def probe_some(self) -> None:
         """Probe the next few peers; all get their turn."""
@@ -145,6 +163,7 @@ class Mesh:
             self._send(packet, self._place(self._addresses[node_id]), node_id)
             if self.mtu:
                 self._probe_large(node_id)
+                self._tell_kernel(node_id)
         self._tell()
 
     def _probe_large(self, node_id: str) -> None:
@@ -160,6 +179,20 @@ class Mesh:
             room = size - (IPV6_MORE if six else 0)
             packet = large_probe(self._node_id, self._sequence, now, room)
             self._send(packet, self._place(there), node_id, size)
+
+    def _tell_kernel(self, node_id: str) -> None:
+        """Each turn again, where the path is narrow: the kernel forgets, with every route that
+        changes."""
+        there, mtu = (
+            self._ends.get(node_id, self._addresses[node_id]),
+            self._peers[node_id].path_mtu,
+        )
+        voice = self._voices.get(":" in there)
+        if voice is None or not mtu or not self.own or (":" in self.own) != (":" in there):
+            return
+        # An address that is just being changed can be neither sent to nor from.
+        with contextlib.suppress(OSError):
+            pathmtu.tell(voice, self.own, there, self._port, mtu)
 
     def _tell(self) -> None:
         found = {node_id: peer.path_mtu for node_id, peer in self._peers.items() if peer.path_mtu}
@@ -179,6 +212,9 @@ class Mesh:
         packet = read(datagram, self._node_id, self._key)
         if packet is None or packet.sender not in self._peers:
             return
+        at = source[0].removeprefix("::ffff:")
+        if at not in (self._addresses[packet.sender], self._ends.get(packet.sender)):
+            self.on_elsewhere(packet.sender, at)
         if packet.kind == ECHO:
             self._peers[packet.sender].answered(packet.sequence, time.monotonic_ns(), time.time())
         elif packet.kind == PROBE:

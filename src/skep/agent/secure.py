@@ -143,7 +143,7 @@ class Secure:
             except (Refusal, OSError):
                 return  # The namespace is only about to be made.
             self._probing = mesh
-        self._probing.mtu = secure_mtu(view)
+        self._probing.mtu, self._probing.own = secure_mtu(view), view.vtep
         peers = {peer.id: peer.vtep for peer in secure_peers(view)}
         self._probing.set_peers(view.node_id, self._network.assignment.mesh_key, peers)
 

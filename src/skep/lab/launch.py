@@ -17,8 +17,9 @@ from skep.lab.layout import Host
 from skep.lab.records import Process
 from skep.model.errors import Broken
 
-_PATIENCE = 60.0
-"""Seconds a host may take to stand: the kernel first removes the namespaces of earlier ones."""
+_PATIENCE = 180.0
+"""Seconds a host may take to stand: the kernel first removes the namespaces of earlier
+ones, and an emulated machine takes its time."""
 
 
 class Launch:

@@ -40,9 +40,10 @@ class Door:
         if role == "manager":
             raise Unsupported(SECOND_MANAGER)
         node = candidate_node(call.candidate, address, role, new_swarm_id())
+        node = control.with_fitting_end(self._manager.state, node, call.candidate.other_vtep)
         certificate = self._sign(call.csr, node.id, role)
         await self._manager.change(lambda d, c: control.add_node(d, c, node))
-        return Admission(certificate, self._managers(), node.address)
+        return Admission(certificate, self._managers(), node.address, node.vtep)
 
     async def renew(self, subject: Subject, csr: str) -> Admission:
         """A new certificate for a member of the cluster, in the role it has now."""

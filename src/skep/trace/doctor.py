@@ -13,6 +13,7 @@ from skep.trace.survey import Survey
 CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     hosts.silent_hosts,
     paths.links,
+    paths.addresses,
     paths.underlay,
     paths.tunnels,
     paths.managers,

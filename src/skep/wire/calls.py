@@ -38,11 +38,14 @@ _KINDS: dict[int, type[Refusal]] = {
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a joining host says of itself. Addresses as in `model.cluster.Node`; ``address`` "" asks
-    the manager to take the one that it sees. ``availability`` is active, pause or drain."""
+    the manager to take the one that it sees. ``other_vtep`` is where its tunnels may end instead,
+    if only an address of that family fits ("" for nowhere). ``availability`` is active, pause or
+    drain."""
 
     description: NodeDescription
     address: str = ""
     vtep: str = ""
+    other_vtep: str = ""
     manager_address: str = ""
     availability: str = "active"
 
@@ -63,11 +66,13 @@ class RenewCall(msgspec.Struct, frozen=True):
 
 class Admission(msgspec.Struct, frozen=True):
     """The answer to both: a certificate (PEM), from which the host learns its id and role, the
-    cluster's managers ("host:port" by node id), and the host's address as far as it is known."""
+    cluster's managers ("host:port" by node id), the host's address as far as it is known, and where
+    its tunnels end."""
 
     certificate: str
     managers: dict[str, str]
     address: str = ""
+    vtep: str = ""
 
 
 class RefusalReply(msgspec.Struct, frozen=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 import ssl
 import time
@@ -31,6 +30,7 @@ from skep.wire.channel import MAX_FRAME, OF_AGENT, Channel
 from skep.wire.knock import Address, until_heard
 from skep.wire.tls import Credentials, blind_context, client_context
 from skep.wire.tokens import Token, parse_token
+from skep.wire.unreached import Silent, Unreachable, WrongAuthority, summary, unreachable
 
 PORT = 2377
 CALL_SECONDS = 5.0
@@ -44,7 +44,6 @@ FIRST_LIMIT = 1.0
 swallowed of one is not sent again soon, while a new one may get through."""
 LONGEST_SILENCE = 60.0
 """Seconds until managers are looked for anew of which none gives an answer: they may have moved."""
-NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT)
 
 _encode = msgspec.msgpack.Encoder().encode
 _message: msgspec.msgpack.Decoder[FromManager] = msgspec.msgpack.Decoder(FromManager)
@@ -54,13 +53,14 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     """What a host has after joining or renewing.
 
     ``managers`` maps node ids to "host:port"; ``remote`` is the manager that answered; ``address``
-    is this host's address as that manager knows it.
+    is this host's address as that manager knows it, and ``vtep`` where its tunnels are to end.
     """
 
     credentials: Credentials
     managers: dict[str, str]
     remote: str
     address: str
+    vtep: str = ""
 
     @property
     def subject(self) -> Subject:
@@ -83,11 +83,11 @@ async def join(remotes: Sequence[str], token: str, candidate: Candidate) -> Join
             for remote in remotes:
                 try:
                     return await _join_through(remote, parsed, candidate)
-                except (_Unreachable, _WrongAuthority) as failure:
+                except (Unreachable, WrongAuthority) as failure:
                     failures.append((remote, failure))
     except TimeoutError:
         failures.append((remote, Unavailable(f"no answer within {JOIN_SECONDS:.0f} seconds")))
-    raise _summary(failures)
+    raise summary(failures)
 
 
 async def renew(remotes: Iterable[str], credentials: Credentials) -> Joined:
@@ -101,11 +101,11 @@ async def renew(remotes: Iterable[str], credentials: Credentials) -> Joined:
         try:
             context = _own_context(credentials)
             body = await _call(remote, context, calls.RENEW_PATH, _encode(RenewCall(csr)))
-        except _Unreachable as failure:
+        except Unreachable as failure:
             failures.append((remote, failure))
         else:
             return _admitted(remote, body, key, credentials.ca)
-    raise _summary(failures)
+    raise summary(failures)
 
 
 class AgentConnection:
@@ -132,6 +132,8 @@ class AgentConnection:
         self._channel: Channel | None = None
         self._closed = asyncio.Event()
         self._unheard: set[str] = set()
+        self._hint = ""
+        self._woken = asyncio.Event()
         self._patience = asyncio.Lock()
         self.connected = asyncio.Event()
         self.problem = ""
@@ -139,6 +141,18 @@ class AgentConnection:
     def update_managers(self, managers: Mapping[str, str]) -> None:
         """Where managers are from now on; a session that is up stays."""
         self._managers = dict(managers)
+
+    def hint(self, remote: str) -> None:
+        """A manager may be at ``remote`` ("host:port"), too: tried while there is no session."""
+        if self._channel is None and remote != self._hint:
+            self._hint = remote
+            self._woken.set()
+
+    async def again(self, reason: str) -> None:
+        """Begin a new session, soon."""
+        self._woken.set()
+        if self._channel is not None:
+            await self._channel.close(reason)
 
     def renewed(self, credentials: Credentials) -> None:
         """Use these credentials from the next session on."""
@@ -192,14 +206,14 @@ class AgentConnection:
 
     def _shuffled(self) -> list[str]:
         """The managers in random order, so that agents spread over them."""
-        remotes = sorted(set(self._managers.values()))
+        remotes = sorted({*self._managers.values(), self._hint} - {""})
         if not remotes:
             self.problem = "no manager is known"
         return random.sample(remotes, len(remotes))
 
     def _failed(self, remote: str, refusal: Refusal) -> None:
         self.problem = f"{remote}: {refusal}"
-        if isinstance(refusal, _Silent):
+        if isinstance(refusal, Silent):
             self._unheard.add(remote)
 
     async def _connect(self, remote: str, stack: AsyncExitStack, limit: float) -> Channel:
@@ -219,14 +233,14 @@ class AgentConnection:
             await _call(remote, context, calls.SESSION_PATH, None)
             raise Broken(f"the manager answered with HTTP status {error.status}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error, limit) from error
+            raise unreachable(error, limit) from error
         channel = Channel(websocket, OF_AGENT)
         stack.push_async_callback(self._disconnected, channel)
         first = self._on_connect()
         assert first and isinstance(first[0], Hello), "a session begins with Hello"
         for message in first:
             channel.send(_encode(message))
-        self._channel, self.problem = channel, ""
+        self._channel, self.problem, self._hint = channel, "", ""
         self.connected.set()
         return channel
 
@@ -247,7 +261,10 @@ class AgentConnection:
     async def _rest(self, pause: float) -> None:
         """Wait between half of ``pause`` and all of it: agents must not return in step. If no
         manager gave an answer, wait for as long as none does."""
-        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._closed.wait())]
+        waiting: list[asyncio.Task[object]] = [
+            asyncio.create_task(self._closed.wait()),
+            asyncio.create_task(self._woken.wait()),
+        ]
         limit: float | None = pause * random.uniform(0.5, 1.0)
         if self._unheard:
             known = [_address(remote) for remote in self._unheard]
@@ -260,18 +277,7 @@ class AgentConnection:
             for each in waiting:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-
-
-class _Unreachable(Unavailable):
-    """A manager gave no answer; another one may."""
-
-
-class _Silent(_Unreachable):
-    """Nothing at all was heard of it: it may be cut off."""
-
-
-class _WrongAuthority(Forbidden):
-    """Whoever answered is not of the token's cluster; another address may be."""
+        self._woken.clear()
 
 
 async def _join_through(remote: str, token: Token, candidate: Candidate) -> Joined:
@@ -279,9 +285,9 @@ async def _join_through(remote: str, token: Token, candidate: Candidate) -> Join
     try:
         actual = digest(ca)
     except Invalid:
-        raise _WrongAuthority("what answers there is not a manager of a swarm") from None
+        raise WrongAuthority("what answers there is not a manager of a swarm") from None
     if not token.is_for(ca):
-        raise _WrongAuthority(
+        raise WrongAuthority(
             f"remote CA does not match fingerprint. Expected: {token.digest}, Actual: {actual}"
         )
     key, csr = make_key_and_csr()
@@ -302,11 +308,12 @@ def _admitted(remote: str, body: bytes, key: str, ca: str) -> Joined:
         managers=admission.managers,
         remote=remote,
         address=admission.address,
+        vtep=admission.vtep,
     )
 
 
 async def _call(remote: str, context: ssl.SSLContext, path: str, body: bytes | None) -> bytes:
-    """One request: POST with a body, else GET. Raises `_Unreachable`, or what the manager says."""
+    """One request: POST with a body, else GET. Raises `Unreachable`, or what the manager says."""
     try:
         async with (
             asyncio.timeout(CALL_SECONDS),
@@ -324,14 +331,7 @@ async def _call(remote: str, context: ssl.SSLContext, path: str, body: bytes | N
                 return reply
             raise calls.refusal_of(response.status, reply)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise _unreachable(error, CALL_SECONDS) from error
-
-
-def _unreachable(error: Exception, limit: float) -> _Unreachable:
-    """What became of an attempt that could take ``limit`` seconds."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    silent = isinstance(cause, TimeoutError) or getattr(cause, "errno", None) in NO_WAY
-    return (_Silent if silent else _Unreachable)(_cause(error, limit))
+        raise unreachable(error, CALL_SECONDS) from error
 
 
 def _own_context(credentials: Credentials) -> ssl.SSLContext:
@@ -363,32 +363,3 @@ def _address(remote: str) -> Address:
     url = URL(_url(remote, "/"))
     assert url.host is not None and url.port is not None, "made with both"
     return url.host, url.port
-
-
-def _cause(error: Exception, limit: float) -> str:
-    """Why a manager could not be talked to, in words."""
-    match error:
-        case TimeoutError():
-            return f"no answer within {limit:.0f} seconds"
-        case aiohttp.ClientConnectorCertificateError():
-            return "it does not have a manager's certificate of this cluster"
-        case aiohttp.ClientConnectorSSLError():
-            return "it does not speak TLS 1.3"
-        case aiohttp.ServerDisconnectedError():
-            return "it closed the connection"
-        case OSError() if isinstance(error.__cause__, ssl.SSLError):
-            return "it does not accept this host's certificate"
-        case aiohttp.ClientConnectorError():
-            return (error.os_error.strerror or str(error.os_error)).lower()
-        case OSError() if error.strerror:
-            return error.strerror.lower()
-    return str(error) or type(error).__name__
-
-
-def _summary(failures: Sequence[tuple[str, Refusal]]) -> Refusal:
-    """One refusal of all failures: a wrong CA outweighs silence."""
-    for _, failure in failures:
-        if isinstance(failure, _WrongAuthority):
-            return Forbidden(str(failure))
-    causes = "; ".join(f"{remote}: {failure}" for remote, failure in failures)
-    return Unavailable(f"no manager of the swarm could be reached ({causes or 'none is known'})")

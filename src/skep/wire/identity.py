@@ -23,13 +23,16 @@ _HALF = FILE + ".new"
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What a host must not forget. Addresses are those of `model.cluster.Node`.
 
-    ``listen_address`` is "ip:port" that a manager serves agents on. ``managers`` maps node ids to
-    "host:port", as last heard of.
+    ``address_link`` and ``vtep_link`` are the links whose addresses these are, if they are to be
+    followed (`advertise.Reach`). ``listen_address`` is "ip:port" that a manager serves agents on.
+    ``managers`` maps node ids to "host:port", as last heard of.
     """
 
     credentials: Credentials
     address: str = ""
     vtep: str = ""
+    address_link: str = ""
+    vtep_link: str = ""
     listen_address: str = ""
     managers: dict[str, str] = {}
 

@@ -6,12 +6,14 @@ from skep.cluster.control.networks import add_subnets, create_network, remove_ne
 from skep.cluster.control.nodes import (
     NodeReport,
     add_node,
+    move_manager,
     remove_node,
     report_grounds,
     report_keys,
     report_ports,
     update_node,
     update_node_status,
+    with_fitting_end,
 )
 from skep.cluster.control.secrets import (
     create_config,
@@ -56,6 +58,7 @@ __all__ = [
     "remove_service",
     "report_grounds",
     "report_keys",
+    "move_manager",
     "report_ports",
     "rollback_service",
     "rotate_keys",
@@ -64,6 +67,7 @@ __all__ = [
     "update_config",
     "update_node",
     "update_node_status",
+    "with_fitting_end",
     "update_secret",
     "update_service",
     "update_status",

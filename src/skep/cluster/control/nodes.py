@@ -13,6 +13,7 @@ from skep.cluster.lives import is_dead, is_placed
 from skep.cluster.options import check_node_options
 from skep.cluster.parents import extended
 from skep.cluster.state import Draft
+from skep.cluster.view import View
 from skep.model.cluster import (
     Grounds,
     Node,
@@ -55,15 +56,32 @@ def add_node(draft: Draft, context: Context, node: Node) -> Node:
     return node
 
 
+def with_fitting_end(view: View, node: Node, other_end: str) -> Node:
+    """The node with its tunnels ending at ``other_end`` ("" for nowhere), if they could not meet
+    the others' elsewhere."""
+    if other_end and _unlike(view, node) and not _unlike(view, replace(node, vtep=other_end)):
+        return replace(node, vtep=other_end)
+    return node
+
+
 def _check_tunnels(draft: Draft, node: Node) -> None:
     """A tunnel has two ends of one family, and every host has one to every other."""
-    for other in draft.nodes.values():
+    if other := _unlike(draft, node):
+        mine, theirs = ("IPv6", "IPv4") if ":" in node.vtep else ("IPv4", "IPv6")
+        raise Invalid(
+            f"tunnels to this host would end at {node.vtep}, those of "
+            f"{other.description.hostname} at {other.vtep}, and no tunnel goes from {mine} to "
+            f"{theirs}: give this host an address of {theirs} that the others reach, and name it "
+            "with --data-path-addr"
+        )
+
+
+def _unlike(view: View, node: Node) -> Node | None:
+    """A node whose tunnels end at an address of another family."""
+    for other in view.nodes.values():
         if node.vtep and other.vtep and (":" in node.vtep) != (":" in other.vtep):
-            raise Invalid(
-                f"tunnels to this host would end at {node.vtep}, those of "
-                f"{other.description.hostname} at {other.vtep}, and no tunnel goes from one family "
-                "of addresses to the other: choose the address of this host with --data-path-addr"
-            )
+            return other
+    return None
 
 
 def update_node_status(
@@ -85,6 +103,13 @@ def update_node_status(
     )
     if told != node:
         draft.put(replace(told, seen_at=context.now, updated_at=context.now))
+
+
+def move_manager(draft: Draft, context: Context, node_id: str, address: str) -> None:
+    """Note where a manager is reached ("address:port") from now on. Raises `Missing`."""
+    node = _member(draft, node_id)
+    if address != node.manager_address:
+        draft.put(replace(node, manager_address=address, updated_at=context.now))
 
 
 def report_ports(

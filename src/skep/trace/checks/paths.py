@@ -43,8 +43,8 @@ def underlay(scene: Scene) -> Iterator[Finding]:
                 WARNING, f"{here} and {there}",
                 f"packets of {large.large_size} bytes do not get from {here} to {there}, those of "
                 f"up to {min(each.path_mtu for each in seen if is_narrow(each))} do",
-                "TCP on the networks is told of smaller segments; other protocols lose what is "
-                "larger",
+                "TCP on the networks is told of smaller segments; what else is larger is sent in "
+                "pieces, or its sender told, which takes more packets than it should",
                 f"on {here}: ping -M do -s {large.large_size - 28} {large.address}; raise the MTU "
                 "between, or lower that of the hosts' links: networks follow",
             )  # fmt: skip
@@ -57,6 +57,25 @@ def underlay(scene: Scene) -> Iterator[Finding]:
                 f"on {here}: ping -M do -s {large.large_size - 28} {large.address}; raise the MTU "
                 "between, or lower that of the hosts' links: networks follow",
             )  # fmt: skip
+
+
+def addresses(scene: Scene) -> Iterator[Finding]:
+    """Hosts without the address that others send their tunnels' packets to."""
+    for host in scene.hosts.values():
+        if not host.view.node_id or host.underlay or not host.inspection.devices:
+            continue
+        yield Finding(
+            severity=ERROR,
+            check="underlay",
+            host=host.name,
+            where=host.vtep,
+            what=f"{host.vtep} is on no link of {host.name}",
+            why="the tunnels of its networks end there, so nothing of them gets through; it was "
+            "asked for by itself, so no other address is taken instead",
+            fix=f"on {host.name}: give a link this address again (ip address add); or leave the "
+            "swarm and join it with an interface's name (--advertise-addr eth0), whose address is "
+            "followed when it changes",
+        )
 
 
 def pairs(scene: Scene) -> Iterator[tuple[str, str, list[tuple[Host, PeerSight]]]]:
