@@ -314,7 +314,7 @@ class Swarm:
         if self._agent.mesh is not None:
             self._agent.mesh.on_elsewhere = self._seen_elsewhere
         self._connection = AgentConnection(
-            identity.credentials, identity.managers, self._greeting, rouse
+            identity.credentials, self._managers(identity), self._greeting, rouse
         )
         self._spawn(self._upkeep.keep())
         self._spawn(self._upkeep.follow())
