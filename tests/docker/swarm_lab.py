@@ -13,7 +13,8 @@ SLOW = 10 if os.environ.get("SKEP_GUEST") else 1
 
 
 class SwarmLab:
-    """Hosts h1 (the manager), h2, …; made by `up`, removed by `down` whatever happened."""
+    """Hosts h1 (the manager), h2, …; made by `up`, removed at the end of a ``with`` whatever
+    happened, but for SKEP_KEEP_LAB."""
 
     def __init__(self, name, hosts, *options):
         self.name = name
@@ -21,6 +22,13 @@ class SwarmLab:
         self.options = [f"--daemon-option={option}" for option in options]
         self.client = shutil.which("docker")
         assert self.client, "there is no docker client: bin/test installs one"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if not os.environ.get("SKEP_KEEP_LAB"):
+            self.down()
 
     def up(self, *, swarm=True):
         self.down()

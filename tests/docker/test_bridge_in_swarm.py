@@ -11,12 +11,11 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgswarm{os.getpid()}", 2)
-    lab.up()
-    lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "over")
-    lab.docker("h1", "network", "create", "--subnet", "10.87.0.0/24", "own")
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgswarm{os.getpid()}", 2) as lab:
+        lab.up()
+        lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "over")
+        lab.docker("h1", "network", "create", "--subnet", "10.87.0.0/24", "own")
+        yield lab
 
 
 def run(lab, host, name, *options):

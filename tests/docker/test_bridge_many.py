@@ -14,12 +14,11 @@ AT_ONCE = 4
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgmany{os.getpid()}", 1)
-    lab.up(swarm=False)
-    for name in ("one", "two"):
-        lab.docker("h1", "network", "create", "--ipv6", name)
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgmany{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        for name in ("one", "two"):
+            lab.docker("h1", "network", "create", "--ipv6", name)
+        yield lab
 
 
 def contents(lab):

@@ -11,15 +11,14 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgname{os.getpid()}", 1)
-    lab.up(swarm=False)
-    lab.docker("h1", "network", "create", "--subnet", "10.85.0.0/24", "--ipv6",
-               "--subnet", "fd00:85::/64", "net")  # fmt: skip
-    run(lab, "web", "--network", "name=net,alias=www,ip=10.85.0.20,ip6=fd00:85::20",
-        "--hostname", "site")  # fmt: skip
-    run(lab, "asker", "--network", "net")
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgname{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        lab.docker("h1", "network", "create", "--subnet", "10.85.0.0/24", "--ipv6",
+                   "--subnet", "fd00:85::/64", "net")  # fmt: skip
+        run(lab, "web", "--network", "name=net,alias=www,ip=10.85.0.20,ip6=fd00:85::20",
+            "--hostname", "site")  # fmt: skip
+        run(lab, "asker", "--network", "net")
+        yield lab
 
 
 def run(lab, name, *options):

@@ -12,10 +12,9 @@ OPTION = "com.docker.network.bridge."
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgnet{os.getpid()}", 1)
-    lab.up(swarm=False)
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgnet{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        yield lab
 
 
 def docker(lab, *arguments):

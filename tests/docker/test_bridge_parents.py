@@ -11,10 +11,9 @@ SUBNET = ("--subnet", "10.86.0.0/24")
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgmac{os.getpid()}", 2)
-    lab.up(swarm=False)
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgmac{os.getpid()}", 2) as lab:
+        lab.up(swarm=False)
+        yield lab
 
 
 @pytest.fixture(scope="module")

@@ -54,13 +54,12 @@ time.sleep(3600)
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgport{os.getpid()}", 2)
-    lab.up(swarm=False)
-    lab.docker("h1", "network", "create", "--ipv6", "--subnet", "fd00:90:1::/64", "web")
-    lab.docker("h1", "run", "-d", "--name", "site", "--network", "web", "-p", "8080:80",
-               "-p", "127.0.0.1:8081:80", "nginx")  # fmt: skip
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgport{os.getpid()}", 2) as lab:
+        lab.up(swarm=False)
+        lab.docker("h1", "network", "create", "--ipv6", "--subnet", "fd00:90:1::/64", "web")
+        lab.docker("h1", "run", "-d", "--name", "site", "--network", "web", "-p", "8080:80",
+                   "-p", "127.0.0.1:8081:80", "nginx")  # fmt: skip
+        yield lab
 
 
 def asked(lab, host, target, port, script=ASK):

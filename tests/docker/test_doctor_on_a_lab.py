@@ -18,14 +18,10 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def lab():
-    made = TraceLab(f"ill-{os.getpid()}", hosts=3)
-    try:
+    with TraceLab(f"ill-{os.getpid()}", hosts=3) as made:
         made.up()
         made.furnish()
         yield made
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            made.down()
 
 
 @pytest.fixture

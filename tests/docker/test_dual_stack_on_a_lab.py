@@ -20,13 +20,9 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"dual{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"dual{os.getpid()}", 3) as lab:
         lab.up()
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
-from swarm_lab import SLOW, SwarmLab
+from swarm_lab import SLOW, SwarmLab, until
+from underlay_capture import Capture
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300 * SLOW)]
 
@@ -16,50 +16,17 @@ INSIDE, CLEAR = b"\xc3" * 40, b"\x5a" * 40
 """What containers send all the time, on the encrypted network and on the clear one."""
 
 
-def within(seconds, check):
-    deadline = time.monotonic() + seconds * SLOW
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.3)
-    return found
-
-
-class Capture:
-    """All packets of a host's underlay, from before anything is encrypted."""
-
-    def __init__(self, lab, host):
-        self._file = f"/run/skep-lab/{lab.name}/{host}/run/underlay.pcap"
-        command = ["tcpdump", "-i", "any", "-U", "-s", "0", "-w", "/run/underlay.pcap",
-                   "udp and not port 7946"]  # fmt: skip
-        self._process = subprocess.Popen(
-            lab.inside(host, *command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        within(60, lambda: os.path.exists(self._file))
-
-    def read(self):
-        with open(self._file, "rb") as file:
-            return file.read()
-
-    def close(self):
-        self._process.terminate()
-        self._process.wait(30)
-
-
 @pytest.fixture(scope="module")
 def lab():
-    made = SwarmLab(f"secret{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"secret{os.getpid()}", 2) as made:
         made.up()
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture(scope="module")
 def capture(lab):
-    begun = Capture(lab, "h2")
-    yield begun
-    begun.close()
+    with Capture(lab, "h2") as begun:
+        yield begun
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +42,7 @@ def pair(lab, capture):
                    "sleep", "infinity")  # fmt: skip
     talk = "while :; do ping -p c3 -i 0.2 -w 3 b; done"
     lab.docker("h1", "exec", "-d", "a", "sh", "-c", talk)
-    within(60, lambda: answers(lab, "a", "b"))
+    until(lambda: answers(lab, "a", "b"), 60)
 
 
 def answers(lab, one, other, size=56):
@@ -99,12 +66,12 @@ def test_packets_of_full_size_pass_and_no_more(lab, pair):
     # 1500 less 60 for WireGuard, 50 for VXLAN, 28 for IPv4 and ICMP.
     mtu = lab.docker("h1", "exec", "a", "cat", "/sys/class/net/eth0/mtu").strip()
     assert mtu == "1390"
-    assert within(60, lambda: answers(lab, "a", "b", 1362))
+    assert until(lambda: answers(lab, "a", "b", 1362), 60)
 
 
 def test_inspect_says_per_host_whether_it_is_proven(lab, pair):
     for host in ("h1", "h2"):
-        within(60, lambda host=host: proven(lab, host))
+        until(lambda host=host: proven(lab, host), 60)
     found = json.loads(lab.docker("h1", "network", "inspect", "clear"))[0]
     assert "Encryption" not in found
 
@@ -114,7 +81,7 @@ def test_the_clear_network_beside_it_is_clear(lab, pair, capture):
         lab.docker("h1", "exec", "a-clear", "ping", "-c", "1", "-p", "5a", "b-clear")
         return CLEAR in capture.read()
 
-    within(60, said)
+    until(said, 60)
 
 
 def test_private_keys_are_for_root_alone_and_stay(lab, pair, capture):
@@ -127,13 +94,13 @@ def test_private_keys_are_for_root_alone_and_stay(lab, pair, capture):
 
 
 def test_new_keys_lose_nothing(lab, pair):
-    within(60, lambda: proven(lab, "h1"))
+    until(lambda: proven(lab, "h1"), 60)
     before = generation(lab)
     asked = "ping -i 0.1 -c 250 b > /tmp/told; echo done >> /tmp/told"
     lab.docker("h1", "exec", "-d", "a", "sh", "-c", asked)
-    within(60, lambda: rotated(lab))
-    within(60, lambda: generation(lab) > before)
-    told = within(90, lambda: finished(lab))
+    until(lambda: rotated(lab), 60)
+    until(lambda: generation(lab) > before, 60)
+    told = until(lambda: finished(lab), 90)
     assert re.search(r"250 packets transmitted, 250 packets received", told), told[-300:]
 
 
@@ -158,7 +125,7 @@ def by_the_kernel(lab, host):
 
 
 def test_the_kernel_encrypts_where_it_can_and_wireguard_go_elsewhere(lab, pair):
-    within(60, lambda: proven(lab, "h1"))
+    until(lambda: proven(lab, "h1"), 60)
     for host in lab.hosts:
         kernel = bool(by_the_kernel(lab, host))
         assert kernel != bool(programs(lab, host))
@@ -173,9 +140,9 @@ def test_a_killed_wireguard_is_replaced_and_nothing_gets_out(lab, pair):
         pytest.skip("this kernel encrypts by itself: there is no program to kill")
     assert killed
     lab.run("h1", "kill", "-9", *killed)
-    within(60, lambda: programs(lab, "h1") - killed)
-    within(60, lambda: answers(lab, "a", "b"))
-    within(60, lambda: proven(lab, "h1"))
+    until(lambda: programs(lab, "h1") - killed, 60)
+    until(lambda: answers(lab, "a", "b"), 60)
+    until(lambda: proven(lab, "h1"), 60)
 
 
 def programs(lab, host):
@@ -189,8 +156,8 @@ def test_a_restart_of_the_daemon_keeps_the_tunnel(lab, pair):
     with open(log) as file:
         starts = file.read().count("event='started'")
     lab.kill_daemon("h1")
-    within(90, lambda: open(log).read().count("event='started'") > starts)  # noqa: SIM115
-    within(60, lambda: answers(lab, "a", "b"))
+    until(lambda: open(log).read().count("event='started'") > starts, 90)  # noqa: SIM115
+    until(lambda: answers(lab, "a", "b"), 60)
     assert programs(lab, "h1") == before
 
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 from swarm_lab import until
-from test_encrypted import Capture
 from trace_lab import TraceLab
+from underlay_capture import Capture
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -18,8 +18,7 @@ NETWORKS = {"sealed": ("-o", "encrypted"), "plain": ("-o", "encrypted=false"), "
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = TraceLab(f"sealed{os.getpid()}", 3)
-    try:
+    with TraceLab(f"sealed{os.getpid()}", 3) as lab:
         lab.up(swarm=False)
         lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address6("h1"))
         token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
@@ -27,15 +26,12 @@ def lab():
             lab.docker(host, "swarm", "join", "--token", token, "--advertise-addr",
                        lab.address6(host), f"[{lab.address6('h1')}]:2377")  # fmt: skip
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")
 def capture(lab):
-    begun = Capture(lab, "h2")
-    yield begun
-    begun.close()
+    with Capture(lab, "h2") as begun:
+        yield begun
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,10 @@ ENDED = ("Failed", "Shutdown", "Complete", "Rejected")
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"ended{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"ended{os.getpid()}", 2) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
         yield lab
-    finally:
-        lab.down()
 
 
 def failing(lab, name, *options):

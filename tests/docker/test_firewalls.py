@@ -90,13 +90,10 @@ class FirewallLab(TraceLab):
 
 @pytest.fixture(scope="module")
 def lab():
-    made = FirewallLab(f"wall{os.getpid()}", 2)
-    try:
+    with FirewallLab(f"wall{os.getpid()}", 2) as made:
         made.up()
         made.furnish()
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture

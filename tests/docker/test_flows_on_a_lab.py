@@ -12,8 +12,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = TraceLab(f"flows{os.getpid()}", hosts=3)
-    try:
+    with TraceLab(f"flows{os.getpid()}", hosts=3) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "back")
         lab.docker(
@@ -30,8 +29,6 @@ def lab():
             )
         )
         yield lab
-    finally:
-        lab.down()
 
 
 def flows(lab, *options, host="h1"):

@@ -41,10 +41,9 @@ NO_FAULTS = (501, 503)
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"confuzz{os.getpid()}", 1)
-    lab.up()
-    yield lab
-    lab.down()
+    with SwarmLab(f"confuzz{os.getpid()}", 1) as lab:
+        lab.up()
+        yield lab
 
 
 def kernel(lab):

@@ -12,15 +12,11 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"vsix{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"vsix{os.getpid()}", 3) as lab:
         lab.up(swarm=False)
         said = lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address6("h1"))
         assert f"[{lab.address6('h1')}]:2377" in said
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,9 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"jobs{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"jobs{os.getpid()}", 2) as lab:
         lab.up()
         yield lab
-    finally:
-        lab.down()
 
 
 def create(lab, name, *options, runs=("busybox", "sleep", "600")):

@@ -16,12 +16,9 @@ RANGES = {"h1": "10.86.0.32/28", "h2": "10.86.0.64/28", "h3": "10.86.0.96/28"}
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"links{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"links{os.getpid()}", 3) as lab:
         lab.up()
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,9 @@ TALKING = "i=0; while true; do i=$((i+1)); echo tick $i; echo tock $i >&2; sleep
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"logs{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"logs{os.getpid()}", 2) as lab:
         lab.up()
         yield lab
-    finally:
-        lab.down()
 
 
 def service(lab, name, *options):

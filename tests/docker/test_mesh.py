@@ -17,13 +17,9 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"mesh{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"mesh{os.getpid()}", 3) as lab:
         lab.up()
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
 
 
 @pytest.fixture

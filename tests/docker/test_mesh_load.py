@@ -20,8 +20,7 @@ MOST, RATE = "120000", "250"
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"load{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"load{os.getpid()}", 3) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "back")
         lab.docker("h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "web",
@@ -33,8 +32,6 @@ def lab():
                    "--stop-grace-period", "0s", "busybox", "sleep", "9999")  # fmt: skip
         until(lambda: lab.running("web", 4) and lab.running("client", 1), 60)
         yield lab
-    finally:
-        lab.down()
 
 
 def inner(lab):

@@ -14,16 +14,13 @@ STACK = "com.docker.stack.namespace"
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"names{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"names{os.getpid()}", 2) as lab:
         lab.up()
         for network, *options in (("shared",), ("other",), ("sealed", "--internal")):
             lab.docker(
                 "h1", "network", "create", "-d", "overlay", "--attachable", *options, network
             )
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -60,14 +60,11 @@ print(json.dumps([asked, sorted(seen), wrong[:9]]))
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"allnames{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"allnames{os.getpid()}", 3) as lab:
         lab.up()
         for network in ("net", "second"):
             lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", network)
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,7 @@ SIZE = 300_000
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = TraceLab(f"narrow{os.getpid()}", 3)
-    try:
+    with TraceLab(f"narrow{os.getpid()}", 3) as lab:
         lab.up()
         for name, options in (("clear", ()), ("sealed", ("-o", "encrypted"))):
             lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", *options, name)
@@ -28,8 +27,6 @@ def lab():
                 lab.docker(host, "run", "-d", "--name", f"{name}-{host}", "--network", name,
                            "busybox", "sh", "-c", SERVING)  # fmt: skip
         yield lab
-    finally:
-        lab.down()
 
 
 SERVING = f"mkdir /w; head -c {SIZE} /dev/zero > /w/f; httpd -f -p 80 -h /w"

@@ -13,13 +13,10 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"nodes{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"nodes{os.getpid()}", 3) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "net")
         yield lab
-    finally:
-        lab.down()
 
 
 def node(lab, name):

@@ -12,8 +12,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = DockerLab(f"oneng{os.getpid()}", 1, UNDER_SKEP)
-    try:
+    with DockerLab(f"oneng{os.getpid()}", 1, UNDER_SKEP) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "--subnet", "10.61.0.0/24", "app")
         lab.docker("h1", "network", "create", "--ipv6", "--subnet", "10.62.0.0/24", "--subnet",
@@ -21,8 +20,6 @@ def lab():
         lab.docker("h1", "run", "-d", "--name", "web", "--network", "app", "--ip", "10.61.0.80",
                    "-p", "8080:80", "nginx")  # fmt: skip
         yield lab
-    finally:
-        lab.down()
 
 
 def served(lab, port):

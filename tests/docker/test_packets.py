@@ -164,10 +164,9 @@ class Situation:
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"brgpack{os.getpid()}", 2)
-    lab.up(swarm=False)
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgpack{os.getpid()}", 2) as lab:
+        lab.up(swarm=False)
+        yield lab
 
 
 def network(situation, *options):
@@ -250,10 +249,9 @@ def test_macvlan(lab):
 
 @pytest.fixture(scope="module")
 def swarm():
-    lab = SwarmLab(f"brgpacs{os.getpid()}", 2)
-    lab.up()
-    yield lab
-    lab.down()
+    with SwarmLab(f"brgpacs{os.getpid()}", 2) as lab:
+        lab.up()
+        yield lab
 
 
 class TestInASwarm:

@@ -46,14 +46,10 @@ window.EventSource = class extends Real {
 
 @pytest.fixture(scope="module")
 def lab():
-    made = TraceLab(f"page-{os.getpid()}", hosts=3)
-    try:
+    with TraceLab(f"page-{os.getpid()}", hosts=3) as made:
         made.up()
         made.furnish()
         yield made
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            made.down()
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,9 @@ print(found)
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"payloads{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"payloads{os.getpid()}", 3) as lab:
         lab.up()
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(params=KINDS)

@@ -23,8 +23,7 @@ scrape_configs:
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"prom{os.getpid()}", 2, "--metrics=0.0.0.0:9323")
-    try:
+    with SwarmLab(f"prom{os.getpid()}", 2, "--metrics=0.0.0.0:9323") as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
         lab.docker(
@@ -33,8 +32,6 @@ def lab():
         )  # fmt: skip
         until(lambda: lab.running("web", 2))
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

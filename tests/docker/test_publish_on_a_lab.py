@@ -26,13 +26,9 @@ LISTEN = (
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"publish{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"publish{os.getpid()}", 3) as lab:
         lab.up()
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
 
 
 @pytest.fixture

@@ -52,10 +52,9 @@ class Plugin:
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"remote{os.getpid()}", 1, "--plugin-deadline=3")
-    lab.up(swarm=False)
-    yield lab
-    lab.down()
+    with SwarmLab(f"remote{os.getpid()}", 1, "--plugin-deadline=3") as lab:
+        lab.up(swarm=False)
+        yield lab
 
 
 @pytest.fixture

@@ -15,12 +15,9 @@ FAILING = ("--args", "sh -c 'exit 3'", "--restart-condition", "none")
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"upd{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"upd{os.getpid()}", 2) as lab:
         lab.up()
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ FULL = "network web: 5 of 5 addresses in use"
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"room{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"room{os.getpid()}", 2) as lab:
         lab.up(swarm=False)
         lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address("h1"),
                    "--default-addr-pool", "10.20.0.0/16",
@@ -27,8 +26,6 @@ def lab():
         token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
         lab.docker("h2", "swarm", "join", "--token", token, f"{lab.address('h1')}:2377")
         yield lab
-    finally:
-        lab.down()
 
 
 def skep(lab, *words):

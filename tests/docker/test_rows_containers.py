@@ -16,16 +16,15 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = SwarmLab(f"conrow{os.getpid()}", 1)
-    lab.up(swarm=False)
-    lab.files = tmp_path_factory.mktemp("rows")
-    (lab.files / "in").write_text("from outside\n")
-    lab.docker("h1", "run", "-d", "--name", "up", "-l", "l=1", "busybox", "sleep", "1d")
-    lab.docker("h1", "create", "--name", "new", "busybox", "true")
-    lab.tried("h1", "run", "--name", "said", "busybox", "sh", "-c",
-               "for n in 1 2 3; do echo line$n; done; echo wrong >&2; exit 7")  # fmt: skip
-    yield lab
-    lab.down()
+    with SwarmLab(f"conrow{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        lab.files = tmp_path_factory.mktemp("rows")
+        (lab.files / "in").write_text("from outside\n")
+        lab.docker("h1", "run", "-d", "--name", "up", "-l", "l=1", "busybox", "sleep", "1d")
+        lab.docker("h1", "create", "--name", "new", "busybox", "true")
+        lab.tried("h1", "run", "--name", "said", "busybox", "sh", "-c",
+                   "for n in 1 2 3; do echo line$n; done; echo wrong >&2; exit 7")  # fmt: skip
+        yield lab
 
 
 MISSING = "No such container: nosuch"

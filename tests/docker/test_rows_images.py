@@ -25,17 +25,16 @@ CMD ["cat", "/word", "/extra"]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = SwarmLab(f"conimg{os.getpid()}", 1)
-    lab.up(swarm=False)
-    lab.files = tmp_path_factory.mktemp("rows")
-    (lab.files / "build").mkdir()
-    (lab.files / "build" / "Dockerfile").write_text(DOCKERFILE)
-    (lab.files / "build" / "extra").write_text("an extra file\n")
-    (lab.files / "bad").mkdir()
-    (lab.files / "bad" / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
-    lab.docker("h1", "run", "-d", "--name", "up", "-v", "used:/data", "busybox", "sleep", "1d")
-    yield lab
-    lab.down()
+    with SwarmLab(f"conimg{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        lab.files = tmp_path_factory.mktemp("rows")
+        (lab.files / "build").mkdir()
+        (lab.files / "build" / "Dockerfile").write_text(DOCKERFILE)
+        (lab.files / "build" / "extra").write_text("an extra file\n")
+        (lab.files / "bad").mkdir()
+        (lab.files / "bad" / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
+        lab.docker("h1", "run", "-d", "--name", "up", "-v", "used:/data", "busybox", "sleep", "1d")
+        yield lab
 
 
 NO_IMAGE = "No such image: nosuch:latest"

@@ -18,14 +18,13 @@ MISSING = "network nosuch not found"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = SwarmLab(f"conrown{os.getpid()}", 1)
-    lab.up()
-    lab.files = tmp_path_factory.mktemp("rows")
-    for name in ("up", "peer"):
-        lab.docker("h1", "run", "-d", "--name", name, "busybox", "sleep", "1d")
-    lab.docker("h1", "create", "--name", "new", "busybox", "sleep", "1d")
-    yield lab
-    lab.down()
+    with SwarmLab(f"conrown{os.getpid()}", 1) as lab:
+        lab.up()
+        lab.files = tmp_path_factory.mktemp("rows")
+        for name in ("up", "peer"):
+            lab.docker("h1", "run", "-d", "--name", name, "busybox", "sleep", "1d")
+        lab.docker("h1", "create", "--name", "new", "busybox", "sleep", "1d")
+        yield lab
 
 
 MAKING = [

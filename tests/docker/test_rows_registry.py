@@ -3,6 +3,7 @@
 The registry is Debian's docker-registry, in the host's own namespace, with a user and a password.
 """
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -33,21 +34,30 @@ auth:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     assert PROGRAM.exists(), "bin/test unpacks the registry"
-    lab = SwarmLab(f"conreg{os.getpid()}", 1)
-    lab.files = tmp_path_factory.mktemp("registry")
-    (lab.files / "account").write_text(ACCOUNT)
-    (lab.files / "settings.yml").write_text(SETTINGS.format(files=lab.files))
-    lab.up(swarm=False)
-    command = lab.inside("h1", str(PROGRAM), "serve", str(lab.files / "settings.yml"))
-    with pytest.MonkeyPatch.context() as patch, open(lab.files / "log", "w") as log:
+    with SwarmLab(f"conreg{os.getpid()}", 1) as lab, pytest.MonkeyPatch.context() as patch:
+        lab.files = tmp_path_factory.mktemp("registry")
+        (lab.files / "account").write_text(ACCOUNT)
+        (lab.files / "settings.yml").write_text(SETTINGS.format(files=lab.files))
+        lab.up(swarm=False)
         patch.setenv("DOCKER_CONFIG", str(lab.files / "client"))
-        registry = subprocess.Popen(command, stdout=log, stderr=log)
+        with serving(lab):
+            yield lab
+
+
+@contextlib.contextmanager
+def serving(lab):
+    """The registry, in the host."""
+    command = lab.inside("h1", str(PROGRAM), "serve", str(lab.files / "settings.yml"))
+    with (
+        open(lab.files / "log", "w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as registry,
+    ):
         asked = ["curl", "-s", "-o", "/dev/null", "http://127.0.0.1:5000/v2/"]
-        until(lambda: lab.run("h1", *asked, "-w", "%{http_code}", check=False) == "401", 60)
-        yield lab
-        lab.down()
-        registry.kill()
-        registry.wait()
+        try:
+            until(lambda: lab.run("h1", *asked, "-w", "%{http_code}", check=False) == "401", 60)
+            yield
+        finally:
+            registry.kill()
 
 
 OWN = "localhost:5000/own"

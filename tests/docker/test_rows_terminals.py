@@ -18,12 +18,11 @@ TICKS = "n=0; while :; do n=$((n+1)); echo tick$n; sleep 0.1; done"
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"conterm{os.getpid()}", 1)
-    lab.up(swarm=False)
-    lab.docker("h1", "run", "-dit", "--name", "shell", "busybox", "sh")
-    lab.docker("h1", "run", "-d", "--name", "ticks", "busybox", "sh", "-c", TICKS)
-    yield lab
-    lab.down()
+    with SwarmLab(f"conterm{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        lab.docker("h1", "run", "-dit", "--name", "shell", "busybox", "sh")
+        lab.docker("h1", "run", "-d", "--name", "ticks", "busybox", "sh", "-c", TICKS)
+        yield lab
 
 
 @pytest.fixture

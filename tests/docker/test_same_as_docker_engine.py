@@ -20,14 +20,13 @@ COMPARED_WITH = "20.10."
 
 @pytest.fixture(scope="module")
 def labs():
-    docker, skep = DockerLab(f"dkr{os.getpid()}", 1, ALONE), SwarmLab(f"dks{os.getpid()}", 1)
-    try:
+    with (
+        DockerLab(f"dkr{os.getpid()}", 1, ALONE) as docker,
+        SwarmLab(f"dks{os.getpid()}", 1) as skep,
+    ):
         docker.up()
         skep.up(swarm=False)
         yield docker, skep
-    finally:
-        docker.down()
-        skep.down()
 
 
 def version(lab):

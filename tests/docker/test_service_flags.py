@@ -82,8 +82,7 @@ FACTS = {
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"flags{os.getpid()}", 2, "--node-generic-resource=gpu=GPU-7")
-    try:
+    with SwarmLab(f"flags{os.getpid()}", 2, "--node-generic-resource=gpu=GPU-7") as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--subnet", "10.77.0.0/24", "net")
         lab.docker("h1", "secret", "create", "pass", "-", stdin="sesame")
@@ -91,8 +90,6 @@ def lab():
         for name, (flags, *_) in (ROWS | FACTS).items():
             create(lab, name, *split(flags))
         yield lab
-    finally:
-        lab.down()
 
 
 def split(flags):

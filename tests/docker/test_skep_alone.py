@@ -83,9 +83,8 @@ def compose(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(compose):
-    lab = SwarmLab(f"alone{os.getpid()}", 2)
     quick = ("-d", "-q", "--no-resolve-image", "--stop-grace-period", "0s")
-    try:
+    with SwarmLab(f"alone{os.getpid()}", 2) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
         lab.docker("h1", "secret", "create", "-l", "a=b", "pass", "-", stdin="sesame")
@@ -105,8 +104,6 @@ def lab(compose):
             until(lambda name=name, count=count: lab.running(name, count))
         until(lambda: "two" in lab.docker("h1", "service", "logs", "--raw", "talk"))
         yield lab
-    finally:
-        lab.down()
 
 
 def said_by(lab, client, command):

@@ -65,20 +65,19 @@ SPECS = {
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"stacks{os.getpid()}", 3, "--node-generic-resource=gpu=2")
-    try:
+    with (
+        SwarmLab(f"stacks{os.getpid()}", 3, "--node-generic-resource=gpu=2") as lab,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
         lab.docker("h1", "secret", "create", "other", "-", stdin="other")
         lab.docker("h1", "node", "update", "--label-add", "disk=ssd", "--label-add", "zone=a", "h2")
-        os.environ |= {"FROMENV": "from outside"}
+        patch.setenv("FROMENV", "from outside")
         for minor in VERSIONS:
             deploy(lab, f"s{minor}", FILES / f"v3.{minor}.yml")
         settle(lab)
         yield lab
-    finally:
-        del os.environ["FROMENV"]
-        lab.down()
 
 
 def deploy(lab, stack, *files, options=("--detach=true",)):

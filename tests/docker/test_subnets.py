@@ -16,8 +16,7 @@ PORT = "7789"
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"subn{os.getpid()}", 2)
-    try:
+    with SwarmLab(f"subn{os.getpid()}", 2) as lab:
         lab.up(swarm=False)
         lab.docker("h1", "swarm", "init", "--advertise-addr", lab.address("h1"),
                    "--data-path-addr", "eth0", "--data-path-port", PORT,
@@ -26,9 +25,6 @@ def lab():
         token = lab.docker("h1", "swarm", "join-token", "-q", "worker").strip()
         lab.docker("h2", "swarm", "join", "--token", token, f"{lab.address('h1')}:2377")
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
 
 
 def network(lab, name, *options):

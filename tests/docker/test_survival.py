@@ -11,8 +11,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"live{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"live{os.getpid()}", 3) as lab:
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "net")
         lab.docker(
@@ -25,8 +24,6 @@ def lab():
                    "sleep", "infinity")  # fmt: skip
         until(lambda: lab.running("web", 3), 60)
         yield lab
-    finally:
-        lab.down()
 
 
 class Conversation:

@@ -18,12 +18,9 @@ INIT = (
 
 @pytest.fixture(scope="module")
 def lab():
-    lab = SwarmLab(f"swarm{os.getpid()}", 3)
-    try:
+    with SwarmLab(f"swarm{os.getpid()}", 3) as lab:
         lab.up(swarm=False)
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def lab():
-    made = TraceLab(f"trace-{os.getpid()}", hosts=3)
-    try:
+    with TraceLab(f"trace-{os.getpid()}", hosts=3) as made:
         made.up()
         made.furnish()
         made.docker("h2", "run", "-d", "--name", "far", "--network", "app", "busybox",
@@ -37,9 +36,6 @@ def lab():
         made.far_box = made.sandbox("h2", "far")
         until(lambda: made.trace("client", "far/icmp")[0] == 0, 20)
         yield made
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            made.down()
 
 
 @pytest.fixture(scope="module")

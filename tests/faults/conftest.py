@@ -19,18 +19,11 @@ STEPS = sys.path[-1]
 @pytest.fixture(scope="session")
 def faulty():
     """The lab. Every test leaves it as it found it."""
-    lab = FaultLab(f"faults{os.getpid()}", 3)
-    search = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([STEPS, *([search] if search else [])])
-    try:
+    with pytest.MonkeyPatch.context() as patch, FaultLab(f"faults{os.getpid()}", 3) as lab:
+        patch.setenv("PYTHONPATH", STEPS, prepend=os.pathsep)
         lab.up()
         lab.furnish()
         yield lab
-    finally:
-        if not os.environ.get("SKEP_KEEP_LAB"):
-            lab.down()
-        os.environ.pop("PYTHONPATH")
-        os.environ.update({"PYTHONPATH": search} if search else {})
 
 
 @pytest.fixture(scope="module")
