@@ -3,6 +3,7 @@ import socket
 import time
 
 import pytest
+import uvloop
 
 from skep.agent.mesh import PER_ROUND, Mesh
 from skep.agent.probes import Packet, probe, read, write
@@ -182,3 +183,28 @@ async def test_one_socket_probes_both_families(port):
     finally:
         for mesh in meshes.values():
             await mesh.close()
+
+
+@pytest.mark.parametrize("policy", [asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
+def test_an_address_that_cannot_be_sent_to_keeps_nobody_from_probing_others(policy, port):
+    """A host may say anything of where it is."""
+
+    async def probing():
+        mesh = Mesh(HERE, port)
+        await mesh.start()
+        mesh.set_peers("nodea", KEY, {"nodeb": THERE, "nodec": "fd00::7", "noded": "nowhere"})
+        mesh.probe_some()
+        try:
+            return await heard_by_both(mesh)
+        finally:
+            await mesh.close()
+
+    async def heard_by_both(mesh):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            plain.bind((THERE, port))
+            plain.setblocking(False)
+            mesh.probe_some()
+            return await heard(plain)
+
+    with asyncio.Runner(loop_factory=policy().new_event_loop) as runner:
+        assert read(runner.run(probing()), "nodeb", KEY).sender == "nodea"

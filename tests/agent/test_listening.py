@@ -1,8 +1,12 @@
+import asyncio
+
 import pytest
 
+from skep.agent import listening
 from skep.agent.listening import Listeners
 from skep.kernel.sockets import UNSEEN, Seen
 from skep.model.cluster import TakenPort
+from skep.model.errors import Broken
 
 
 class Rig:
@@ -63,3 +67,24 @@ async def test_any_address_of_both_families_is_one(rig):
     rig.listens(80, 12, address="127.0.0.1")
     await rig.listeners.look()
     assert [taken.address for taken in rig.told[0]] == ["", "127.0.0.1"]
+
+
+async def test_what_cannot_be_seen_just_now_is_looked_at_again(rig, monkeypatch):
+    monkeypatch.setattr(listening, "EVERY", 0.0)
+    answers = [Broken("too many open files"), Broken("too many open files"), []]
+
+    async def taken():
+        answer = answers.pop(0) if answers else []
+        if isinstance(answer, Broken):
+            raise answer
+        return answer
+
+    rig.listeners._sockets = taken
+    running = asyncio.create_task(rig.listeners.run())
+    async with asyncio.timeout(60):
+        while not rig.told:
+            await asyncio.sleep(0)
+    assert rig.told == [()]
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

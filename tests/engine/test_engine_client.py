@@ -236,8 +236,16 @@ async def test_a_hijack_that_is_refused(raw, answer):
         await engine.hijack("/exec/x/start")
 
 
-async def test_a_hijack_that_breaks_off(raw):
-    engine, _ = await raw(b"HTTP/1.1 101")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 101",
+        b"HTTP\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_a_hijack_that_breaks_off(raw, said):
+    engine, _ = await raw(said)
     with pytest.raises(Unavailable):
         await engine.hijack("/exec/x/start")
 

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 from fresh_host import Host, do, fail, until, veth
 
-from skep.kernel import netns
+from skep.kernel import netns, sockets
 from skep.kernel.kernel import Kernel
+from skep.kernel.rtnetlink import inet
 from skep.model.errors import Broken, Missing
 from skep.model.netstate import GROUP, HOST, Address, Link, Peer, Vxlan
 from skep.model.nft import Table
@@ -242,3 +243,28 @@ class TestUnpinned:
         finally:
             living.kill()
             living.wait()
+
+
+async def test_what_the_kernel_does_not_tell_is_a_refusal(kernel, monkeypatch):
+    """A daemon that is out of descriptors for a moment must not end by it."""
+
+    def full(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    await do(kernel, AddNamespace(ns="a"))
+    monkeypatch.setattr(sockets, "listeners", full)
+    monkeypatch.setattr(sockets, "taken", full)
+    monkeypatch.setattr(sockets, "holders", full)
+    monkeypatch.setattr(sockets, "connections", full)
+    monkeypatch.setattr(inet, "get_routes", full)
+    asked = [
+        kernel.listeners("a"), kernel.taken(), kernel.holders([1]), kernel.connections("a"),
+        kernel.routed(),
+    ]  # fmt: skip
+    for each in asked:
+        with pytest.raises(Broken, match=r"cannot read .*: Too many open files"):
+            await each
+    monkeypatch.setattr(inet, "get_addresses", full)
+    for each in (kernel.addresses(), kernel.mtu_of("192.0.2.1")):
+        with pytest.raises(Broken, match="cannot read the addresses of the host: Too many"):
+            await each

@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+import structlog
+
+from skep.agent.news import News
 from skep.kernel.sockets import UNSEEN, Seen
 from skep.model.cluster import TakenPort
+from skep.model.errors import Refusal
 
 EVERY = 1.0
 """Seconds between looks."""
+
+log = structlog.get_logger("skep.ports")
 
 ANY = frozenset({"0.0.0.0", "::"})
 
@@ -36,11 +42,18 @@ class Listeners:
         self._published = published
         self._told: tuple[TakenPort, ...] | None = None
         self._known: dict[int, str] = {}
+        self._news = News()
 
     async def run(self) -> None:
-        """Look and tell until cancelled."""
+        """Look and tell until cancelled. What cannot be seen just now is looked at again."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Refusal as refusal:
+                if self._news.has("look", refusal):
+                    log.warning("ports not looked at", why=str(refusal))
+            else:
+                self._news.well("look")
             await asyncio.sleep(EVERY)
 
     async def look(self) -> tuple[TakenPort, ...]:

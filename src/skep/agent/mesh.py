@@ -225,7 +225,9 @@ class Mesh:
     ) -> None:
         datagram = write(packet, receiver, self._key)
         if self._transport is not None and len(datagram) <= at_most:
-            self._transport.sendto(datagram, to)
+            # Of a family that this host does not have, or none: nobody answers there.
+            with contextlib.suppress(ValueError):
+                self._transport.sendto(datagram, to)
 
     def _next(self) -> str:
         while True:
@@ -236,8 +238,9 @@ class Mesh:
                 return candidate
 
     def _tick(self) -> None:
-        self.probe_some()
+        # First, so that whatever goes wrong with one round, there is another.
         self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+        self.probe_some()
 
 
 class _Socket(asyncio.DatagramProtocol):

@@ -193,7 +193,8 @@ class Transport:
                 raise refusal(status, said, subject_of(path))
         except BaseException as fault:
             writer.close()
-            if isinstance(fault, UNREACHABLE):
+            if isinstance(fault, (*UNREACHABLE, ValueError, IndexError)):
+                # The last two: half an answer.
                 raise lost(fault) from fault
             raise
         return Stream(reader, writer, headers.get("content-type", ""))

@@ -19,6 +19,7 @@ from skep.kernel.nftables import Library, Rejected
 from skep.kernel.nfttrace import Tracer
 from skep.kernel.observing import all_links, observe
 from skep.kernel.perform import Performer
+from skep.kernel.reading import reading
 from skep.kernel.rtnetlink import inet
 from skep.kernel.rtnetlink import links as link_messages
 from skep.kernel.sentences import place
@@ -34,6 +35,7 @@ from skep.model.secure import SECURE
 
 T = TypeVar("T")
 
+ADDRESSES, LISTENERS = "the addresses of the host", "who listens on the host, or in a sandbox"
 NO_SYSCTLS: Mapping[str, Collection[str]] = {}
 
 
@@ -97,12 +99,10 @@ class Kernel:
             handle = self._handles.find(name)
             if handle is None:
                 return frozenset()
-            with handle.entered():
+            with reading(f"the flows of {place(name)}"), handle.entered():
                 return conntrack.sent()
         except FileNotFoundError:
             return frozenset()
-        except OSError as error:
-            raise Broken(f"cannot read the flows of {place(name)}: {error.strerror}") from error
 
     def _observe(
         self, names: Collection[str] | None, sysctls: Mapping[str, Collection[str]]
@@ -115,18 +115,18 @@ class Kernel:
 
     def _observe_one(self, name: str, sysctls: Collection[str]) -> Namespace | None:
         try:
-            handle = self._handles.find(name)
-            if handle is None:
-                return None
-            found = (self._handles.find(each) for each in (HOST, SECURE))
-            underlays = [each for each in found if each is not None]
-            seen = observe(handle, self._library, sysctls, self._performer.ipvs, underlays)
+            with reading(place(name)):
+                handle = self._handles.find(name)
+                if handle is None:
+                    return None
+                found = (self._handles.find(each) for each in (HOST, SECURE))
+                underlays = [each for each in found if each is not None]
+                seen = observe(handle, self._library, sysctls, self._performer.ipvs, underlays)
         except FileNotFoundError:
             return None
-        except (OSError, Rejected) as error:
+        except Broken:
             self._handles.drop(name)
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise Broken(f"cannot read {place(name)}: {reason}") from error
+            raise
         self._watcher.learn(seen)
         return seen
 
@@ -151,8 +151,14 @@ class Kernel:
 
     async def connections(self, namespace: str) -> int:
         """How many TCP connections others have open to servers in a namespace of ours; 0 if there
-        is none of that name."""
-        return await self._thread.run(None, partial(self._connections, namespace))
+        is none of that name. Raises `Broken` if they cannot be read."""
+        what = f"the connections of {place(namespace)}"
+        return await self._told(what, partial(self._connections, namespace))
+
+    async def _told(self, what: str, work: Callable[[], T]) -> T:
+        """What the kernel tells. Raises `Broken` if it does not."""
+        with reading(what):
+            return await self._thread.run(None, work)
 
     def _connections(self, namespace: str) -> int:
         handle = self._handles.find(namespace)
@@ -172,13 +178,10 @@ class Kernel:
 
     def _tracked(self, namespace: str) -> tuple[Tracked, ...]:
         try:
-            return self._within(namespace, conntrack.tracked)
+            with reading(f"the flows of {place(namespace)}"):
+                return self._within(namespace, conntrack.tracked)
         except (Missing, FileNotFoundError):
             return ()
-        except OSError as error:
-            raise Broken(
-                f"cannot read the flows of {place(namespace)}: {error.strerror}"
-            ) from error
 
     async def tunnels(self) -> tuple[LinkTraffic, ...]:
         """What the tunnels in all namespaces of ours have carried."""
@@ -216,8 +219,8 @@ class Kernel:
     async def listeners(self, namespace: str = HOST) -> dict[tuple[str, int], int]:
         """The ports (protocol, number) of the host, or in a namespace of ours, that somebody
         listens on, each with the number of a file by which `holder` finds who; none if there is
-        no namespace of that name."""
-        return await self._thread.run(None, partial(self._listeners, namespace))
+        no namespace of that name. Raises `Broken` if they cannot be read."""
+        return await self._told(LISTENERS, partial(self._listeners, namespace))
 
     def _listeners(self, namespace: str) -> dict[tuple[str, int], int]:
         handle = self._handles.find(namespace)
@@ -227,12 +230,14 @@ class Kernel:
             return sockets.listeners()
 
     async def taken(self) -> list[tuple[str, sockets.Seen]]:
-        """The host's sockets that listen, each with its protocol."""
-        return await self._thread.run(None, sockets.taken)
+        """The host's sockets that listen, each with its protocol. Raises `Broken` if they cannot be
+        read."""
+        return await self._told(LISTENERS, sockets.taken)
 
     async def holders(self, inodes: Collection[int]) -> dict[int, str]:
-        """Who holds each of some sockets, in words: "nginx (pid 123)"."""
-        return await asyncio.to_thread(sockets.holders, inodes)
+        """Who holds each of some sockets, in words: "nginx (pid 123)". Raises `Broken`."""
+        with reading(LISTENERS):
+            return await asyncio.to_thread(sockets.holders, inodes)
 
     async def holder(self, inode: int) -> str:
         """Who holds a socket, in words."""
@@ -245,13 +250,11 @@ class Kernel:
 
     def _inside(self, name: str) -> Inside:
         try:
-            handle = self._handles.find(name)
-            return Inside() if handle is None else inside.look(handle, self._library)
+            with reading(place(name)):
+                handle = self._handles.find(name)
+                return Inside() if handle is None else inside.look(handle, self._library)
         except FileNotFoundError:
             return Inside()
-        except (OSError, Rejected) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise Broken(f"cannot read {place(name)}: {reason}") from error
 
     async def load_ipvs(self) -> str:
         """Have IPVS, loading its module if need be: "" or why there is none. What there is of it
@@ -342,22 +345,23 @@ class Kernel:
     async def mtu_of(self, address: str) -> int:
         """The MTU in bytes of the host's link that has ``address`` ("192.0.2.1").
 
-        Raises `Missing` if none has it.
+        Raises `Missing` if none has it, `Broken` if they cannot be read.
         """
-        for link, assigned in await self._thread.run(None, self._host_addresses):
+        for link, assigned in await self._told(ADDRESSES, self._host_addresses):
             if assigned.address.partition("/")[0] == address:
                 return link.mtu
         raise Missing(f"no network interface of this host has the address {address}")
 
     async def addresses(self) -> tuple[tuple[str, str], ...]:
-        """The addresses of all the host's links, loopback included: (name, "ip/prefix")."""
-        found = await self._thread.run(None, self._host_addresses)
+        """The addresses of all the host's links, loopback included: (name, "ip/prefix"). Raises
+        `Broken` if they cannot be read."""
+        found = await self._told(ADDRESSES, self._host_addresses)
         return tuple((assigned.link, assigned.address) for _, assigned in found)
 
     async def routed(self) -> tuple[tuple[str, str], ...]:
         """The prefixes that the host has routes to, connected ones included: (link, prefix).
-        Default routes are left out."""
-        return await self._thread.run(None, self._routed)
+        Default routes are left out. Raises `Broken` if they cannot be read."""
+        return await self._told("the routes of the host", self._routed)
 
     def _routed(self) -> tuple[tuple[str, str], ...]:
         handle: Handle = self._handles.get(HOST)
