@@ -13,6 +13,7 @@ from skep.model.errors import Invalid, Unavailable
 from skep.model.secure import TunnelKey
 
 BEGUN = 1000.0
+PUBLIC = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 
 
 @pytest.fixture
@@ -57,8 +58,10 @@ def test_not_before_every_host_that_is_there_has_its_key(draft):
 
 
 def test_a_host_tells_one_key_for_each_link(draft):
-    keys = (TunnelKey(1, "one", 51831), TunnelKey(2, "two", 51830))
+    keys = (TunnelKey(1, PUBLIC, 51831), TunnelKey(2, PUBLIC, 51830))
     report_keys(draft, at(BEGUN), "n", keys)
     assert draft.nodes["n"].keys == keys
     with pytest.raises(Invalid):
-        report_keys(draft, at(BEGUN), "n", (*keys, TunnelKey(3, "three", 51833)))
+        report_keys(draft, at(BEGUN), "n", (*keys, TunnelKey(3, PUBLIC, 51833)))
+    with pytest.raises(Invalid, match="'x' is no key"):
+        report_keys(draft, at(BEGUN), "n", (TunnelKey(1, "x", 51831),))

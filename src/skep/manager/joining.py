@@ -83,5 +83,5 @@ def candidate_node(candidate: Candidate, seen_from: str, role: str, node_id: str
         description=candidate.description,
         address=address,
         vtep=candidate.vtep or address,
-        manager_address=candidate.manager_address,
+        manager_address=candidate.manager_address if role == "manager" else "",
     )

@@ -7,6 +7,7 @@ from typing import Required, TypedDict, Unpack
 from msgspec.structs import replace
 
 from skep.cluster import rpc
+from skep.cluster.believed import check_addresses, check_key
 from skep.cluster.context import Context
 from skep.cluster.entries import with_ingress_address
 from skep.cluster.lives import is_dead, is_placed
@@ -44,9 +45,10 @@ class NodeReport(TypedDict, total=False):
 def add_node(draft: Draft, context: Context, node: Node) -> Node:
     """Take a new node in; it gets its ingress_sbox's address. Answers the node as put.
 
-    Raises `Clash` if it is a member already, `Invalid` if its tunnels cannot meet the others',
-    `Unavailable` if the ingress network is full.
+    Raises `Clash` if it is a member already, `Invalid` if it cannot be where it says, or its
+    tunnels cannot meet the others', `Unavailable` if the ingress network is full.
     """
+    check_addresses(node.address, node.vtep)
     if node.id in draft.nodes:
         raise Clash(f"node {node.id} is part of the swarm already")
     _check_tunnels(draft, node)
@@ -89,9 +91,10 @@ def update_node_status(
 ) -> None:
     """Note that a node is there (ready) or not (down). What the report leaves out stays.
 
-    Raises `Missing`.
+    Raises `Missing`, `Invalid` if it cannot be where it says.
     """
     node = _member(draft, node_id)
+    check_addresses(report.get("address", ""), report.get("vtep", ""))
     assert report["state"] in STATES, f"not a node's state: {report['state']}"
     told = replace(
         node,
@@ -122,8 +125,11 @@ def report_ports(
 
 
 def report_keys(draft: Draft, context: Context, node_id: str, keys: tuple[TunnelKey, ...]) -> None:
-    """Note a node's tunnel keys. Raises `Missing`, `Invalid` (more than one for a slot)."""
+    """Note a node's tunnel keys. Raises `Missing`, `Invalid` (no keys, or more than
+    one for a slot)."""
     node = _member(draft, node_id)
+    for key in keys:
+        check_key(key)
     if len({key.slot for key in keys}) != len(keys) or len(keys) > len(SLOTS):
         raise Invalid("a host has one tunnel key for each slot")
     if keys != node.keys:
