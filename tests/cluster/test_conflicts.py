@@ -1,27 +1,12 @@
 import pytest
+from refusing import RPC, port, refused
 
-from skep.cluster import control
 from skep.model.errors import (
     Invalid,
 )
 from skep.model.spec import (
     EndpointSpec,
-    PortConfig,
 )
-
-RPC = "rpc error: code = InvalidArgument desc = "
-
-
-def port(published, target=80, **rest):
-    return PortConfig(target_port=target, published_port=published, **rest)
-
-
-def refused(swarm, spec, kind=Invalid):
-    with pytest.raises(kind) as refusal:
-        swarm.change(control.create_service, spec)
-    assert type(refusal.value) is kind
-    assert not swarm.state.services
-    return str(refusal.value)
 
 
 def test_a_published_port_is_used_once(swarm):

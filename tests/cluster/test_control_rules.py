@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
+from refusing import RPC, port, refused
 
-from skep.cluster import control
 from skep.model.errors import (
     Invalid,
     Unsupported,
@@ -15,7 +15,6 @@ from skep.model.spec import (
     Limit,
     NamedResource,
     Placement,
-    PortConfig,
     Preference,
     Replicated,
     ReplicatedJob,
@@ -26,20 +25,6 @@ from skep.model.spec import (
     SpreadOver,
     UpdateConfig,
 )
-
-RPC = "rpc error: code = InvalidArgument desc = "
-
-
-def port(published, target=80, **rest):
-    return PortConfig(target_port=target, published_port=published, **rest)
-
-
-def refused(swarm, spec, kind=Invalid):
-    with pytest.raises(kind) as refusal:
-        swarm.change(control.create_service, spec)
-    assert type(refusal.value) is kind
-    assert not swarm.state.services
-    return str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 from msgspec.structs import replace
+from refusing import RPC, port, refused
 
 from skep.cluster import control
 from skep.model.cluster import TaskState
@@ -16,28 +17,12 @@ from skep.model.spec import (
     ContainerSpec,
     EndpointSpec,
     NetworkAttachmentConfig,
-    PortConfig,
     ReplicatedJob,
     ServiceMode,
     ServiceSpec,
     TaskSpec,
     UpdateConfig,
 )
-
-RPC = "rpc error: code = InvalidArgument desc = "
-
-
-def port(published, target=80, **rest):
-    return PortConfig(target_port=target, published_port=published, **rest)
-
-
-def refused(swarm, spec, kind=Invalid):
-    with pytest.raises(kind) as refusal:
-        swarm.change(control.create_service, spec)
-    assert type(refusal.value) is kind
-    assert not swarm.state.services
-    return str(refusal.value)
-
 
 # --- creating
 

@@ -1,33 +1,9 @@
 """A host of its own for each test."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-
-import pytest
-from fresh_host import Host
-
-from skep.kernel.kernel import Kernel
 
 # The scenes of the plan's tests are of use here too.
 sys.path.append(str(Path(__file__).parent.parent / "plan"))
 
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    made = Host(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-async def kernel(host: Host) -> AsyncIterator[Kernel]:
-    made = Kernel(host.netns_dir, host.home)
-    try:
-        yield made
-    finally:
-        await made.close()
+from host_fixtures import host, kernel  # noqa: F401 - fixtures
