@@ -45,11 +45,6 @@ def wanted(options: Options, **more: Iterable[str]) -> dict[str, str]:
     return filters(found)
 
 
-def filter_values(options: Options, key: str) -> list[str]:
-    """The values that a filter was given."""
-    return [value for name, value in options.all("filter") if name == key]
-
-
 def print_list(call: Call, table: Table, rows: Sequence[Row]) -> None:
     """Print a list as the options say."""
     form = call.options.text("format")

@@ -32,11 +32,6 @@ def nanoseconds(stamp: str) -> int:
     return whole * _NANO + int(f"{(fraction or '.')[1:]:0<9}"[:9])
 
 
-def is_never(stamp: str | None) -> bool:
-    """Whether a stamp stands for no time at all."""
-    return not stamp or stamp.startswith("0001-01-01T00:00:00")
-
-
 def human_span(seconds: float) -> str:
     """ "5 minutes", "About an hour", … Source: docker/go-units HumanDuration."""
     whole, hours = int(seconds), int(seconds / 3600 + 0.5)
