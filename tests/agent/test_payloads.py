@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -87,3 +88,23 @@ def test_one_tmpfs_however_often(tmp_path):
         assert (directory / "file").read_text() == "x"
     finally:
         subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.parametrize("owner", [{"uid": "99999999999"}, {"gid": "4294967295"}, {"uid": "-1"}])
+def test_an_owner_that_nobody_can_be_is_refused(payloads, owner):
+    """The kernel's call raises no OSError for it, and the daemon ended."""
+    with pytest.raises(Invalid, match="is not between 0 and"):
+        payloads.mounts(task(**owner), SECRET, CONFIG)
+
+
+def test_files_that_cannot_be_removed_end_nothing(payloads, monkeypatch):
+    payloads.mounts(task(), SECRET, CONFIG)
+
+    def busy(path):
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    payloads.keep_only(())
+    monkeypatch.undo()
+    payloads.keep_only(())
+    payloads.remove("t1")

@@ -11,6 +11,7 @@ from skep.agent.records import Record, Records
 from skep.agent.statefile import write_atomically
 from skep.model.errors import Broken
 
+RESOLV_CONF = Path("/etc/resolv.conf")
 NAMES = ("hosts", "resolv.conf")
 """What of a container's /etc is ours."""
 
@@ -69,19 +70,19 @@ def rewrite(path: Path, text: str) -> None:
 
     A new one is made atomically. Raises `Broken` if it cannot be written.
     """
-    if not path.exists():
-        write_atomically(path, text.encode())
-        path.chmod(0o644)
-    elif path.read_bytes() != text.encode():
-        try:
+    try:
+        if not path.exists():
+            write_atomically(path, text.encode())
+            path.chmod(0o644)
+        elif path.read_bytes() != text.encode():
             path.write_text(text)
-        except OSError as error:
-            raise Broken(f"cannot write {path}: {error.strerror}") from error
+    except OSError as error:
+        raise Broken(f"cannot write {path}: {error.strerror}") from error
 
 
 def host_resolv() -> str:
-    """The host's own resolv.conf, "" if it has none."""
+    """The host's own resolv.conf, "" if it has none. What is no UTF-8 in it is in comments."""
     try:
-        return Path("/etc/resolv.conf").read_text()
+        return RESOLV_CONF.read_text(errors="replace")
     except OSError:
         return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from skep.kernel.memory import ensure_tmpfs
 from skep.model.assignment import Payload
@@ -18,6 +19,10 @@ from skep.model.errors import Broken, Invalid, Unavailable
 Json = dict[str, Any]
 
 SECRETS = "/run/secrets"
+LAST_ID = 2**32 - 2
+"""The largest number of a user or group: the next one says nobody."""
+
+log = structlog.get_logger("skep.tasks")
 
 
 class Payloads:
@@ -52,8 +57,13 @@ class Payloads:
 
     def remove(self, task_id: str) -> None:
         """The task's container is gone: so are its files."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             shutil.rmtree(self._directory / task_id)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # Tried again with the next assignment; the files are gone with the host at the latest.
+            log.error("secrets of a task not removed", task=task_id, why=error.strerror)
 
     def keep_only(self, task_ids: Iterable[str]) -> None:
         """Remove what belongs to no task any more."""
@@ -106,6 +116,8 @@ def write_owned(path: Path, data: bytes, target: FileTarget) -> None:
         owner, group = int(target.uid or 0), int(target.gid or 0)
     except ValueError as error:
         raise Invalid(f"owner {target.uid}:{target.gid} is not a pair of numbers") from error
+    if not (0 <= owner <= LAST_ID and 0 <= group <= LAST_ID):
+        raise Invalid(f"owner {owner}:{group} is not between 0 and {LAST_ID}")
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:
