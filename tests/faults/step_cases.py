@@ -177,7 +177,7 @@ class Update:
 
     host = MANAGER
     create = ("service", "create", "--detach", "--no-resolve-image", "--name", "rolled",
-              "--network", "net", "--replicas", "2", "--update-delay", "0s", "--env", "N=1",
+              "--network", "net", "--replicas", "2", "--update-monitor", "100ms", "--env", "N=1",
               "--stop-grace-period", "1s", "busybox", "sleep", "86400")  # fmt: skip
     command = ("service", "update", "--detach", "--env-add", "N=2", "rolled")
 
