@@ -344,7 +344,7 @@ SPACES = {
     ),
     "container's namespace unmounted": Drift(
         "container's namespace", "umount /run/netns/%box%",
-        "nsenter --net=/run/netns/%box% ip -o addr", ("AddNamespace",), swept=True,
+        "nsenter --net=/run/netns/%box% ip -o addr", ("AddNamespace",),
     ),
     "namespace left over": Drift(
         "surplus namespace",

@@ -97,9 +97,14 @@ MUTANTS = {
         (("plan/isolate.py", 'is_not(family.source, "@vteps"), Counter(), DROP)',
           'is_not(family.source, "@vteps"), Counter())'),),
     ),
+    "a copy is not looked at": Mutant(
+        "tests/faults/test_disk.py::test_the_hosts_own_networks[cut in half]",
+        (("agent/twice.py", "copied = read(self._copy, self._kind)", "copied = None"),),
+    ),
     "half a body keeps its place": Mutant(
         FLOODS + "test_bodies_that_never_end",
-        (("api/arriving.py", "with self.door.waiting(request):", "if self.door is not None:"),),
+        (("api/arriving.py", "PATIENCE = 30.0", "PATIENCE = 3000.0"),
+         ("api/arriving.py", "with self.door.waiting(request):", "if self.door is not None:")),
     ),
     "a body may be of any size": Mutant(
         FLOODS + "test_a_body_of_ten_gigabytes[in chunks]",

@@ -35,7 +35,7 @@ def cases():
         yield pytest.param(case, id=name, marks=() if case.fast else pytest.mark.fault)
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", list(cases()))
 def test_damage_is_repaired_counted_and_told(lab, case):
     before = lab.contents(HOST)
     measured = Measured(lab, HOST, case)

@@ -128,7 +128,7 @@ def flooded(listeners, listener, secret, said, many=MANY):
         process.stdin.close()
 
 
-@pytest.mark.parametrize(("listener", "secret", "said"), floods())
+@pytest.mark.parametrize(("listener", "secret", "said"), list(floods()))
 def test_a_thousand_connections(faulty, listeners, listener, secret, said):
     process = NAMES if listener == "names" else DAEMON
     before = Vitals(faulty, "h1", process)

@@ -108,7 +108,7 @@ def kinds():
         yield pytest.param(*kind, id=name, marks=() if name in FAST else pytest.mark.fault)
 
 
-@pytest.mark.parametrize(("listener", "kind", "messages"), kinds())
+@pytest.mark.parametrize(("listener", "kind", "messages"), list(kinds()))
 def test_noise_harms_nobody(say, unharmed, listener, kind, messages):
     @seed(6)
     @BOUNDED

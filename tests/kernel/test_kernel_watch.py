@@ -153,6 +153,25 @@ async def test_a_vanished_namespace_is_told_and_let_go(host, kernel, listener):
     assert "a" not in await kernel.observe()
 
 
+async def test_a_namespace_whose_name_is_unmounted_is_told(host, kernel, listener):
+    await listener.silence(host)
+    host.run(HOST, f"umount {host.path('a')}")
+    await until(lambda: "a" in listener.heard)
+    assert HOST not in listener.heard
+    assert "a" not in await kernel.observe()
+
+
+async def test_other_mounts_are_no_change(host, kernel, listener, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    await listener.silence(host)
+    host.run(HOST, f"mount -t tmpfs none {other}")
+    host.run(HOST, f"umount {other}")
+    host.run(HOST, f"umount {host.path('a')}")
+    await until(lambda: listener.heard)
+    assert listener.heard == ["a"]
+
+
 async def test_a_namespace_made_again_is_watched_again(host, kernel, listener):
     await do(kernel, DelNamespace(ns="a"), AddNamespace(ns="a"))
     await kernel.observe()

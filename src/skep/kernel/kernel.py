@@ -334,9 +334,9 @@ class Kernel:
 
     def changes(self) -> AsyncIterator[str]:
         """The names of namespaces in which something changed that `Namespace` holds (of sysctls,
-        only forwarding and reverse path filters), or that vanished: of the host's own and all that
-        `observe` or `apply` touched, whoever changed them. A name is told once for all that
-        happened since it was last told.
+        only forwarding and reverse path filters), or whose name vanished or was unmounted: of the
+        host's own and all that `observe` or `apply` touched, whoever changed them. A name is told
+        once for all that happened since it was last told.
 
         For one reader at a time. Ends when the kernel is closed.
         """

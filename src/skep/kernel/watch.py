@@ -1,5 +1,6 @@
 """Noticing changes: one socket hears the rtnetlink events of all watched namespaces, another those
-of nftables, and inotify tells when a pinned namespace vanishes.
+of nftables; inotify tells when a namespace's name vanishes, the table of mounts when it means
+another namespace, or none.
 
 A socket hears other namespaces (NETLINK_LISTEN_ALL_NSID) once they have a number in its own, which
 comes with each event. So hundreds of namespaces need no sockets of their own.
@@ -19,6 +20,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 
 from skep.kernel.handles import Handle
+from skep.kernel.mounts import Mounts
 from skep.kernel.rtnetlink import inet, links, neighbours
 from skep.kernel.rtnetlink import message as nl
 from skep.kernel.rtnetlink.message import Message, Request
@@ -38,6 +40,9 @@ GROUPS = (LINK, NEIGHBOUR, ADDRESS, ROUTE, RULE, ADDRESS6, ROUTE6, RULE6, SETTIN
 NEW_SETTING = 80
 NFTABLES = 7
 """The multicast group of nfnetlink that nftables announces to."""
+
+MOUNTS_SETTLE = 0.1
+"""Seconds in which changes of mounts are gathered."""
 
 EVENT_BUFFER = 8 << 20
 DATAGRAMS_AT_ONCE = 64
@@ -65,8 +70,9 @@ class Watched:
     neighbours when it was last observed; None if that is not known. Entries that come and go by
     themselves are no change, but their going looks the same as a permanent one's."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, handle: Handle) -> None:
+        self.name = handle.name
+        self.handle = handle
         self.permanent: set[tuple[int, str]] | None = None
 
     def concerned(self, message: Message) -> bool:
@@ -135,11 +141,13 @@ class Watcher:
             self._route = opened.enter_context(_event_socket(NETLINK_ROUTE, GROUPS))
             self._nft = opened.enter_context(_event_socket(NETLINK_NETFILTER, [NFTABLES]))
             self._socket = opened.enter_context(contextlib.closing(Socket()))
+            self._mounts = opened.enter_context(contextlib.closing(Mounts()))
             self._opened = opened.pop_all()
         self._by_number: dict[int | None, Watched] = {}
         self._by_name: dict[str, tuple[int | None, Watched]] = {}
         self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
+        self._looking: asyncio.TimerHandle | None = None
         self._closed = False
 
     def close(self) -> None:
@@ -149,7 +157,7 @@ class Watcher:
     def watch(self, handle: Handle) -> None:
         """Watch a namespace from now on. Raises OSError."""
         number = None if handle.path is None else self._number(handle)
-        watched = Watched(handle.name)
+        watched = Watched(handle)
         self._by_number[number] = watched
         self._by_name[handle.name] = (number, watched)
 
@@ -190,6 +198,7 @@ class Watcher:
         for each, read in readers.items():
             loop.add_reader(each, read)
         loop.add_reader(self._directory, self._read_directory)
+        loop.add_reader(self._mounts.fileno(), self._mounts_changed)
         try:
             while True:
                 await self._wake.wait()
@@ -205,8 +214,11 @@ class Watcher:
                 self._detach(loop)
 
     def _detach(self, loop: asyncio.AbstractEventLoop) -> None:
-        for each in (self._route, self._nft, self._directory):
+        for each in (self._route, self._nft, self._directory, self._mounts.fileno()):
             loop.remove_reader(each)
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def stop(self) -> None:
         """End `changes`; the sockets may be closed afterwards. On the event loop's thread."""
@@ -253,6 +265,19 @@ class Watcher:
             watched = self._by_number.get(number)
             if watched is not None:
                 yield from ((watched, message) for message, _, _ in nl.messages(data))
+
+    def _mounts_changed(self) -> None:
+        """Every container mounts something, so many changes are one look."""
+        self._mounts.seen()
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(MOUNTS_SETTLE, self._look_at_mounts)
+
+    def _look_at_mounts(self) -> None:
+        self._looking = None
+        for _, watched in list(self._by_name.values()):
+            if watched.handle.path is not None and watched.handle.stale():
+                self._report(watched.name)
 
     def _read_directory(self) -> None:
         try:
