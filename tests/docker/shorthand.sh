@@ -1,7 +1,8 @@
 # The words of the walkthroughs. Sourced with these set: LAB, PYTHON, DOCKER.
 NETNS=/run/netns
-SOCK1=/run/skep-lab/$LAB/h1/run/docker.sock
-SOCK2=/run/skep-lab/$LAB/h2/run/docker.sock
+LABS=${LABS:-/run/skep-lab}
+SOCK1=$LABS/$LAB/h1/run/docker.sock
+SOCK2=$LABS/$LAB/h2/run/docker.sock
 IP1=192.168.90.11
 IP2=192.168.90.12
 IF1=eth0
@@ -12,7 +13,13 @@ unset DOCKER_HOST DOCKER_CONTEXT DOCKER_API_VERSION DOCKER_TLS_VERIFY DOCKER_CER
 D() { local host=SOCK$1; shift; "$DOCKER" -H "unix://${!host}" "$@"; }
 D1() { D 1 "$@"; }
 D2() { D 2 "$@"; }
-N() { local host=h$1; shift; "$PYTHON" -m skep.cli.main lab exec --name "$LAB" "$host" -- "$@"; }
+# The latter is what `skep lab exec` becomes.
+N() {
+    local init
+    init=$(sed 's/.*"pid":\([0-9]*\).*/\1/' "$LABS/$LAB/h$1/init.json")
+    shift
+    env -C / nsenter --target="$init" --mount --uts --ipc --net --pid --cgroup --root -- "$@"
+}
 N1() { N 1 "$@"; }
 N2() { N 2 "$@"; }
 

@@ -32,26 +32,32 @@ def pings(lab, host, container, target):
     return code == 0
 
 
+@pytest.fixture(scope="module")
+def far(lab):
+    """A container of the overlay on the other host."""
+    run(lab, "h2", "far", "--network", "over")
+    return "far"
+
+
 def links(lab, container):
     return lab.docker("h1", "exec", container, "ip", "-o", "addr")
 
 
-def test_on_both_from_the_start(lab):
-    run(lab, "h2", "far", "--network", "over")
+def test_on_both_from_the_start(lab, far):
     run(lab, "h1", "both", "--network", "over", "--network", "own")
     assert "via 10.87.0.1" in lab.docker("h1", "exec", "both", "ip", "route")
     assert "172.18." not in links(lab, "both"), "no leg on docker_gwbridge"
-    until(lambda: pings(lab, "h1", "both", address(lab, "h2", "far", "over")), 60)
-    assert Asker(lab, "h1", "both").texts("far") == [address(lab, "h2", "far", "over")]
+    until(lambda: pings(lab, "h1", "both", address(lab, "h2", far, "over")), 60)
+    assert Asker(lab, "h1", "both").texts(far) == [address(lab, "h2", far, "over")]
     lab.docker("h1", "rm", "-f", "both")
 
 
-def test_joining_and_leaving_an_overlay_while_it_runs(lab):
+def test_joining_and_leaving_an_overlay_while_it_runs(lab, far):
     run(lab, "h1", "guest", "--network", "own")
     lab.docker("h1", "network", "connect", "--alias", "visitor", "over", "guest")
-    asker = Asker(lab, "h2", "far")
+    asker = Asker(lab, "h2", far)
     asker.becomes("visitor", address(lab, "h1", "guest", "over"))
-    until(lambda: pings(lab, "h2", "far", "visitor"), 60)
+    until(lambda: pings(lab, "h2", far, "visitor"), 60)
     lab.docker("h1", "network", "disconnect", "own", "guest")
     assert "default via 172." in lab.docker("h1", "exec", "guest", "ip", "route"), "docker_gwbridge"
     lab.docker("h1", "network", "connect", "own", "guest")

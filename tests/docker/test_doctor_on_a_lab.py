@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fault import PORT, WEB
 from faults_doctored import DOCTORED, LIVE
 from faults_traced import TRACED
 from swarm_lab import until
@@ -39,9 +40,10 @@ def breaking(lab):
         if fault.mend is not None:
             fault.mend(lab)
         lab.release(fault.host)
-    # What lay between two hosts that were cut off is remembered for a while.
+    # What lay between two hosts that were cut off is remembered for a while, but all is reached.
     if not any(fault.lingers for fault in undo):
         until(lambda: not lab.doctor()["findings"], 60)
+    until(lambda: all(lab.trace(*ask)[1]["reached"] for ask in (WEB, PORT)), 60)
 
 
 def words(trace):

@@ -38,8 +38,7 @@ def web(create):
 
 @pytest.fixture(scope="module")
 def six(lab):
-    """A network of both families. Its first addresses are for the virtual one of `back`: whoever
-    joins it and is given any address comes after that."""
+    """A network of both families."""
     lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
                "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64", "six")  # fmt: skip
 
@@ -47,6 +46,14 @@ def six(lab):
 @pytest.fixture(scope="module")
 def back(create, six):
     create("back", 3, "--network", "six")
+
+
+@pytest.fixture(scope="module")
+def vips(lab, back):
+    """The virtual addresses of `back`, with the lengths of their subnets' prefixes."""
+    (service,) = json.loads(lab.docker("h1", "service", "inspect", "back"))
+    found = [ipaddress.ip_interface(each["Addr"]) for each in service["Endpoint"]["VirtualIPs"]]
+    return {each.version: each for each in found}
 
 
 def counts(found):
@@ -137,9 +144,10 @@ class TestTrace:
         assert found["reached"], found
         assert found["live"]["answered"], found
 
-    def test_of_a_vip(self, lab, back):
+    def test_of_a_vip(self, lab, vips):
+        vip = vips[6].ip
         box, *_ = (f"back.{slot}" for slot, _, _ in tasks(lab, "back"))
-        for target in ("[fd66::2]:80", "fd66::2/tcp:80"):
+        for target in (f"[{vip}]:80", f"{vip}/tcp:80"):
             found = self.trace(lab, "--live", box, target)
             assert found["reached"], found
             assert found["live"]["answered"], found
@@ -155,21 +163,20 @@ def run(lab, host, *words):
 
 
 class TestNetworks:
-    def test_what_is_shown(self, lab, back):
+    def test_what_is_shown(self, lab, vips):
         shown = json.loads(lab.docker("h1", "network", "inspect", "six"))[0]
         assert shown["EnableIPv6"] is True
         assert {"Subnet": "fd66::/64", "Gateway": "fd66::1"} in shown["IPAM"]["Config"]
-        service = json.loads(lab.docker("h1", "service", "inspect", "back"))[0]
-        vips = [each["Addr"] for each in service["Endpoint"]["VirtualIPs"]]
-        assert vips == ["10.66.0.2/24", "fd66::2/64"]
+        networks = {family: str(vip.network) for family, vip in vips.items()}
+        assert networks == {4: "10.66.0.0/24", 6: "fd66::/64"}
         _, host, key = tasks(lab, "back")[0]
         box = json.loads(lab.docker(host, "inspect", key))[0]["NetworkSettings"]["Networks"]["six"]
         address = ipaddress.ip_address(box["GlobalIPv6Address"])
         assert address in ipaddress.ip_network("fd66::/64")
         assert box["GlobalIPv6PrefixLen"] == 64
 
-    def test_a_vip_of_ipv6_balances_and_shows_the_client(self, lab, back):
-        asked = "for n in 1 2 3 4 5 6; do wget -T 3 -qO- 'http://[fd66::2]/'; done"
+    def test_a_vip_of_ipv6_balances_and_shows_the_client(self, lab, vips):
+        asked = f"for n in 1 2 3 4 5 6; do wget -T 3 -qO- 'http://[{vips[6].ip}]/'; done"
         lines = run(lab, "h1", "sh", "-c", asked).splitlines()
         servers = [line for line in lines if "Welcome" in line]
         assert [servers.count(each) for each in set(servers)] == [2, 2, 2]
@@ -177,12 +184,13 @@ class TestNetworks:
         assert len(clients) == 1
         assert "<p>client fd66::" in clients.pop()
 
-    def test_names(self, lab, back):
+    def test_names(self, lab, vips):
+        vip = vips[6].ip
         said = run(lab, "h2", "nslookup", "-type=AAAA", "back")
-        assert "fd66::2" in said
+        assert f"Address: {vip}\n" in said
         said = run(lab, "h2", "nslookup", "-type=AAAA", "tasks.back")
         assert said.count("Address: fd66::") == 3
-        assert "back.six" in run(lab, "h2", "nslookup", "-type=ptr", REVERSE)
+        assert "back.six" in run(lab, "h2", "nslookup", "-type=ptr", vip.reverse_pointer)
 
     def test_a_wanted_address_and_a_ping_across_hosts(self, lab, six):
         lab.docker("h3", "run", "-d", "--name", "fixed", "--network", "six", "--ip6", "fd66::77",
@@ -230,6 +238,3 @@ class TestNetworks:
                     assert " 0% packet loss" in done.stdout, (slot, address, done.stdout)
             finally:
                 lab.docker("h3", "rm", "-f", "far")
-
-
-REVERSE = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.6.d.f.ip6.arpa"

@@ -44,6 +44,13 @@ def joined(lab):
     return lab
 
 
+@pytest.fixture(scope="module")
+def web(joined):
+    joined.docker("h1", "service", "create", "--detach", "--name", "web", "--replicas", "2",
+                  "--publish", "8080:80", "nginx")  # fmt: skip
+    until(lambda: joined.running("web", 2), 60)
+
+
 def test_hosts_are_known_by_their_addresses(joined):
     shown = json.loads(joined.docker("h1", "node", "inspect", "h1", "h2", "h3"))
     assert [each["Status"]["Addr"] for each in shown] == [
@@ -67,10 +74,7 @@ def test_tunnels_carry_both_families(joined):
     assert all(f"local {joined.address6('h1')}" in each for each in shown)
 
 
-def test_the_mesh_works_by_both_families(joined):
-    joined.docker("h1", "service", "create", "--detach", "--name", "web", "--replicas", "2",
-                  "--publish", "8080:80", "nginx")  # fmt: skip
-    until(lambda: joined.running("web", 2), 60)
+def test_the_mesh_works_by_both_families(joined, web):
     for address, client in (
         (joined.address("h1"), joined.address("h3")),
         (joined.address6("h1"), joined.address6("h3")),
@@ -88,7 +92,7 @@ def test_foreign_tunnels_are_dropped(joined):
         assert joined.address6(host) in rules
 
 
-def test_it_survives_a_restart_of_every_daemon(joined):
+def test_it_survives_a_restart_of_every_daemon(joined, web):
     for host in joined.hosts:
         joined.kill_daemon(host)
     until(lambda: all(joined.answers(host) for host in joined.hosts), 60)

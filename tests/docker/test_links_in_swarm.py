@@ -12,6 +12,10 @@ from swarm_lab import SLOW, SwarmLab, until
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600 * SLOW)]
 SUBNET = ("--subnet", "10.86.0.0/24", "--gateway", "10.86.0.1")
 RANGES = {"h1": "10.86.0.32/28", "h2": "10.86.0.64/28", "h3": "10.86.0.96/28"}
+OTHER = ("--subnet", "10.84.0.0/24", "--gateway", "10.84.0.1")
+OTHER_RANGES = {host: span.replace("10.86.", "10.84.") for host, span in RANGES.items()}
+FIXED = "10.86.0.200"
+"""In no host's range: given to nobody who does not ask for it."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def configure(lab, host, parent, name, *options):
 
 @pytest.fixture(scope="module")
 def lan(lab, parent):
-    """h1 and h2 have the configuration, h3 has none at first."""
+    """h1 and h2 have the configuration, h3 has none."""
     for host in ("h1", "h2"):
         configure(lab, host, parent, "cfg", *SUBNET, "--ip-range", RANGES[host])
     lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
@@ -42,6 +46,24 @@ def lan(lab, parent):
     until(lambda: lab.tried("h1", "network", "rm", "lan")[0] == 0, 60)
     for host in lab.hosts:
         until(lambda host=host: not has_macvlan(lab, host), 60)
+
+
+@pytest.fixture
+def sparse(lab, parent):
+    """Another network that only h1 and h2 have the configuration of; h3 may be given it."""
+    for host in ("h1", "h2"):
+        configure(lab, host, parent, "some", *OTHER, "--ip-range", OTHER_RANGES[host])
+    lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
+               "--config-from", "some", "sparse")  # fmt: skip
+    yield "sparse"
+    until(lambda: lab.tried("h1", "network", "rm", "sparse")[0] == 0, 60)
+    for host in lab.hosts:
+        until(lambda host=host: gone(lab, host, "some"), 60)
+
+
+def gone(lab, host, config):
+    lab.tried(host, "network", "rm", config)
+    return config not in lab.docker(host, "network", "ls", "--format", "{{.Name}}").split()
 
 
 def has_macvlan(lab, host):
@@ -118,14 +140,14 @@ def test_containers_by_hand(lab, lan):
     for host in ("h1", "h2"):
         lab.docker(host, "run", "-d", "--name", f"own{host}", "--network", lan, "busybox",
                    "sleep", "1d")  # fmt: skip
-    lab.docker("h2", "run", "-d", "--name", "fixed", "--network", lan, "--ip", "10.86.0.40",
+    lab.docker("h2", "run", "-d", "--name", "fixed", "--network", lan, "--ip", FIXED,
                "busybox", "sleep", "1d")  # fmt: skip
     try:
         assert pings(lab, "h1", "ownh1", "ownh2")
         assert pings(lab, "h1", "ownh1", "fixed")
-        assert pings(lab, "h2", "ownh2", "10.86.0.40")
-        words = refused(lab, "h1", "run", "--rm", "--network", lan, "--ip", "10.86.0.40", "busybox")
-        assert "Address already in use: 10.86.0.40" in words
+        assert pings(lab, "h2", "ownh2", FIXED)
+        words = refused(lab, "h1", "run", "--rm", "--network", lan, "--ip", FIXED, "busybox")
+        assert f"Address already in use: {FIXED}" in words
         words = refused(lab, "h1", "run", "--rm", "--network", lan, "-p", "80:80", "nginx")
         assert "has an address of its own" in words
         words = refused(lab, "h1", "network", "rm", lan)
@@ -160,20 +182,20 @@ def test_a_daemon_that_starts_anew_keeps_them(lab, lan):
         until(lambda: lab.tried("h2", "rm", "-f", "stays")[0] == 0, 60)
 
 
-def test_a_host_without_the_configuration(lab, lan, parent, service):
-    words = refused(lab, "h3", "run", "--rm", "--network", lan, "busybox")
-    assert "configuration network cfg not found on this host: network lan needs it" in words
-    service("agents", "--network", lan, "--mode", "global")
+def test_a_host_without_the_configuration(lab, sparse, parent, service):
+    words = refused(lab, "h3", "run", "--rm", "--network", sparse, "busybox")
+    assert "configuration network some not found on this host: network sparse needs it" in words
+    service("agents", "--network", sparse, "--mode", "global")
     listed = ("service", "ps", "agents", "--no-trunc", "--format",
               "{{.Node}} {{.CurrentState}} {{.Error}}")  # fmt: skip
     until(lambda: lab.docker("h1", *listed).count("Running") == 2, 60)
-    until(lambda: "no configuration network cfg" in lab.docker("h1", *listed), 60)
-    configure(lab, "h3", parent, "cfg", *SUBNET, "--ip-range", RANGES["h3"])
+    until(lambda: "no configuration network some" in lab.docker("h1", *listed), 60)
+    configure(lab, "h3", parent, "some", *OTHER, "--ip-range", OTHER_RANGES["h3"])
     until(lambda: lab.docker("h1", *listed).count("Running") == 3, 60)
-    (shown,) = json.loads(lab.docker("h1", "network", "inspect", lan))
-    assert [each["IPRange"] for each in shown["IPAM"]["Config"]] == list(RANGES.values())
-    (box,) = addresses(lab, "h3", lan)
-    assert pings(lab, "h3", box, next(iter(addresses(lab, "h1", lan).values())))
+    (shown,) = json.loads(lab.docker("h1", "network", "inspect", sparse))
+    assert [each["IPRange"] for each in shown["IPAM"]["Config"]] == list(OTHER_RANGES.values())
+    (box,) = addresses(lab, "h3", sparse)
+    assert pings(lab, "h3", box, next(iter(addresses(lab, "h1", sparse).values())))
 
 
 def test_hosts_that_disagree(lab, parent):

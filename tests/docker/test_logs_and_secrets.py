@@ -157,17 +157,22 @@ def test_a_large_log_does_not_cost_the_host_its_session(lab):
 
 @pytest.fixture(scope="module")
 def kept(lab):
-    """A service on the worker with a secret and a config; its container's id."""
-    lab.docker("h1", "secret", "create", "sec", "-", stdin=VALUE)
-    lab.docker("h1", "config", "create", "cfg", "-", stdin="a = 1\n")
+    """A service on the worker with the secret sec and the config cfg; its container's id."""
+    return keeping(lab, "kept", "sec", "cfg")
+
+
+def keeping(lab, name, secret, config):
+    lab.docker("h1", "secret", "create", secret, "-", stdin=VALUE)
+    lab.docker("h1", "config", "create", config, "-", stdin="a = 1\n")
     service(
-        lab, "kept", *ON_WORKER,
-        "--secret", "source=sec,target=key,uid=7,gid=8,mode=0440",
-        "--secret", "source=sec,target=/srv/other", "--config", "source=cfg,target=/etc/app.cfg",
+        lab, name, *ON_WORKER,
+        "--secret", f"source={secret},target=key,uid=7,gid=8,mode=0440",
+        "--secret", f"source={secret},target=/srv/other",
+        "--config", f"source={config},target=/etc/app.cfg",
         "busybox", "sleep", "infinity",
     )  # fmt: skip
-    until(lambda: lab.running("kept", 1), 60)
-    return container(lab, "kept")
+    until(lambda: lab.running(name, 1), 60)
+    return container(lab, name)
 
 
 def container(lab, name):
@@ -218,25 +223,28 @@ def test_a_restarted_daemon_keeps_them(lab, kept):
     assert container(lab, "kept") == kept
 
 
-def test_what_is_used_stays_and_what_is_updated_is_replaced(lab, kept):
-    for kind, name in (("secret", "sec"), ("config", "cfg")):
+def test_what_is_used_stays_and_what_is_updated_is_replaced(lab):
+    before = keeping(lab, "user", "used", "shown")
+    for kind, name in (("secret", "used"), ("config", "shown")):
         code, _, complaint = lab.tried("h1", kind, "rm", name)
         assert code == 1
-        assert f"{kind} '{name}' is in use by the following service: kept" in complaint
-    lab.docker("h1", "secret", "create", "sec2", "-", stdin="another")
+        assert f"{kind} '{name}' is in use by the following service: user" in complaint
+    lab.docker("h1", "secret", "create", "next", "-", stdin="another")
     lab.docker(
-        "h1", "service", "update", "--detach", "--secret-rm", "sec",
-        "--secret-add", "source=sec2,target=key", "--config-rm", "cfg", "kept",
+        "h1", "service", "update", "--detach", "--secret-rm", "used",
+        "--secret-add", "source=next,target=key", "--config-rm", "shown", "user",
     )  # fmt: skip
-    until(lambda: container(lab, "kept") not in ("", kept) and lab.running("kept", 1), 60)
-    assert inside(lab, "kept", "cat", "/run/secrets/key") == "another"
-    assert inside(lab, "kept", "ls", "/run/secrets") == "key\n"
-    lab.docker("h1", "secret", "rm", "sec")
-    lab.docker("h1", "config", "rm", "cfg")
-    lab.docker("h1", "service", "rm", "kept")
-    until(lambda: not container(lab, "kept"))
-    assert lab.run("h2", "find", "/run/skep/payloads", "-type", "f") == ""
-    lab.docker("h1", "secret", "rm", "sec2")
+    until(lambda: container(lab, "user") not in ("", before) and lab.running("user", 1), 60)
+    assert inside(lab, "user", "cat", "/run/secrets/key") == "another"
+    assert inside(lab, "user", "ls", "/run/secrets") == "key\n"
+    there = ("grep", "-rlF", "another", "/run/skep/payloads")
+    assert lab.run("h2", *there).split(), "looking finds what is there"
+    lab.docker("h1", "secret", "rm", "used")
+    lab.docker("h1", "config", "rm", "shown")
+    lab.docker("h1", "service", "rm", "user")
+    until(lambda: not container(lab, "user"), 60)
+    until(lambda: not lab.run("h2", *there, check=False).split(), 60)
+    lab.docker("h1", "secret", "rm", "next")
 
 
 # --- a stack
@@ -302,7 +310,7 @@ def test_a_stack_s_whole_life(lab, compose):
     lab.docker("h1", "stack", "rm", "--detach=false", "st")
     assert lab.docker("h1", "stack", "ls", "--format", "{{.Name}}") == ""
     for kind in ("secret", "config"):
-        assert lab.docker("h1", kind, "ls", "--format", "{{.Name}}") == ""
+        assert "st_" not in lab.docker("h1", kind, "ls", "--format", "{{.Name}}")
     assert "st_back" not in lab.docker("h1", "network", "ls", "--format", "{{.Name}}")
     for host in lab.hosts:
         until(lambda host=host: "st_" not in lab.docker(host, "ps", "-a", "--format", "{{.Names}}"))

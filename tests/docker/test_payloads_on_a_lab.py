@@ -13,6 +13,7 @@ from swarm_lab import SwarmLab, until
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 VALUE = "nobody-but-two-hosts-may-know-this"
+MOVED = "what-goes-from-one-host-to-another"
 KINDS = ("secret", "config")
 
 # Counts the bytes in the memory of this host's skepd. They are handed over in two halves, so that
@@ -203,16 +204,21 @@ class TestContent:
         assert f"is in use by the following services: second-{kind}, user" in said
         lab.docker("h1", "service", "rm", f"second-{kind}")
 
-    def test_moves_with_its_task(self, lab, used):
+    def test_moves_with_its_task(self, lab):
+        lab.docker("h1", "secret", "create", "mov", "-", stdin=MOVED)
+        service(lab, "mover", "h2", "--secret", "mov")
+        there = ("grep", "-rlF", MOVED, "/run/skep/payloads")
+        assert lab.run("h2", *there).split(), "looking finds what is there"
         lab.docker(
             "h1", "service", "update", "-q", "--no-resolve-image", "--constraint-rm",
-            "node.hostname==h2", "--constraint-add", "node.hostname==h3", "user",
+            "node.hostname==h2", "--constraint-add", "node.hostname==h3", "mover",
         )  # fmt: skip
-        name = lab.docker("h3", "ps", "-q", "--filter", "name=user").strip()
-        assert lab.docker("h3", "exec", name, "cat", "/run/secrets/val") == VALUE
-        files = ("find", "/run/skep/payloads", "-type", "f")
-        until(lambda: lab.run("h2", *files, check=False).strip() == "")
-        assert held(lab, "h3", VALUE) == []
+        name = lab.docker("h3", "ps", "-q", "--filter", "name=mover").strip()
+        assert lab.docker("h3", "exec", name, "cat", "/run/secrets/mov") == MOVED
+        until(lambda: not lab.run("h2", *there, check=False).strip(), 60)
+        assert held(lab, "h3", MOVED) == []
+        lab.docker("h1", "service", "rm", "mover")
+        lab.docker("h1", "secret", "rm", "mov")
 
     def test_what_there_is_not_is_refused(self, lab, used):
         for flags in (("--secret", "none"), ("--config", "none")):

@@ -157,3 +157,24 @@ def test_several_networks_at_once(lab):
     assert "default via 10.82.0.1 dev side" in lab.docker("h1", "exec", "many", "ip", "route")
     lab.docker("h1", "rm", "-f", "many")
     lab.docker("h1", "network", "rm", "m1", "m2")
+
+
+@pytest.mark.parametrize("length", [12, 64])
+def test_a_network_by_its_id(lab, length):
+    key = lab.docker("h1", "network", "create", "--subnet", "10.83.0.0/24", "idn").strip()[:length]
+    try:
+        lab.docker("h1", "run", "-d", "--name", "byid", "--network", key, "--ip", "10.83.0.9",
+                   "--network-alias", "known", "busybox", "sleep", "1d")  # fmt: skip
+        (shown,) = json.loads(lab.docker("h1", "inspect", "byid"))
+        assert shown["HostConfig"]["NetworkMode"] == key
+        assert list(shown["NetworkSettings"]["Networks"]) == ["idn"]
+        assert shown["NetworkSettings"]["Networks"]["idn"]["IPAddress"] == "10.83.0.9"
+        assert "10.83.0.9" in lab.docker("h1", "exec", "byid", "nslookup", "known")
+        lab.docker("h1", "restart", "-t", "0", "byid")
+        assert "10.83.0.9/24" in lab.docker("h1", "exec", "byid", "ip", "-o", "addr")
+        lab.docker("h1", "network", "disconnect", "idn", "byid")
+        (shown,) = json.loads(lab.docker("h1", "inspect", "byid"))
+        assert "idn" not in shown["NetworkSettings"]["Networks"]
+    finally:
+        lab.tried("h1", "rm", "-f", "byid")
+        lab.docker("h1", "network", "rm", "idn")

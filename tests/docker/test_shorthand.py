@@ -29,13 +29,19 @@ def bash(tmp_path):
     client = tmp_path / "docker"
     client.write_text(CLIENT)
     client.chmod(0o755)
-    # In place of the command that goes into a host: print what would be run there.
-    python = tmp_path / "python"
-    python.write_text('#!/bin/bash\nshift 2; [ -n "$SAYS" ] && echo "$SAYS" || echo "$@"\n')
-    python.chmod(0o755)
+    # In place of the program that goes into a host: print what would be run there.
+    nsenter = tmp_path / "nsenter"
+    nsenter.write_text(
+        '#!/bin/bash\nwhere=$1; shift 8; [ -n "$SAYS" ] && echo "$SAYS" || echo "$where $@"\n'
+    )
+    nsenter.chmod(0o755)
+    for host, init in (("h1", 11), ("h2", 22)):
+        (tmp_path / "w" / host).mkdir(parents=True)
+        (tmp_path / "w" / host / "init.json").write_text(f'{{"pid":{init},"started":5}}')
 
     def run(script, **variables):
-        environment = os.environ | {"LAB": "w", "PYTHON": str(python), "DOCKER": str(client)}
+        environment = os.environ | {"LAB": "w", "LABS": str(tmp_path), "DOCKER": str(client)}
+        environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
         return subprocess.run(
             ["bash", "-c", f"source {FOLDER}/shorthand.sh\n{script}"],
             env=environment | variables,
@@ -62,10 +68,10 @@ def bash(tmp_path):
         ("running web 2/2 && echo yes", "yes"),
         ("running web-two 2/2 || echo no", "no"),
         ("running web 1/2 || echo no", "no"),
-        ("N2 ip -o link", "lab exec --name w h2 -- ip -o link"),
+        ("N2 ip -o link", "--target=22 -- ip -o link"),
         (
             "IN 1 1-abc ip addr",
-            "lab exec --name w h1 -- nsenter --net=/run/netns/1-abc ip addr",
+            "--target=11 -- nsenter --net=/run/netns/1-abc ip addr",
         ),
         ("n=0; three() { n=$((n + 1)); [ $n = 3 ]; }; retry 5 three && echo $n", "3"),
         ("retry 0 false || echo gave up", "gave up"),

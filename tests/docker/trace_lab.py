@@ -27,13 +27,20 @@ class TraceLab(SwarmLab):
             until(lambda name=service: self.running(name, 1), 60)
         self.bridge = f"1-{self.network_id(NETWORK)[:10]}"
         self.mesh_bridge = f"1-{self.network_id('ingress')[:10]}"
-        self.client_box = self.sandbox("h1", "client")
-        self.web_box = self.sandbox("h2", self.container("h2", "web"))
         until(lambda: not self.doctor()["findings"], 30)
 
     def service(self, name, *options):
         self.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", name,
                     "--network", NETWORK, *options)  # fmt: skip
+
+    @property
+    def client_box(self):
+        return self.sandbox("h1", "client")
+
+    @property
+    def web_box(self):
+        """Of the task that there is now: a cut makes the swarm start another."""
+        return self.sandbox("h2", self.container("h2", "web"))
 
     def network_id(self, name):
         return self.docker("h1", "network", "inspect", "-f", "{{.ID}}", name).strip()

@@ -15,6 +15,7 @@ from skep.agent.connecting import check_wanted
 from skep.agent.drafting import (
     check_others,
     draft_record,
+    meant,
     on_anothers,
     refuse_unsupported,
     tagged,
@@ -155,8 +156,8 @@ class Containers:
         Raises `Missing` (image, network), `Clash` (name in use), `Invalid`, `Unsupported`.
         """
         refuse_unsupported(body)
-        mode, wanted = wanted_networks(body)
-        for item in wanted:
+        mode, named = wanted_networks(body)
+        for item in (wanted := meant(named, self._network)):
             check_wanted(item, self._network.locals.named(item.network))
         check_others(body, self.record)
         warnings = self._engine.warnings(body)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from skep.agent.altering import check_memory
 from skep.agent.binding import asked_bindings
 from skep.agent.connecting import wanted_network
-from skep.agent.network import NO_NETWORK
+from skep.agent.network import NO_NETWORK, Network
 from skep.agent.records import Record, Wanted
 from skep.model.errors import Invalid, Missing
 
@@ -111,6 +113,28 @@ def wanted_networks(body: Json) -> tuple[str, tuple[Wanted, ...]]:
         config = asked.get(name) or {}
         wanted.append(wanted_network(name, config))
     return mode, tuple(wanted)
+
+
+def meant(wanted: tuple[Wanted, ...], network: Network) -> tuple[Wanted, ...]:
+    """With whole ids for what begins the id of one network alone. Raises `Invalid` for what begins
+    several; what is no network is left to who looks for it."""
+    known = {each.id: each.name for each in network.locals.all()}
+    known |= {each.id: each.spec.name for each in network.assignment.networks.values()}
+    return tuple(
+        msgspec.structs.replace(item, network=_whole(item.network, known)) for item in wanted
+    )
+
+
+def _whole(reference: str, names: Mapping[str, str]) -> str:
+    """Docker's order: a name, an id, the beginning of an id."""
+    if reference in ("default", *names, *names.values()):
+        return reference
+    found = [id for id in names if id.startswith(reference)]
+    if len(found) > 1:
+        raise Invalid(
+            f"network {reference} is ambiguous ({len(found)} matches found on name or ID prefix)"
+        )
+    return found[0] if found else reference
 
 
 def on_anothers(record: Record, body: Json, find: Callable[[str], Record]) -> Json:
