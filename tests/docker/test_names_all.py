@@ -281,3 +281,5 @@ class TestMoving:
             assert len(self.poll(lab, "tasks.roll", act)) > 5
         finally:
             lab.docker("h1", "node", "update", "--availability", "active", "h2")
+            lab.docker("h1", "service", "scale", "-d", "roll=2")
+            until(lambda: lab.running("roll", 2) and len(box.texts("roll")) == 2, 60)
