@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from skep.api.ports import Container, LocalNetwork
 from skep.api.shapes.base import Json
 from skep.api.shapes.network import GATEWAY_NETWORK
-from skep.model.host import SHORT, Endpoint, Place
+from skep.model.host import SHORT, Binding, Endpoint, Place, Sandbox
 from skep.model.netstate import NETNS_DIR
 
 DEFAULT_NETWORK = "bridge"
@@ -129,7 +129,7 @@ def bound_ports(container: Container) -> Json:
     if box is None:
         return shown
     leg = next((each for each in box.endpoints if each.id == box.gateway), None)
-    for binding in box.bindings:
+    for binding in _bindings(container, box, leg):
         any_address = ["0.0.0.0", "::"] if leg and leg.address6 else ["0.0.0.0"]
         places = [binding.address] if binding.address else any_address
         key = f"{binding.port}/{binding.protocol}"
@@ -137,6 +137,14 @@ def bound_ports(container: Container) -> Json:
             {"HostIp": place, "HostPort": str(binding.published)} for place in places
         ]
     return shown
+
+
+def _bindings(container: Container, box: Sandbox, leg: Endpoint | None) -> Iterable[Binding]:
+    """What is published of a container that is reached by ``leg``. A plugin publishes what was
+    asked for; which port it chose where that was left to it, it does not say."""
+    if leg is None or leg.handed is None:
+        return box.bindings
+    return (each for each in container.published if each.published and not each.last)
 
 
 def asked_ports(container: Container) -> Json:
