@@ -34,11 +34,12 @@ from skep.api.metrics import make_metrics_app
 from skep.api.ports import Joined, Ports
 from skep.api.server import Service, make_app, make_page_app
 from skep.cluster.change import Change
+from skep.connections import Connections
 from skep.describe import CPU, describe_host, generic_resource
 from skep.door import listening_at, listening_on
 from skep.engine.client import Engine
 from skep.engine.docker import engine_at
-from skep.engine.events import ContainerEvent
+from skep.engine.events import CONNECTED, ContainerEvent
 from skep.engine.podman import PodmanService
 from skep.events import Events
 from skep.gate import DEFAULT as DEFAULT_PAGE
@@ -174,6 +175,7 @@ class Daemon:
         self._engine = engine or Engine(str(run / "engine.sock"), extras)
         self._kernel = Kernel()
         self._events = Events()
+        self._connections = Connections()
         self._agent = Agent(self._kernel, self._engine, options.state, run, self._tell)
         self._agent.network.locals.subnets = options.subnets
         self._agent.plugging.plugins.deadline = options.plugin_deadline
@@ -274,6 +276,9 @@ class Daemon:
 
     def _tell(self, event: ContainerEvent) -> None:
         """The engine's events, with our names in them, to whoever listens."""
+        if event.action == CONNECTED:
+            self._connections.forget()
+            return
         if event.kind != "container":
             for told in of_object(event, time.time()):
                 self._events.tell(told)
@@ -281,11 +286,14 @@ class Daemon:
         drivers = {network.id: network.driver for network in self._agent.network.locals.all()}
         record = self._agent.network.records.get(event.id)
         container = container_of(record) if record is not None else None
-        for told in of_container(event, container, drivers, time.time()):
+        events = of_container(event, container, drivers, time.time())
+        for told in self._connections.news(event, events):
             self._events.tell(told)
 
     def _tell_of_network(self, action: str, network: Joined, container_id: str) -> None:
-        self._events.tell(of_network(action, network, container_id, time.time()))
+        event = of_network(action, network, container_id, time.time())
+        if self._connections.is_new(event):
+            self._events.tell(event)
 
     def _follow(self, manager: Manager) -> None:
         def tell(changes: tuple[Change, ...]) -> None:

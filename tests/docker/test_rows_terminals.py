@@ -160,3 +160,21 @@ def test_events_of_networks_come_as_they_happen(lab, going):
     lab.docker("h1", "kill", "ev")
     assert both.stdout.readline() == "die\n"
     lab.docker("h1", "rm", "ev")
+
+
+def test_a_connection_is_told_once(lab, going):
+    """Whether it is made before the start is heard of, or after."""
+    since = f"--since={int(time.time()) - 1}"
+    lab.docker("h1", "network", "create", "once")
+    try:
+        watching = going("events", since, "--filter", "type=network", "--filter", "network=once",
+                         "--format", "{{.Action}}")  # fmt: skip
+        for _ in range(3):
+            lab.docker("h1", "run", "-d", "--name", "quick", "busybox", "sleep", "1d")
+            lab.docker("h1", "network", "connect", "once", "quick")
+            lab.docker("h1", "network", "disconnect", "once", "quick")
+            lab.docker("h1", "rm", "-f", "quick")
+    finally:
+        lab.docker("h1", "network", "rm", "once")
+    told = [watching.stdout.readline().strip() for _ in range(8)]
+    assert told == ["create", *["connect", "disconnect"] * 3, "destroy"]

@@ -42,7 +42,7 @@ from skep.agent.view import Underlay
 from skep.dns.client import DnsClient
 from skep.dns.supervise import ensure
 from skep.engine.client import Engine
-from skep.engine.events import ContainerEvent
+from skep.engine.events import CONNECTED, ContainerEvent
 from skep.kernel import sysctl
 from skep.kernel.kernel import Kernel
 from skep.model.assignment import Assignment
@@ -322,10 +322,10 @@ class Agent:
 
     async def _follow_engine(self) -> None:
         async for event in self._engine.events():
-            if event.action == "connected":
+            self._tell(event)
+            if event.action == CONNECTED:
                 await self._survive(self._adopt_containers())
                 continue
-            self._tell(event)
             if event.kind != "container":
                 continue
             if event.action == "start":
