@@ -41,9 +41,10 @@ def breaking(lab):
             fault.mend(lab)
         lab.release(fault.host)
     # What lay between two hosts that were cut off is remembered for a while, but all is reached.
-    if not any(fault.lingers for fault in undo):
+    if any(fault.lingers for fault in undo):
+        until(lambda: all(lab.trace(*ask)[1]["reached"] for ask in (WEB, PORT)), 60)
+    else:
         until(lambda: not lab.doctor()["findings"], 60)
-    until(lambda: all(lab.trace(*ask)[1]["reached"] for ask in (WEB, PORT)), 60)
 
 
 def words(trace):
