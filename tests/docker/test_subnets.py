@@ -38,7 +38,8 @@ def seen(lab, host, name, *command):
 
 def test_tunnels_use_the_port_and_cross_hosts(lab):
     shown = network(lab, "plain")
-    assert shown["IPAM"]["Config"][0]["Subnet"] == "10.50.0.128/25"
+    subnet = shown["IPAM"]["Config"][0]["Subnet"]
+    assert subnet.startswith("10.50.") and subnet.endswith("/25"), subnet
     lab.docker("h2", "run", "-d", "--name", "far", "--network", "plain", "busybox",
                "sleep", "infinity")  # fmt: skip
     try:

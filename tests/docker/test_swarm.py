@@ -170,6 +170,8 @@ def test_update(lab, swarm):
     assert spec["CAConfig"]["NodeCertExpiry"] == 72 * 3600 * 10**9
     assert spec["Dispatcher"]["HeartbeatPeriod"] == 4 * 10**9
     assert spec["Orchestration"]["TaskHistoryRetentionLimit"] == 7
+    lab.docker("h1", "swarm", "update", "--cert-expiry", "48h", "--dispatcher-heartbeat", "3s",
+               "--task-history-limit", "2")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -195,11 +197,13 @@ def test_what_is_refused_says_why(lab, swarm, words, sentence):
 def test_the_ca_is_the_one_that_tokens_pin(lab, swarm):
     certificate = lab.docker("h1", "swarm", "ca")
     assert certificate.startswith("-----BEGIN CERTIFICATE-----")
-    shown = lab.docker("h1", "node", "inspect", "-f", "{{.Description.TLSInfo.TrustRoot}}", "h2")
+    shown = lab.docker("h1", "node", "inspect", "-f", "{{.Description.TLSInfo.TrustRoot}}", "self")
     assert shown.strip() == certificate.strip()
 
 
 def test_the_last_manager_takes_all_with_it(lab, swarm):
+    if info(lab, "h2")["LocalNodeState"] == "inactive":
+        assert join(lab, "h2")[0] == 0
     old = info(lab, "h1")["Cluster"]["ID"]
     assert lab.docker("h1", "swarm", "leave", "--force") == "Node left the swarm.\n"
     assert info(lab, "h1")["LocalNodeState"] == "inactive"
