@@ -83,9 +83,16 @@ class SwarmLab:
     def inside(self, host, *command):
         """The command line that runs something inside a host: what `skep lab exec` becomes, a
         Python earlier. Run it in /, as that does."""
-        record = json.loads(Path(f"/run/skep-lab/{self.name}/{host}/init.json").read_text())
-        return ["env", "-C", "/", "-u", "DOCKER_HOST", "nsenter", f"--target={record['pid']}",
+        return ["env", "-C", "/", "-u", "DOCKER_HOST", "nsenter", f"--target={self._init(host)}",
                 *SPACES, "--", *command]  # fmt: skip
+
+    def seen_outside(self, host, path):
+        """A file of a host, as a path out here."""
+        return Path(f"/proc/{self._init(host)}/root{path}")
+
+    def _init(self, host):
+        record = json.loads(Path(f"/run/skep-lab/{self.name}/{host}/init.json").read_text())
+        return record["pid"]
 
     def run(self, host, *command, check=True):
         """Run something inside a host; its output."""
