@@ -5,6 +5,7 @@ also lowers or removes its entry there.
 """
 
 import ast
+import functools
 import io
 import json
 import re
@@ -25,6 +26,8 @@ WIDEST_LINE = 100
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""What functions can be in: there are none in an expression."""
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 _DIRECTIVE = re.compile(r"#\s*(type|noqa|fmt|mypy|ruff|pragma)\b")
 _CODE = (ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.Return, ast.For, ast.If,
@@ -74,7 +77,7 @@ def _functions(tree, prefix=""):
             if isinstance(node, _FUNCTIONS):
                 yield node, qualified
             yield from _functions(node, f"{qualified}.")
-        else:
+        elif isinstance(node, _BLOCKS):
             yield from _functions(node, prefix)
 
 
@@ -88,6 +91,8 @@ def _parameters(function):
 
 
 def _comments(source):
+    if "#" not in source:
+        return
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
@@ -106,6 +111,7 @@ def _is_code(comment):
     return bool(body) and isinstance(body[0], _CODE)
 
 
+@functools.cache
 def measured():
     found = {}
     for path in files():

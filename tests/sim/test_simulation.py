@@ -46,9 +46,9 @@ def live_through(seeds: range) -> Outcome:
     return outcome
 
 
-def all_of(number: int) -> Iterator[tuple[int, Outcome]]:
-    """Run so many seeds on all processors; tells how many are done, as they are done."""
-    batches = iter([range(at, min(at + AT_ONCE, number)) for at in range(0, number, AT_ONCE)])
+def all_of(seeds: range) -> Iterator[tuple[int, Outcome]]:
+    """Run these seeds on all processors; tells up to which they are done, as they are done."""
+    batches = iter([seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)])
     workers = os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
@@ -61,25 +61,25 @@ def all_of(number: int) -> Iterator[tuple[int, Outcome]]:
             yield batch.stop, outcome
 
 
-def run(number: int, capture: Any) -> Counter[str]:
-    """Run so many seeds; fails with the first ones that went wrong."""
+def run(wanted: range, capture: Any) -> Counter[str]:
+    """Run these seeds; fails with the first ones that went wrong."""
     done: Counter[str] = Counter()
     faults: dict[int, str] = {}
     shown = time.monotonic()
-    for seeds, outcome in all_of(number):
+    for seeds, outcome in all_of(wanted):
         done.update(outcome.done)
         faults.update(outcome.faults)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
             with capture.disabled():
-                print(f"\r  {seeds} of {number} seeds", end="", file=sys.stderr, flush=True)
+                print(f"\r  {seeds} of {wanted.stop} seeds", end="", file=sys.stderr, flush=True)
     lines = [f"{REPLAY.format(seed)}   # {why}" for seed, why in sorted(faults.items())]
     assert not lines, "seeds that fail, and how to replay them:\n" + "\n".join(lines[:10])
     return done
 
 
 def test_small_clusters_come_to_what_their_users_asked_for(capsys):
-    done = run(FEW, capsys)
+    done = run(range(FEW), capsys)
     # A workload that is always refused would prove nothing.
     assert {action.__name__ for action in ACTIONS} <= set(done)
     assert min(done.values()) > FEW / 5
@@ -88,7 +88,8 @@ def test_small_clusters_come_to_what_their_users_asked_for(capsys):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ten_thousand_small_clusters(capsys):
-    run(MANY, capsys)
+    """With those above."""
+    run(range(FEW, MANY), capsys)
 
 
 def test_a_seed_is_a_life():
