@@ -84,7 +84,7 @@ def plain(text):
         (r"\bdport=\d{5}\b", "dport=CLIENT"),
         (r"\bsrc=192\.168\.90\.1\d\b", "src=HOST"),
         # Its addresses go round.
-        (r"(eth1 UP|link src) 172\.18\.0\.\d+", r"\1 172.18.0.N"),
+        (r"(eth1 +UP +|link src )172\.18\.0\.\d+", r"\g<1>172.18.0.N"),
         (r"[ \t]+\n", "\n"),
     ):
         text = re.sub(pattern, word, text)
