@@ -132,7 +132,9 @@ class Swarm:
     def _managers(self, identity: Identity) -> dict[str, str]:
         peers = self._agent.uplink.assignment.peers.values()
         known = {peer.id: peer.manager_address for peer in peers if peer.manager_address}
-        return known or dict(identity.managers)
+        # Where this host is itself, nobody knows better.
+        own = {key: at for key, at in identity.managers.items() if key == identity.subject.node_id}
+        return {**known, **own} or dict(identity.managers)
 
     def state(self) -> State:
         """The cluster's state. Raises `Unavailable` if this host is not a manager."""
@@ -264,6 +266,7 @@ class Swarm:
             seat = await self._sit_down()
             if seat.manager.state.cluster is None:
                 raise Broken(f"the cluster store {seat.path} is empty; restore it from a backup")
+            await seat.moved(identity, identity.listen_address)
             await self._serve(seat, identity)
         except Refusal as refusal:
             await self._stand_up()
@@ -323,10 +326,9 @@ class Swarm:
             await self._settle()
 
     def _greeting(self) -> list[FromAgent]:
-        assert self._identity is not None, "a session is a member's"
-        hello = Hello(
-            description=self._describe(), address=self._identity.address, vtep=self._identity.vtep
-        )
+        me = self._identity
+        assert me is not None, "a session is a member's"
+        hello = Hello(description=self._describe(), address=me.address, vtep=me.vtep)
         return self._agent.uplink.greeting(hello)
 
     async def _settle(self) -> None:

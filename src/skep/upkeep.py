@@ -24,6 +24,9 @@ SETTLED = 1.0
 """Seconds that a change of the host's addresses has to be complete: one often goes before the next
 one comes."""
 
+AGAIN = 5.0
+"""Seconds until an address is tried again that could not be taken up."""
+
 log = structlog.get_logger("skep.swarm")
 
 
@@ -91,6 +94,7 @@ class Upkeep:
             except Refusal as refusal:
                 log.error("this host's new address is not taken up yet", why=str(refusal))
                 self._stirred.set()
+                await asyncio.sleep(AGAIN)
 
     async def located(self, identity: Identity) -> Identity:
         """The identity with the addresses of this host now. A manager that moves says so of

@@ -44,7 +44,10 @@ def readdress(lab, host, old, new, then=""):
 
 def known_at(lab, host):
     """Where a host is said to be, if it is ready."""
-    shown = json.loads(lab.docker("h1", "node", "inspect", host))[0]
+    code, output, _ = lab.tried("h1", "node", "inspect", host)
+    if code:
+        return ""
+    shown = json.loads(output)[0]
     return shown["Status"]["Addr"] if shown["Status"]["State"] == "ready" else ""
 
 
@@ -115,6 +118,16 @@ def test_a_manager_with_another_address(talking):
         lab.kill_daemon(host)
         until(lambda h=host: lab.tried(h, *attached)[0] == 0, 60)
     until(lambda: all(known_at(lab, host) for host in lab.hosts), 60)
+
+
+def test_a_manager_that_begins_anew_with_another_address(talking):
+    lab = talking
+    old, new = known_at(lab, "h1"), "192.168.90.121"
+    readdress(lab, "h1", old, new, "kill -9 $(pgrep -of 'skep.daemon --state')")
+    until(lambda: lab.answers("h1") and known_at(lab, "h1") == new, 60)
+    until(lambda: f"{new}:2377" in lab.docker("h2", "info"), 60)
+    until(lambda: all(known_at(lab, host) for host in lab.hosts), 60)
+    until(lambda: not all_talk(lab), 60)
 
 
 def test_an_address_that_was_asked_for_stays(talking):
