@@ -136,7 +136,7 @@ def test_an_address_that_was_asked_for_stays(talking):
     lab.run("h3", "ip", "address", "add", "192.168.90.113/24", "dev", "eth0")
     lab.run("h3", "ip", "address", "del", f"{old}/24", "dev", "eth0")
     lab.run("h3", "ip", "address", "replace", "192.168.90.113/24", "dev", "eth0")
-    until(lambda: any(f"{old} is on no link of h3" in each for each in errors(lab)), 60)
+    until(lambda: any(f"{old} is on no link of h3" in each for each in errors(lab)), 120)
     until(lambda: not all_talk(lab, ("h1", "h2")), 60)
     lab.run("h3", "ip", "address", "del", "192.168.90.113/24", "dev", "eth0")
     lab.run("h3", "ip", "address", "add", f"{old}/24", "dev", "eth0")

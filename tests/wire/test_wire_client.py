@@ -268,9 +268,9 @@ class TestSession:
         connection.hint(remote)
         await manager.sessions.get()
         await until(connection.connected.is_set)
-        # One that is heard of while there is a session is of no use.
-        connection.hint(gone)
-        assert connection._shuffled() == [gone]
+        # One that is heard of while there is a session is of no use, and the one that was is.
+        connection.hint("192.0.2.1:2377")
+        assert sorted(connection._shuffled()) == sorted([gone, remote])
         connection.update_managers({"m": remote})
         assert connection._shuffled() == [remote]
 

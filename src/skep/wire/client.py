@@ -140,10 +140,11 @@ class AgentConnection:
 
     def update_managers(self, managers: Mapping[str, str]) -> None:
         """Where managers are from now on; a session that is up stays."""
-        self._managers = dict(managers)
+        self._managers, self._hint = dict(managers), ""
 
     def hint(self, remote: str) -> None:
-        """A manager may be at ``remote`` ("host:port"), too: tried while there is no session."""
+        """A manager may be at ``remote`` ("host:port"), too: tried while there is no session, until
+        it is told where managers are."""
         if self._channel is None and remote != self._hint:
             self._hint = remote
             self._woken.set()
@@ -240,7 +241,7 @@ class AgentConnection:
         assert first and isinstance(first[0], Hello), "a session begins with Hello"
         for message in first:
             channel.send(_encode(message))
-        self._channel, self.problem, self._hint = channel, "", ""
+        self._channel, self.problem = channel, ""
         self.connected.set()
         return channel
 
