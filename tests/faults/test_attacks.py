@@ -122,6 +122,16 @@ class TestSpoofing:
 
         self.check(attack, victim, claim)
 
+    def test_anothers_address_in_arp_behind_a_tag(self, attack, victim):
+        """With the tag 0, which is no VLAN's, receivers take it for a frame without one."""
+        other = attack.remote if victim == "local" else attack.local
+
+        def claim(target):
+            lie = b"\0\0\x08\x06" + frame.arp(frame.mac_of(attack.me), other, target)
+            return frame.ethernet(frame.mac_of(target), frame.mac_of(attack.me), 0x8100, lie)
+
+        self.check(attack, victim, claim)
+
     def test_a_router_may_carry_others_packets(self, attack, victim):
         target = getattr(attack, victim)
         before = attack.arrived(target)

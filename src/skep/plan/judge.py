@@ -302,7 +302,7 @@ def _connection(name: str, moment: Moment) -> Atom:
 def _payload(protocol: str, field: str, moment: Moment) -> Atom:
     flow = moment.flow
     if protocol == "ether":
-        return moment.sender
+        return moment.sender if field == "saddr" else family_of(flow.target).name
     if protocol in ("ip", "ip6"):
         if protocol != family_of(flow.target).name:
             raise _Miss

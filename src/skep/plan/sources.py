@@ -1,5 +1,5 @@
 """Who may say what he is, on an overlay network: a port's frames carry the MAC that the port was
-given, and of the network's own addresses only those that are the endpoint's.
+given, and of the network's own addresses only those that are the endpoint's. VLANs are none.
 
 Addresses outside the network are not looked at: a container may be a router or a gateway, and the
 routing mesh brings clients from anywhere. The ingress sandbox is Skep's own and says what it likes.
@@ -22,6 +22,10 @@ SPOOFED = "spoofed"
 ASKER = Payload("arp", "saddr ip")
 """The address that an ARP packet says is its sender's."""
 
+KIND = Payload("ether", "type")
+TAGGED = ("8021ad", "8021q")
+"""Behind a VLAN tag the rules for ARP and IP see neither; with the tag 0 receivers do."""
+
 _REFUSE = Verdict("jump", SPOOFED)
 
 
@@ -39,6 +43,7 @@ def sources(network: NetworkAssignment, ports: Iterable[Plug]) -> Iterator[Table
     ]
     rules = [
         rule(is_not(IN, "@ports"), Verdict("accept")),
+        rule(Match((KIND,), TAGGED), _REFUSE),
         rule(Match((IN, SENDER), "@macs", "!="), _REFUSE),
     ]
     for family in (IP, IP6):
