@@ -45,11 +45,15 @@ class House:
         await self.leave.wait()
         return web.Response(text="gone")
 
+    async def late(self, request):
+        request.transport.close()
+        await web.StreamResponse().prepare(request)
+
     @asynccontextmanager
     async def opened(self, secret=None, **limits):
         self.door = Door(**limits)
         app = web.Application()
-        for each in (self.hello, self.stay, self.linger):
+        for each in (self.hello, self.stay, self.linger, self.late):
             app.router.add_get(f"/{each.__name__}", each)
         runner = web.AppRunner(app, keepalive_timeout=60.0, shutdown_timeout=0.1, logger=LOG)
         await runner.setup()
@@ -145,6 +149,13 @@ async def test_garbled_requests_are_refused_and_leave_no_line_in_the_log(caplog)
             assert (await only[0].read()).startswith(b"HTTP/1.0 400 ")
         LOG.error("something else")
     assert [each.getMessage() for each in caplog.records] == ["something else"]
+
+
+async def test_who_has_left_before_a_stream_begins_leaves_no_line_in_the_log(caplog):
+    async with House().opened() as house:
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await house.asked("late")
+    assert caplog.text == ""
 
 
 async def test_what_is_being_answered_is_kept():

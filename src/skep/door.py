@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http import HttpProcessingError
 
 WAITING = 128
@@ -30,15 +30,16 @@ PAUSE = 0.2
 BACKLOG = 1024
 
 LOG = logging.getLogger("skep.http")
-"""What servers of HTTP are to log to. Requests that are none have their answer; a traceback for
-each would let anybody fill the log."""
-LOG.addFilter(lambda record: not _is_garbled(record))
+"""What servers of HTTP are to log to. Requests that are none have their answer, and who has left
+needs none; a traceback for each would let anybody fill the log."""
+LOG.addFilter(lambda record: not _is_the_clients(record))
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _is_garbled(record: logging.LogRecord) -> bool:
-    return record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
+def _is_the_clients(record: logging.LogRecord) -> bool:
+    faults = (HttpProcessingError, ClientConnectionResetError)
+    return record.exc_info is not None and isinstance(record.exc_info[1], faults)
 
 
 def listening_at(address: str, port: int) -> socket.socket:
