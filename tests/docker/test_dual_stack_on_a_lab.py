@@ -6,6 +6,8 @@ import functools
 import ipaddress
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import mesh_lab
 import pytest
 from mesh_lab import ask, talking, tasks
-from swarm_lab import SwarmLab
+from swarm_lab import SwarmLab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -153,6 +155,35 @@ class TestTrace:
             assert found["live"]["answered"], found
 
 
+FRAMES = Path(__file__).parents[1] / "faults"
+
+
+def spoofed(lab):
+    """How many packets of containers h1 has refused for what they say they are."""
+    counts = lab.run("h1", "curl", "-s", "http://127.0.0.1:9323/metrics").splitlines()
+    said = 'skep_refused_packets_total{why="spoofed"} '
+    return sum(float(line.removeprefix(said)) for line in counts if line.startswith(said))
+
+
+def advertised(source, target, topic, macs):
+    """A frame in hexadecimal: a neighbour advertisement that ``topic`` is at the sender's MAC, to
+    take the place of what is known (RFC 4861, section 4.4)."""
+    mac, targets = (bytes.fromhex(each.replace(":", "")) for each in macs)
+    ends = b"".join(socket.inet_pton(socket.AF_INET6, each) for each in (source, target))
+    topic = socket.inet_pton(socket.AF_INET6, topic)
+
+    def body(check):
+        return struct.pack("!BBHI", 136, 0, check, 0x60000000) + topic + b"\2\1" + mac
+
+    summed = struct.unpack("!36H", ends + struct.pack("!II", 32, 58) + body(0))
+    total = sum(summed)
+    total = (total & 0xFFFF) + (total >> 16)
+    packet = (
+        struct.pack("!IHBB", 6 << 28, 32, 58, 255) + ends + body(~(total + (total >> 16)) & 0xFFFF)
+    )
+    return (targets + mac + b"\x86\xdd" + packet).hex()
+
+
 SOURCES = Path(__file__).parents[2] / "src"
 TRACE = ("env", f"PYTHONPATH={SOURCES}", sys.executable, "-m",
          "skep.cli.main", "trace")  # fmt: skip
@@ -208,6 +239,37 @@ class TestNetworks:
     def test_round_robin(self, lab, create, six):
         create("robin", 2, "--network", "six", "--endpoint-mode", "dnsrr")
         assert run(lab, "h1", "nslookup", "-type=AAAA", "robin").count("Address: fd66::") == 2
+
+    def test_nobody_claims_anothers_address_to_neighbours(self, lab, six):
+        """By an advertisement whose own source is right: h1's liar tells h1's dupe where to find
+        the container `far` of another host."""
+        for host, name in (("h1", "liar"), ("h1", "dupe"), ("h3", "far")):
+            lab.docker(host, "run", "-d", "--name", name, "--network", "six", "busybox",
+                       "sleep", "infinity")  # fmt: skip
+        try:
+            form = (
+                "{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}} {{.MacAddress}}{{end}}"
+            )
+            (liar, mac), (dupe, dupes), (far, fars) = (
+                lab.docker(host, "inspect", "-f", form, name).split()
+                for host, name in (("h1", "liar"), ("h1", "dupe"), ("h3", "far"))
+            )
+            lab.docker("h1", "exec", "dupe", "ping", "-6", "-c", "1", far)
+            space = f"--net=/run/netns/{lab.sandbox('h1', 'dupe')}"
+
+            def found(address):
+                return lab.run("h1", "nsenter", space, "ip", "-6", "neigh", "show", "to", address)
+
+            assert fars in found(far)
+            refused = spoofed(lab)
+            lies = [advertised(liar, dupe, topic, (mac, dupes)) for topic in (far, liar)]
+            lab.run("h1", "nsenter", f"--net=/run/netns/{lab.sandbox('h1', 'liar')}",
+                    sys.executable, str(FRAMES / "send_frames.py"), "eth0", *lies)  # fmt: skip
+            until(lambda: spoofed(lab) == refused + 1, 60)
+            assert fars in found(far) and mac not in found(far)
+        finally:
+            lab.docker("h1", "rm", "-f", "liar", "dupe")
+            lab.docker("h3", "rm", "-f", "far")
 
     def test_packets_fill_the_tunnel_and_no_more(self, lab, six):
         lab.docker("h3", "run", "-d", "--name", "large", "--network", "six", "busybox",

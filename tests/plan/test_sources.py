@@ -1,6 +1,7 @@
 """Who may say what he is: the rules of a network's ports."""
 
 import msgspec
+from dual_scene import dual
 from plan_scene import MONGO, web_scene
 
 from skep.model.host import INGRESS_SANDBOX
@@ -57,6 +58,22 @@ def test_the_ingress_sandbox_is_not_held_to_its_address():
     }
     assert elements(table(view, network), "ports") == others
     assert (mine,) not in others
+
+
+def test_a_port_claims_its_own_addresses_alone_to_neighbours():
+    view = dual(web_scene().view("h1"))
+    found = table(view, MONGO)
+    plugged = [e for box in view.sandboxes for e in box.endpoints if e.network_id == MONGO]
+    own = elements(found, "topic_own")
+    assert own == elements(found, "ip6_own")
+    assert {port for port, _ in own} == {e.port for e in plugged}
+    assert all(":" in address for _, address in own)
+    assert elements(found, "topic_subnets") == elements(found, "ip6_subnets")
+
+
+def test_who_has_no_ipv6_claims_no_neighbour():
+    found = table(web_scene().view("h1"), MONGO)
+    assert not [each for each in found.sets if each.name.startswith("topic")]
 
 
 def test_a_network_without_containers_here_has_no_rules():

@@ -21,6 +21,7 @@ from skep.kernel.nftwords import (
     Json,
     Unspeakable,
     foreign,
+    is_nd_target,
     key_of,
     keys_of,
     lookup_of,
@@ -135,8 +136,22 @@ def _set(body: Json) -> Set:
         raise Unspeakable
     key, data = types_of(body["type"]), types_of(body.get("map", []))
     found = [] if dynamic else body.get("elem", [])
+    key = _with_targets(key, found)
     elements = frozenset(_element(each, key + data) for each in found)
     return Set(body["name"], key, elements, data, bool(flags) and not dynamic, dynamic)
+
+
+def _with_targets(key: tuple[str, ...], found: list[Any]) -> tuple[str, ...]:
+    """The types of a set's keys: of numbers libnftables 1.0.6 does not say of what they are."""
+    if "integer" not in key or not found or _is_pair(found[0]):
+        return key
+    first = parts_of(found[0])
+    if len(first) != len(key):
+        raise Unspeakable
+    return tuple(
+        "nd_target" if kind == "integer" and is_nd_target(part) else kind
+        for kind, part in zip(key, first, strict=True)
+    )
 
 
 def kept(output: str, declared: Set) -> list[Kept]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -33,6 +34,9 @@ TRANSPORTS = frozenset({"tcp", "udp", "sctp"})
 BITMASKS = frozenset({"state", "status"})
 """Keys of ct whose values are sets of flags: ``a,b`` means any of them."""
 
+ND_TARGET = "@th,64,128"
+"""``icmpv6 taddr``, for which nft before 1.0.9 has no words. Such addresses are numbers in sets."""
+
 TYPEOF = {
     "ipv4_addr": "ip daddr",
     "ipv6_addr": "ip6 daddr",
@@ -41,6 +45,7 @@ TYPEOF = {
     "mark": "meta mark",
     "ether_addr": "ether saddr",
     "ifname": "meta iifname",
+    "nd_target": ND_TARGET,
     # Any modulus does: it only says how wide the number is.
     "integer": "numgen inc mod 65536",
 }
@@ -138,9 +143,9 @@ def _set(declared: Set, kept: Collection[Kept] = ()) -> str:
 
 
 def _type(declared: Set) -> str:
-    """The declaration's type. ``integer`` has no name there, only as the type of an expression."""
+    """The declaration's type. Numbers have no name there, only as the type of an expression."""
     words = declared.key + declared.data
-    if "integer" not in words:
+    if not {"integer", "nd_target"} & set(words):
         parts = {word: word for word in words}
         keyword = "type"
     else:
@@ -175,6 +180,10 @@ def _typed(kind: str, atom: Atom) -> str:
         return str(PROTOCOLS[atom])
     if kind == "ifname":
         return _quoted(atom)
+    if kind in ("nd_target", "integer") and isinstance(atom, str):
+        # Of a set that is there, nft says no more than that it is of numbers.
+        ends = sorted({ip_network(atom)[0], ip_network(atom)[-1]})
+        return "-".join(f"{int(each):#034x}" for each in ends)
     if kind == "verdict":
         assert isinstance(atom, str) and _GOTO.fullmatch(atom), f"not a verdict: {atom!r}"
         return atom
@@ -254,6 +263,8 @@ def _key(key: Key) -> str:
             return f"meta {_word(name)}"
         case nft.Ct(key=name):
             return f"ct {_word(name)}"
+        case Payload(protocol="icmpv6", field="taddr"):
+            return ND_TARGET
         case Payload(protocol=protocol, field=field):
             # What is said of ARP has two words: "saddr ip".
             return " ".join(_word(each) for each in (protocol, *field.split(" ")))

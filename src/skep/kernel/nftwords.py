@@ -5,6 +5,8 @@ Source: libnftables-json(5).
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv6Address, summarize_address_range
 from typing import Any
 
 import msgspec
@@ -25,8 +27,13 @@ _TYPE_OF: dict[Key, str] = {
     Meta("mark"): "mark",
     Payload("ether", "saddr"): "ether_addr",
     Meta("iifname"): "ifname",
+    Payload("icmpv6", "taddr"): "nd_target",
 }
 """The types of the expressions in `nfttext.TYPEOF`."""
+
+_LONG = re.compile(r"0x[0-9a-f]{17,32}")
+_ND_TARGET = {"base": "th", "offset": 64, "len": 128}
+"""See `nfttext.ND_TARGET`."""
 
 
 class Unspeakable(Exception):  # noqa: N818 - an answer, not a fault
@@ -70,6 +77,8 @@ def parts_of(said: Any) -> list[Any]:
 
 def typed(kind: str, said: Any) -> Atom:
     """A literal of one of `nfttext.TYPEOF`'s types, or a verdict. Raises `Unspeakable`."""
+    if kind == "nd_target":
+        return _nd_target(said)
     if kind == "verdict":
         (target,) = only(*only(said, "goto"), "target")
         return f"goto {target}"
@@ -77,6 +86,26 @@ def typed(kind: str, said: Any) -> Atom:
     if kind == "inet_proto" and isinstance(atom, int):
         return _PROTOCOL_NAMES.get(atom, atom)
     return atom
+
+
+def is_nd_target(said: Any) -> bool:
+    """Whether an element of integers is so long that it must be an address, or a range of them."""
+    if isinstance(said, dict) and said.keys() == {"range"}:
+        return all(is_nd_target(end) for end in said["range"])
+    return isinstance(said, str) and _LONG.fullmatch(said) is not None
+
+
+def _nd_target(said: Any) -> Atom:
+    ends = said["range"] if isinstance(said, dict) else [said]
+    if not all(is_nd_target(end) for end in ends):
+        raise Unspeakable
+    first, last = (IPv6Address(int(end, 16)) for end in (ends[0], ends[-1]))
+    if first == last:
+        return str(first)
+    networks = list(summarize_address_range(first, last))
+    if len(networks) != 1:
+        raise Unspeakable
+    return str(networks[0])
 
 
 def _atom(said: Any) -> Atom:
@@ -119,6 +148,8 @@ def key_of(said: Any) -> Key:
             return Meta(*only(body, "key"))
         case "ct":
             return Ct(*only(body, "key"))
+        case "payload" if body == _ND_TARGET:
+            return Payload("icmpv6", "taddr")
         case "payload":
             return Payload(*only(body, "protocol", "field"))
         case "fib":

@@ -26,7 +26,7 @@ class Ct(msgspec.Struct, frozen=True, tag=True):
 
 class Payload(msgspec.Struct, frozen=True, tag=True):
     """``PROTOCOL FIELD``: ip saddr, ip daddr, ether saddr, ether daddr, arp saddr ip, th dport, udp
-    dport, tcp dport."""
+    dport, tcp dport, icmpv6 type, icmpv6 taddr (the address that neighbour discovery is about)."""
 
     protocol: str
     field: str

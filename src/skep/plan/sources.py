@@ -1,5 +1,6 @@
 """Who may say what he is, on an overlay network: a port's frames carry the MAC that the port was
-given, and of the network's own addresses only those that are the endpoint's. VLANs are none.
+given, and of the network's own addresses only those that are the endpoint's; nor does it tell
+neighbours that others' are at its MAC. VLANs are none.
 
 Addresses outside the network are not looked at: a container may be a router or a gateway, and the
 routing mesh brings clients from anywhere. The ingress sandbox is Skep's own and says what it likes.
@@ -21,6 +22,11 @@ from skep.plan.layout import Plug, bare, subnet_of
 SPOOFED = "spoofed"
 ASKER = Payload("arp", "saddr ip")
 """The address that an ARP packet says is its sender's."""
+
+TOPIC = Payload("icmpv6", "taddr")
+"""The address that a neighbour advertisement is about: who believes it sends to the sender's MAC
+what is for that address, whatever the advertisement's own source."""
+ADVERT = Match((Payload("icmpv6", "type"),), "nd-neighbor-advert")
 
 KIND = Payload("ether", "type")
 TAGGED = ("8021ad", "8021q")
@@ -76,7 +82,17 @@ def _sets(family: Family, subnets: Iterable[str], endpoints: Iterable[Endpoint])
             ("ifname", family.kind),
             {(port, address) for port, address in own if family.has(address)},
         ),
+        *(_topics(subnets, own) if family is IP6 else ()),
     ]
+
+
+def _topics(subnets: Iterable[str], own: Iterable[tuple[str, str]]) -> Iterator[Set]:
+    """The same for what neighbour advertisements are about."""
+    mine = {(port, address) for port, address in own if IP6.has(address)}
+    yield Set(
+        "topic_subnets", ("nd_target",), frozenset((each,) for each in subnets), interval=True
+    )
+    yield joined_set("topic_own", ("ifname", "nd_target"), mine)
 
 
 def _own(endpoint: Endpoint) -> Iterator[str]:
@@ -89,3 +105,6 @@ def _rules(family: Family) -> Iterator[Rule]:
     for key in (family.source, ASKER) if family is IP else (family.source,):
         inside = Match((key,), f"@{family.name}_subnets")
         yield rule(inside, Match((IN, key), f"@{family.name}_own", "!="), _REFUSE)
+    if family is IP6:
+        inside = Match((TOPIC,), "@topic_subnets")
+        yield rule(ADVERT, inside, Match((IN, TOPIC), "@topic_own", "!="), _REFUSE)
