@@ -17,13 +17,20 @@ STEPS = sys.path[-1]
 
 
 @pytest.fixture(scope="session")
-def faulty():
-    """The lab. Every test leaves it as it found it."""
+def furnished():
+    """The lab that all share."""
     with pytest.MonkeyPatch.context() as patch, FaultLab(f"faults{os.getpid()}", 3) as lab:
         patch.setenv("PYTHONPATH", STEPS, prepend=os.pathsep)
         lab.up()
         lab.furnish()
         yield lab
+
+
+@pytest.fixture(scope="module")
+def faulty(furnished):
+    """The lab. Every test leaves it as it found it, but that tasks may be others than before."""
+    furnished.look()
+    return furnished
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,10 @@ class FaultLab(SwarmLab):
         for host in self.hosts:
             self.docker(host, "run", "-d", "--name", f"box-{host}", "--network", "net",
                         "busybox", "sleep", "86400")  # fmt: skip
+        self.look()
+
+    def look(self):
+        """See what things are called now."""
         until(lambda: self.running("web", len(self.hosts)), 60)
         until(lambda: all(self.settled(host) for host in self.hosts), 60)
         self.words = {host: self.words_of(host) for host in self.hosts}

@@ -27,6 +27,9 @@ from skep.model.secure import (
 )
 from skep.plan.layout import overlays
 
+GRAIN = 16
+"""WireGuard fills packets up to multiples of so many bytes."""
+
 QUIET = {
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
@@ -40,7 +43,25 @@ def is_secure(view: HostView) -> bool:
 
 def secure_mtu(view: HostView) -> int:
     """The MTU inside of WireGuard's links."""
-    return view.underlay_mtu - (WIREGUARD_OVERHEAD6 if ":" in view.vtep else WIREGUARD_OVERHEAD)
+    return view.underlay_mtu - overhead(view.vtep)
+
+
+def inside(view: HostView) -> dict[str, int]:
+    """By node id, the largest packets (bytes) that get to peers within WireGuard as they are: as
+    measured inside, or as follows from the path outside. Where the kernel knows how narrow that is,
+    it cuts WireGuard's packets up, and larger ones seem to pass."""
+    added = overhead(view.vtep)
+    room = {node_id: (size - added) // GRAIN * GRAIN for node_id, size in view.paths.items()}
+    found = (room, view.secure_paths)
+    return {
+        node_id: min(sizes[node_id] for sizes in found if node_id in sizes)
+        for node_id in room.keys() | view.secure_paths.keys()
+    }
+
+
+def overhead(vtep: str) -> int:
+    """What WireGuard adds to a packet (bytes) on an underlay of that address's family."""
+    return WIREGUARD_OVERHEAD6 if ":" in vtep else WIREGUARD_OVERHEAD
 
 
 def secure_peers(view: HostView) -> list[PeerNode]:

@@ -3,7 +3,7 @@ over one is told of smaller segments, at both ends, by either host.
 
 A network's MTU follows from the host's own link. Packets larger than a path would get lost on it
 without a word, so connections would open and then hang as soon as much is sent. What is not TCP
-is not helped by this.
+is not helped by this: the kernel cuts it up (`skep.kernel.pathmtu`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from skep.model.assignment import NetworkAssignment
 from skep.model.host import HostView
 from skep.model.nft import Chain, Hook, Match, Meta, Rule, SetSegment, Table
 from skep.model.secure import is_encrypted
+from skep.plan.encrypt import inside
 from skep.plan.grammar import MANGLE, RECEIVER, SENDER, TABLE, base, is_, named_set, rule
 from skep.plan.layout import overlay_mtu, tunnel_overhead
 
@@ -41,7 +42,7 @@ def segments(
 
 def _sizes(view: HostView, network: NetworkAssignment) -> Mapping[str, int]:
     """By VTEP, the largest packets of the network that get there, where not all do."""
-    paths = view.secure_paths if is_encrypted(network.spec.options) else view.paths
+    paths = inside(view) if is_encrypted(network.spec.options) else view.paths
     whole = overlay_mtu(view, network)
     found = {
         view.peers[node_id].vtep: path - tunnel_overhead(view)
