@@ -284,6 +284,7 @@ class TestPublishing:
         lab.docker("h1", "node", "update", "--label-add", "zone=edge", "h1")
         edge = "skep.publish-on=node.labels.zone==edge"
         service("web", 1, "--publish", "8080:80", "--label", edge)
+        until(lambda: not refused(lab, "h1", 8080), 60)
         assert ask(lab, "h3", "load", lab.address("h1"), "8080", "5", "1")["failed"] == {}
         assert refused(lab, "h2", 8080)
         lab.docker("h1", "node", "update", "--label-add", "zone=edge", "h2")
@@ -292,6 +293,7 @@ class TestPublishing:
     def test_at_one_address(self, lab, service):
         service("web", 1, "--publish", "8080:80",
                 "--label", f"skep.publish-address={lab.address('h2')}")  # fmt: skip
+        until(lambda: not refused(lab, "h2", 8080), 60)
         assert ask(lab, "h3", "load", lab.address("h2"), "8080", "5", "1")["failed"] == {}
         assert refused(lab, "h1", 8080)
         assert ask(lab, "h2", "load", "127.0.0.1", "8080", "1", "1")["answered"] == {}
