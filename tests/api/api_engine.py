@@ -122,7 +122,7 @@ class FakeEngine:
             "Tty": bool(body.get("Tty")),
             "Process": Process(config, tty=bool(body.get("Tty"))),
             "State": "created",
-            "Created": len(self.containers) + 1000,
+            "Created": 1000,  # in whole seconds, as an engine has it
             "Labels": body.get("Labels") or {},
             "AutoRemove": (body.get("HostConfig") or {}).get("AutoRemove"),
         }

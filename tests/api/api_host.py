@@ -127,6 +127,7 @@ class FakeHost:
             aliases={mode: ("al",)} if mode not in ("default", "host") else {},
             sandbox=Sandbox(id=os.urandom(32).hex(), container_id=id, container_name=name),
             exposed_ports=("80/tcp",) if body["Image"].startswith("nginx") else (),
+            created_at=1000 + len(self.records) / 1000,
         )
         self.engine.create(id, name, body)
         return id, []

@@ -227,8 +227,8 @@ class TestNetworks:
         lab.docker("h3", "run", "-d", "--name", "fixed", "--network", "six", "--ip6", "fd66::77",
                    "busybox", "sleep", "infinity")  # fmt: skip
         try:
-            assert "0% packet loss" in run(lab, "h1", "ping", "-6", "-c", "2", "fixed")
-            assert "0% packet loss" in run(lab, "h2", "ping", "-c", "2", "fd66::77")
+            assert " 0% packet loss" in run(lab, "h1", "ping", "-6", "-c", "2", "fixed")
+            assert " 0% packet loss" in run(lab, "h2", "ping", "-c", "2", "fd66::77")
             code, _, why = lab.tried("h2", "run", "--rm", "--network", "six", "--ip6", "fd66::77",
                                      "busybox", "true")  # fmt: skip
             assert code == 125
@@ -276,7 +276,7 @@ class TestNetworks:
                    "sleep", "infinity")  # fmt: skip
         try:
             fits = run(lab, "h1", "ping", "-6", "-c", "2", "-s", "1402", "large")
-            assert "0% packet loss" in fits
+            assert " 0% packet loss" in fits
         finally:
             lab.docker("h3", "rm", "-f", "large")
 

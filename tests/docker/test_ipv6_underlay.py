@@ -67,7 +67,7 @@ def test_tunnels_carry_both_families(joined):
         for option, size in (("-4", "1402"), ("-6", "1382")):
             # Packets of 1430 bytes: an IPv6 header is 20 more than one of IPv4.
             found = joined.docker(*run, "ping", option, "-c", "2", "-s", size, "far")
-            assert "0% packet loss" in found
+            assert " 0% packet loss" in found
         assert "mtu 1430" in joined.docker(*run, "ip", "link", "show", "eth0")
     space = joined.run("h1", "sh", "-c", "ip netns | grep ^1- | cut -d' ' -f1").split()
     shown = [joined.run("h1", "ip", "-n", each, "-d", "link", "show", "vxlan0") for each in space]

@@ -163,7 +163,7 @@ class TestDraining:
             lab.docker("h1", "node", "update", "--availability", "active", "h2")
 
     def test_an_open_connection_is_waited_for(self, lab, service):
-        service("web", 1, "--publish", "8080:80", "--label", "skep.drain=20s")
+        service("web", 1, "--publish", "8080:80", "--label", "skep.drain=3m")
         with talking(lab, "h3", "hold", lab.address("h1"), "8080") as client:
             assert client.stdout.readline() == "open\n"
             lab.docker("h1", "service", "scale", "--detach", "web=0")
@@ -173,21 +173,21 @@ class TestDraining:
                 assert json.loads(client.stdout.readline())[1] == lab.address("h3")
             assert len(tasks(lab, "web")) == 1
             client.stdin.close()
-            until(lambda: tasks(lab, "web") == [], 5)
+            until(lambda: tasks(lab, "web") == [], 60)
 
     def test_an_open_connection_is_not_waited_for_longer_than_it_may(self, lab, service):
         service("web", 1, "--publish", "8080:80", "--stop-grace-period", "1s")
         with talking(lab, "h3", "hold", lab.address("h1"), "8080") as client:
             assert client.stdout.readline() == "open\n"
             lab.docker("h1", "service", "rm", "web")
-            until(lambda: tasks(lab, "web") == [], 10)
+            until(lambda: tasks(lab, "web") == [], 60)
 
     def test_a_host_that_is_cut_off_holds_nobody_up(self, lab, service):
         service("web", 1, "--publish", "8080:80", "--constraint", "node.hostname==h1")
         lab.skep("cut", "h1", "h3")
         try:
             lab.docker("h1", "service", "scale", "--detach", "web=0")
-            until(lambda: tasks(lab, "web") == [], 15)
+            until(lambda: tasks(lab, "web") == [], 30)
         finally:
             lab.skep("heal", "h1", "h3")
             until(lambda: lab.docker("h1", "node", "ls").count("Ready") == 3)

@@ -204,7 +204,7 @@ def test_the_demo_runs_without_docker(tmp_path):
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         assert "h1 $ skep swarm init" in done.stdout
         assert "h1 $ skep exec alpha ping -c 2 beta" in done.stdout
-        assert "0% packet loss" in done.stdout
+        assert " 0% packet loss" in done.stdout
         assert "(there is no docker client here, so skep was its own)" in done.stdout
         assert "docker " not in done.stdout.replace("no docker client ", "")
     finally:

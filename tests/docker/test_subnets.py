@@ -43,7 +43,7 @@ def test_tunnels_use_the_port_and_cross_hosts(lab):
     lab.docker("h2", "run", "-d", "--name", "far", "--network", "plain", "busybox",
                "sleep", "infinity")  # fmt: skip
     try:
-        assert "0% packet loss" in seen(lab, "h1", "plain", "ping", "-c", "2", "far")
+        assert " 0% packet loss" in seen(lab, "h1", "plain", "ping", "-c", "2", "far")
         listening = lab.run("h2", "ss", "-lunH")
         assert f":{PORT}" in listening
         assert ":4789" not in listening
@@ -84,7 +84,7 @@ def test_several_subnets_have_a_vxlan_id_each(lab):
     lab.docker("h2", "run", "-d", "--name", "upper", "--network", "pair", "--ip", "10.62.1.9",
                "busybox", "sleep", "infinity")  # fmt: skip
     try:
-        assert "0% packet loss" in seen(lab, "h1", "pair", "ping", "-c", "2", "10.62.1.9")
+        assert " 0% packet loss" in seen(lab, "h1", "pair", "ping", "-c", "2", "10.62.1.9")
         inside = f"1-{shown['Id'][:10]}"
         for number, vni in enumerate((6001, 6002)):
             link = lab.run("h2", "ip", "-n", inside, "-d", "link", "show", f"vxlan{number}")
@@ -119,12 +119,12 @@ def test_networks_follow_the_underlays_mtu(lab):
         assert mtus() == [1450, 1150]
         lab.run("h2", "ip", "link", "set", "eth0", "mtu", "1400")
         until(lambda: mtus() == [1350, 1150], 5)
-        assert "0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1322", "wide")
+        assert " 0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1322", "wide")
         # Too narrow for IPv6, which the mesh has: it does without it, and IPv4 goes on.
         lab.run("h2", "ip", "link", "set", "eth0", "mtu", "1300")
         until(lambda: mtus() == [1250, 1150], 5)
         until(lambda: "inet6 fd" not in lab.run("h2", *MESH6), 5)
-        assert "0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1222", "wide")
+        assert " 0% packet loss" in seen(lab, "h1", "wide", "ping", "-c", "2", "-s", "1222", "wide")
         log = Path(f"/var/lib/skep-lab/{lab.name}/h2/skepd.log").read_text()
         assert "kernel refused" not in log
     finally:

@@ -66,6 +66,7 @@ def container_of(record: Record) -> Container:
         publish_all=record.publish_all,
         limits=record.limits,
         asked=record.asked,
+        created_at=record.created_at,
     )
 
 

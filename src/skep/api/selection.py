@@ -41,8 +41,9 @@ class Selection:
     def __init__(self, rows: Sequence[Json], filters: Filters) -> None:
         self._filters = filters
         self._is_task = filters.truth("is-task")
-        self._before = [_created(rows, reference) for reference in filters.get("before")]
-        self._since = [_created(rows, reference) for reference in filters.get("since")]
+        self._ages = {row["Id"]: age for age, row in enumerate(rows)}
+        self._before = [self._age(rows, reference) for reference in filters.get("before")]
+        self._since = [self._age(rows, reference) for reference in filters.get("since")]
         for state in filters.get("status"):
             if state not in STATES:
                 raise Invalid(f"invalid filter 'status={state}'")
@@ -62,9 +63,15 @@ class Selection:
             and wanted.exact("health", *(HEALTH.findall(row.get("Status", "")) or ["none"]))
             and wanted.exact("volume", *_volumes(row))
             and (self._is_task is None or self._is_task == (TASK_LABEL in row["Labels"]))
-            and all(row.get("Created", 0) < instant for instant in self._before)
-            and all(row.get("Created", 0) > instant for instant in self._since)
+            and all(self._ages[row["Id"]] > age for age in self._before)
+            and all(self._ages[row["Id"]] < age for age in self._since)
         )
+
+    def _age(self, rows: Sequence[Json], reference: str) -> int:
+        for row in rows:
+            if f"/{reference.removeprefix('/')}" in row["Names"] or row["Id"].startswith(reference):
+                return self._ages[row["Id"]]
+        raise Missing(f"No such container: {reference}")
 
     def _passes_image(self, row: Json) -> bool:
         """By name (a missing tag is latest), id or a part of the id."""
@@ -90,13 +97,6 @@ class Selection:
         return self._filters.exact("expose", *exposed) and self._filters.exact(
             "publish", *published
         )
-
-
-def _created(rows: Sequence[Json], reference: str) -> float:
-    for row in rows:
-        if f"/{reference.removeprefix('/')}" in row["Names"] or row["Id"].startswith(reference):
-            return float(row.get("Created", 0))
-    raise Missing(f"No such container: {reference}")
 
 
 def _volumes(row: Json) -> list[str]:

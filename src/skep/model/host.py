@@ -251,13 +251,15 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     starting, healthy or unhealthy while it runs with a health check, else "". ``published``
     are the ports to publish as its user wrote them, what became of them is in the sandbox.
     ``limits`` are those that were changed since it was created, by the names of Docker's Resources.
-    ``asked`` is what of the create request its user is shown again as it was said.
+    ``asked`` is what of the create request its user is shown again as it was said. ``created_at``
+    is when that request came (Unix seconds).
     """
 
     id: str
     name: str
     image: str
     network_mode: str
+    created_at: float = 0.0
     networks: tuple[str, ...] = ()
     aliases: dict[str, tuple[str, ...]] = {}
     addresses: dict[str, str] = {}
