@@ -50,9 +50,8 @@ def reach(advertise: str, data_path: str, own: Own) -> Reach:
 def other_end(here: Reach, own: Own) -> str:
     """The address of the other family that the link with ``here``'s address has, "" for none: for
     tunnels to hosts that have none of the first."""
-    link = next((link for link, prefix in own if _bare(prefix) == here.address), "")
     version = 4 if ":" in here.vtep else 6
-    return _best(version, link, own)
+    return _best(version, _link_of(here.address, own), own)
 
 
 def ended(here: Reach, vtep: str, own: Own) -> Reach:
@@ -74,8 +73,12 @@ def _best(version: int, link: str, own: Own) -> str:
 
 def _followed(wanted: str, address: str, own: Own) -> str:
     """The link that stands for an address: as nothing else was asked for, or just that."""
-    link = next((link for link, prefix in own if _bare(prefix) == address), "")
+    link = _link_of(address, own)
     return link if split(wanted, PORT)[0] in ("", link) else ""
+
+
+def _link_of(address: str, own: Own) -> str:
+    return next((link for link, prefix in own if _bare(prefix) == address), "")
 
 
 def _bare(prefix: str) -> str:
@@ -85,7 +88,7 @@ def _bare(prefix: str) -> str:
 def still(address: str, link: str, own: Own) -> str:
     """The address that stands for a host now: ``address`` while this host has it, or ``link`` (""
     for none) has no other one of its family."""
-    if not link or any(_bare(prefix) == address for _, prefix in own):
+    if not link or _link_of(address, own):
         return address
     return _best(ipaddress.ip_address(address).version, link, own) or address
 
@@ -124,10 +127,10 @@ def own_address(wanted: str, own: Own) -> str:
         return ""
     wanted = wanted.strip("[]")
     for link, prefix in own:
-        address = prefix.partition("/")[0]
+        address = _bare(prefix)
         if wanted in (link, address):
             return address
-    listed = ", ".join(f"{prefix.partition('/')[0]} on {link}" for link, prefix in own)
+    listed = ", ".join(f"{_bare(prefix)} on {link}" for link, prefix in own)
     raise Invalid(f"{wanted} is neither an address nor an interface of this host: it has {listed}")
 
 

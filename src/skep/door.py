@@ -71,7 +71,6 @@ class Door:
     def __init__(self, *, waiting: int = WAITING, kept: int = KEPT) -> None:
         self._most_waiting, self._most_kept = waiting, kept
         self._kept: set[asyncio.Protocol] = set()
-        self._late: set[asyncio.Protocol] = set()
         self._strangers: dict[asyncio.Task[None], None] = {}
         self._server: web.Server | None = None
         self._context: ssl.SSLContext | None = None
@@ -96,13 +95,14 @@ class Door:
 
     @contextmanager
     def waiting(self, request: web.Request) -> Iterator[None]:
-        """This request has not arrived whole: meanwhile its connection makes room for others."""
+        """This request, whose connection is kept, has not arrived whole: meanwhile it makes room
+        for others all the same."""
         protocol = request.protocol
-        self._late.add(protocol)
+        self._kept.remove(protocol)
         try:
             yield
         finally:
-            self._late.discard(protocol)
+            self._kept.add(protocol)
 
     def open(
         self, server: web.Server, listener: socket.socket,
@@ -133,7 +133,7 @@ class Door:
                 except OSError:  # no descriptors left: one would spin on it
                     await asyncio.sleep(PAUSE)
                     continue
-                if len(self._kept - self._late) >= self._most_kept:
+                if len(self._kept) >= self._most_kept:
                     connection.close()
                     continue
                 self._make_room()
@@ -147,10 +147,9 @@ class Door:
         if len(self._strangers) >= self._most_waiting:
             next(iter(self._strangers)).cancel()
         connections = self._server.connections
-        kept = self._kept - self._late
-        if len(connections) - len(kept) < self._most_waiting:
+        if len(connections) - len(self._kept) < self._most_waiting:
             return
-        next(each for each in connections if each not in kept).force_close()
+        next(each for each in connections if each not in self._kept).force_close()
 
     async def _greet(self, connection: socket.socket) -> None:
         """From an accepted socket to a connection of the server's."""

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from skep.agent.pathsize import GRAIN, LEAST, SEALED_GRAIN, PathSize
+from skep.agent.pathsize import GRAIN, LEAST, PathSize
+from skep.model.secure import WIREGUARD_GRAIN
 
 FULL = 1500
 
@@ -134,8 +135,8 @@ def test_sizes_are_multiples_where_packets_are_filled_up(width):
     """As WireGuard does it: no two of a sweep may come out alike."""
     search, sequence = PathSize(), 0
     for _ in range(10):
-        sizes = search.sizes(1440, LEAST, SEALED_GRAIN)
-        assert all(size % SEALED_GRAIN == 0 for size in sizes)
+        sizes = search.sizes(1440, LEAST, WIREGUARD_GRAIN)
+        assert all(size % WIREGUARD_GRAIN == 0 for size in sizes)
         for size in sizes:
             sequence += 1
             search.sent(sequence, size)

@@ -6,12 +6,11 @@ import functools
 import ipaddress
 import json
 import os
-import socket
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import frame
 import mesh_lab
 import pytest
 from mesh_lab import ask, talking, tasks
@@ -155,33 +154,11 @@ class TestTrace:
             assert found["live"]["answered"], found
 
 
-FRAMES = Path(__file__).parents[1] / "faults"
-
-
 def spoofed(lab):
     """How many packets of containers h1 has refused for what they say they are."""
     counts = lab.run("h1", "curl", "-s", "http://127.0.0.1:9323/metrics").splitlines()
     said = 'skep_refused_packets_total{why="spoofed"} '
     return sum(float(line.removeprefix(said)) for line in counts if line.startswith(said))
-
-
-def advertised(source, target, topic, macs):
-    """A frame in hexadecimal: a neighbour advertisement that ``topic`` is at the sender's MAC, to
-    take the place of what is known (RFC 4861, section 4.4)."""
-    mac, targets = (bytes.fromhex(each.replace(":", "")) for each in macs)
-    ends = b"".join(socket.inet_pton(socket.AF_INET6, each) for each in (source, target))
-    topic = socket.inet_pton(socket.AF_INET6, topic)
-
-    def body(check):
-        return struct.pack("!BBHI", 136, 0, check, 0x60000000) + topic + b"\2\1" + mac
-
-    summed = struct.unpack("!36H", ends + struct.pack("!II", 32, 58) + body(0))
-    total = sum(summed)
-    total = (total & 0xFFFF) + (total >> 16)
-    packet = (
-        struct.pack("!IHBB", 6 << 28, 32, 58, 255) + ends + body(~(total + (total >> 16)) & 0xFFFF)
-    )
-    return (targets + mac + b"\x86\xdd" + packet).hex()
 
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -262,9 +239,13 @@ class TestNetworks:
 
             assert fars in found(far)
             refused = spoofed(lab)
-            lies = [advertised(liar, dupe, topic, (mac, dupes)) for topic in (far, liar)]
+            told = [frame.advertisement(topic, mac) for topic in (far, liar)]
+            lies = [
+                frame.ethernet(dupes, mac, 0x86DD, frame.icmp6(liar, dupe, each)).hex()
+                for each in told
+            ]
             lab.run("h1", "nsenter", f"--net=/run/netns/{lab.sandbox('h1', 'liar')}",
-                    sys.executable, str(FRAMES / "send_frames.py"), "eth0", *lies)  # fmt: skip
+                    sys.executable, frame.SENDER, "eth0", *lies)  # fmt: skip
             until(lambda: spoofed(lab) == refused + 1, 60)
             assert fars in found(far) and mac not in found(far)
         finally:

@@ -35,15 +35,20 @@ def configure(lab, host, parent, name, *options):
     lab.docker(host, "network", "create", "--config-only", *options, "-o", f"parent={parent}", name)
 
 
+def shared_lan(lab, name, config):
+    """A macvlan network of the cluster as hosts are configured for it, until it is removed."""
+    lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
+               "--config-from", config, name)  # fmt: skip
+    yield name
+    until(lambda: lab.tried("h1", "network", "rm", name)[0] == 0, 60)
+
+
 @pytest.fixture(scope="module")
 def lan(lab, parent):
     """h1 and h2 have the configuration, h3 has none."""
     for host in ("h1", "h2"):
         configure(lab, host, parent, "cfg", *SUBNET, "--ip-range", RANGES[host])
-    lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
-               "--config-from", "cfg", "lan")  # fmt: skip
-    yield "lan"
-    until(lambda: lab.tried("h1", "network", "rm", "lan")[0] == 0, 60)
+    yield from shared_lan(lab, "lan", "cfg")
     for host in lab.hosts:
         until(lambda host=host: not has_macvlan(lab, host), 60)
 
@@ -53,10 +58,7 @@ def sparse(lab, parent):
     """Another network that only h1 and h2 have the configuration of; h3 may be given it."""
     for host in ("h1", "h2"):
         configure(lab, host, parent, "some", *OTHER, "--ip-range", OTHER_RANGES[host])
-    lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
-               "--config-from", "some", "sparse")  # fmt: skip
-    yield "sparse"
-    until(lambda: lab.tried("h1", "network", "rm", "sparse")[0] == 0, 60)
+    yield from shared_lan(lab, "sparse", "some")
     for host in lab.hosts:
         until(lambda host=host: gone(lab, host, "some"), 60)
 

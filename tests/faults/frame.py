@@ -2,7 +2,10 @@
 
 import socket
 import struct
+from pathlib import Path
 
+SENDER = str(Path(__file__).with_name("send_frames.py"))
+"""The program that sends them from a link."""
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 
 
@@ -44,6 +47,23 @@ def arp(sender_mac, sender, target):
         + mac(sender_mac) + socket.inet_aton(sender)
         + mac(EVERYBODY) + socket.inet_aton(target)
     )  # fmt: skip
+
+
+def icmp6(source, target, body, hops=255):
+    """An IPv6 packet with an ICMPv6 message, ``body`` without its checksum."""
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
+    whole = body[:2] + b"\0\0" + body[4:]
+    padded = ends + struct.pack("!II", len(whole), 58) + whole + b"\0" * (len(whole) % 2)
+    check = struct.pack("!H", checksum(padded))
+    header = struct.pack("!IHBB", 0x60000000, len(whole), 58, hops) + ends
+    return header + whole[:2] + check + whole[4:]
+
+
+def advertisement(topic, at):
+    """The ICMPv6 message that address ``topic`` is at the MAC ``at``, to take the place of what is
+    known (RFC 4861, section 4.4)."""
+    fixed = struct.pack("!BBHI", 136, 0, 0, 0x60000000)
+    return fixed + socket.inet_pton(socket.AF_INET6, topic) + b"\2\1" + mac(at)
 
 
 def vxlan(vni, frame):

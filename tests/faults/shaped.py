@@ -88,16 +88,6 @@ def packets(draw, me, others):
     return header + struct.pack("!HHHH", 40000, found["port"], found["told"], 0) + text
 
 
-def icmp6(source, target, body, hops=255):
-    """An IPv6 packet with an ICMPv6 message, ``body`` without its checksum."""
-    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
-    whole = body[:2] + b"\0\0" + body[4:]
-    padded = ends + struct.pack("!II", len(whole), 58) + whole + b"\0" * (len(whole) % 2)
-    check = struct.pack("!H", frame.checksum(padded))
-    header = struct.pack("!IHBB", 0x60000000, len(whole), 58, hops) + ends
-    return header + whole[:2] + check + whole[4:]
-
-
 @st.composite
 def neighbours(draw, me, others, mac):
     """ICMPv6 of neighbours and routers: it says that addresses of ``others`` are at ``mac``."""
@@ -120,7 +110,7 @@ def neighbours(draw, me, others, mac):
     else:
         body = struct.pack("!BBHI", found["kind"], 0, 0, found["flags"])
         body += socket.inet_pton(socket.AF_INET6, found["told"]) + option
-    return icmp6(found["source"], found["target"], body, found["hops"])
+    return frame.icmp6(found["source"], found["target"], body, found["hops"])
 
 
 @st.composite

@@ -46,7 +46,7 @@ class Attack:
         """Send frames from the attacker's sandbox."""
         words = " ".join(each.hex() for each in frames)
         self.enter(host, namespace or self.words["box"],
-                   f"{sys.executable} {HERE / 'send_frames.py'} {link} {words}")  # fmt: skip
+                   f"{sys.executable} {frame.SENDER} {link} {words}")  # fmt: skip
 
     def watch(self, victim):
         """Count what arrives for port 9 at a victim."""

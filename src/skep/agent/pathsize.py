@@ -16,10 +16,10 @@ CERTAIN = 2
 """Sweeps in a row in which what used to pass did not, before it is believed."""
 COARSE, FINE = 8, 6
 """Sizes of a sweep: over everything, and between what passed last and what did not."""
-GRAIN, SEALED_GRAIN = 4, 16
-"""Sizes that are tried are multiples of this: WireGuard fills packets up to such of 16. Never two
-of one size, nor a smaller one behind a larger one: wireguard-go would send them as one, which
-virtual links carry whatever their MTU."""
+GRAIN = 4
+"""Sizes that are tried are multiples of this, or of another grain that is given (WireGuard's).
+Never two of one size, nor a smaller one behind a larger one: wireguard-go would send them as one,
+which virtual links carry whatever their MTU."""
 
 
 class PathSize:

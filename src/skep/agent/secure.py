@@ -19,14 +19,22 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from skep.agent.mesh import Mesh
 from skep.agent.network import Network
-from skep.agent.pathsize import SEALED_GRAIN
 from skep.agent.statefile import forget, read, write_atomically
 from skep.kernel.kernel import Kernel
 from skep.kernel.wireguard import WireGuard
 from skep.model.assignment import Assignment
 from skep.model.errors import Broken, Refusal
 from skep.model.host import HostView
-from skep.model.secure import SECURE, SLOTS, OwnKey, Pair, SeenTunnel, TunnelKey, link_of
+from skep.model.secure import (
+    SECURE,
+    SLOTS,
+    WIREGUARD_GRAIN,
+    OwnKey,
+    Pair,
+    SeenTunnel,
+    TunnelKey,
+    link_of,
+)
 from skep.plan.encrypt import choose, differs, is_secure, secure_mtu, secure_peers, tunnels
 
 BEAT = 1.0
@@ -134,7 +142,7 @@ class Secure:
         """Have the peers asked, inside, whether they are there."""
         if self._probing is None:
             mesh = Mesh("::" if ":" in view.vtep else "0.0.0.0")
-            mesh.grain = SEALED_GRAIN
+            mesh.grain = WIREGUARD_GRAIN
             mesh.recall(self._network.paths.sealed)
             mesh.on_narrow = self._network.paths.found_sealed
             try:

@@ -24,6 +24,8 @@ WIREGUARD_OVERHEAD = 60
 """Bytes that an outer IPv4, UDP and WireGuard header and the seal take; an outer IPv6 header takes
 20 more."""
 WIREGUARD_OVERHEAD6 = 80
+WIREGUARD_GRAIN = 16
+"""WireGuard fills packets up to multiples of so many bytes."""
 
 KEEPALIVE = 25
 """Seconds after which an idle tunnel speaks, so that its keys stay proven."""

@@ -15,6 +15,7 @@ from skep.model.netstate import Address, Link, Namespace, Route
 from skep.model.secure import (
     PROVEN_FOR,
     SECURE,
+    WIREGUARD_GRAIN,
     WIREGUARD_OVERHEAD,
     WIREGUARD_OVERHEAD6,
     OwnKey,
@@ -26,9 +27,6 @@ from skep.model.secure import (
     link_of,
 )
 from skep.plan.layout import overlays
-
-GRAIN = 16
-"""WireGuard fills packets up to multiples of so many bytes."""
 
 QUIET = {
     "net.ipv6.conf.all.disable_ipv6": "1",
@@ -51,7 +49,10 @@ def inside(view: HostView) -> dict[str, int]:
     measured inside, or as follows from the path outside. Where the kernel knows how narrow that is,
     it cuts WireGuard's packets up, and larger ones seem to pass."""
     added = overhead(view.vtep)
-    room = {node_id: (size - added) // GRAIN * GRAIN for node_id, size in view.paths.items()}
+    room = {
+        node_id: size - added - (size - added) % WIREGUARD_GRAIN
+        for node_id, size in view.paths.items()
+    }
     found = (room, view.secure_paths)
     return {
         node_id: min(sizes[node_id] for sizes in found if node_id in sizes)

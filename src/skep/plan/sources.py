@@ -27,6 +27,8 @@ TOPIC = Payload("icmpv6", "taddr")
 """The address that a neighbour advertisement is about: who believes it sends to the sender's MAC
 what is for that address, whatever the advertisement's own source."""
 ADVERT = Match((Payload("icmpv6", "type"),), "nd-neighbor-advert")
+TOPICS = "topic"
+"""What the sets of those are called by: an address there is of another type to nftables."""
 
 KIND = Payload("ether", "type")
 TAGGED = ("8021ad", "8021q")
@@ -68,31 +70,17 @@ def _subnets(network: NetworkAssignment) -> Iterator[str]:
         yield from (subnet_of(each.subnet) for each in configs if each is not None)
 
 
-def _sets(family: Family, subnets: Iterable[str], endpoints: Iterable[Endpoint]) -> list[Set]:
-    own = {(each.port, address) for each in endpoints for address in _own(each)}
-    return [
-        Set(
-            f"{family.name}_subnets",
-            (family.kind,),
-            frozenset((each,) for each in subnets),
-            interval=True,
-        ),
-        joined_set(
-            f"{family.name}_own",
-            ("ifname", family.kind),
-            {(port, address) for port, address in own if family.has(address)},
-        ),
-        *(_topics(subnets, own) if family is IP6 else ()),
-    ]
-
-
-def _topics(subnets: Iterable[str], own: Iterable[tuple[str, str]]) -> Iterator[Set]:
-    """The same for what neighbour advertisements are about."""
-    mine = {(port, address) for port, address in own if IP6.has(address)}
-    yield Set(
-        "topic_subnets", ("nd_target",), frozenset((each,) for each in subnets), interval=True
-    )
-    yield joined_set("topic_own", ("ifname", "nd_target"), mine)
+def _sets(family: Family, subnets: Iterable[str], endpoints: Iterable[Endpoint]) -> Iterator[Set]:
+    told = frozenset((each,) for each in subnets)
+    own = {
+        (each.port, address) for each in endpoints for address in _own(each) if family.has(address)
+    }
+    kinds = {family.name: family.kind}
+    if family is IP6:
+        kinds[TOPICS] = "nd_target"
+    for name, kind in kinds.items():
+        yield Set(f"{name}_subnets", (kind,), told, interval=True)
+        yield joined_set(f"{name}_own", ("ifname", kind), own)
 
 
 def _own(endpoint: Endpoint) -> Iterator[str]:
@@ -102,9 +90,10 @@ def _own(endpoint: Endpoint) -> Iterator[str]:
 
 
 def _rules(family: Family) -> Iterator[Rule]:
-    for key in (family.source, ASKER) if family is IP else (family.source,):
-        inside = Match((key,), f"@{family.name}_subnets")
-        yield rule(inside, Match((IN, key), f"@{family.name}_own", "!="), _REFUSE)
-    if family is IP6:
-        inside = Match((TOPIC,), "@topic_subnets")
-        yield rule(ADVERT, inside, Match((IN, TOPIC), "@topic_own", "!="), _REFUSE)
+    yield _only_own(family.name, family.source)
+    yield _only_own(IP.name, ASKER) if family is IP else _only_own(TOPICS, TOPIC, ADVERT)
+
+
+def _only_own(name: str, key: Payload, *first: Match) -> Rule:
+    inside = Match((key,), f"@{name}_subnets")
+    return rule(*first, inside, Match((IN, key), f"@{name}_own", "!="), _REFUSE)
