@@ -114,6 +114,16 @@ async def test_a_body_that_is_too_deep(world, client, path, depth):
         assert reply.status == 200
 
 
+@pytest.mark.parametrize("number", [1 << 64, -(1 << 63) - 1, 10**400])
+async def test_a_number_that_is_too_large(world, client, number):
+    body = f'{{"Name": "n", "IPAM": {{"Config": [{{"x": {number}}}]}}}}'
+    head = {"Content-Type": "application/json"}
+    async with client.post("/networks/create", data=body, headers=head) as reply:
+        assert reply.status == 400
+        said = (await reply.json())["message"]
+    assert said == "invalid JSON: a number in it has more than 64 bits"
+
+
 async def test_too_many_at_once(world, client, monkeypatch):
     """Together they take so much and no more; who comes after them is served."""
     monkeypatch.setattr(arriving, "AT_ONCE", 3 << 20)

@@ -158,6 +158,13 @@ def test_references_are_whole(swarm, word):
             {"file": FileTarget(name="f", uid="root")},
             f"malformed {word} reference, 'root' is not a numeric id",
         ),
+        *(
+            (
+                {"file": FileTarget(name="f", gid=nobody)},
+                f"malformed {word} reference, {nobody!r} is not a numeric id",
+            )
+            for nobody in ("4294967295", "9" * 5000)
+        ),
         ({}, f"{word} not found: n"),
     ):
         reference = kind(**{**whole, **change})

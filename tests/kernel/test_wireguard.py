@@ -1,6 +1,7 @@
 """WireGuard's links, by whatever this kernel has: made, told, read, and what is said if not."""
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -44,6 +45,15 @@ def test_a_tunnel_is_spelled_for_wg():
         "[Peer]", "PublicKey = theirs", "Endpoint = [fd00::2]:51831",
         "AllowedIPs = fd00::2/128", "PersistentKeepalive = 25", "",
     ]  # fmt: skip
+
+
+async def test_a_host_without_memory_is_told_of(monkeypatch, tmp_path):
+    def full(_):
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    with pytest.raises(Broken, match="cannot be set up: wg cannot be told: Too many open files"):
+        await WireGuard(tmp_path / "ns").write(Tunnel("skep-wg0", make_key(2), ()))
 
 
 @pytest.fixture

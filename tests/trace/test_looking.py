@@ -220,6 +220,27 @@ def test_what_should_be_answered_is_by_the_table():
     assert asking.expected(TABLE, "elsewhere", asking.query("db", 1)) is None
 
 
+async def test_an_answer_that_breaks_off_is_told(pair):
+    """Somebody in the sandbox may have taken the name server's place."""
+
+    def serve():
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.settimeout(60)
+        opened.bind((RESOLVER, 53))
+        return opened
+
+    def cut_off(opened, rest):
+        asked, sender = opened.recvfrom(512)
+        opened.sendto(asked[:2] + b"\x80\0\0\1\0\1\0\0\0\0" + rest, sender)
+
+    with await pair.within(HERE, serve) as opened:
+        for rest in (b"", b"\3abc\0\0\1\0\1", b"\0\0\1\0\1\0\0\1"):
+            answering = asyncio.create_task(asyncio.to_thread(cut_off, opened, rest))
+            (found,) = await asking.ask(pair, TABLE, HERE, ["db"])
+            await answering
+            assert found.error == "an answer that breaks off"
+
+
 async def test_a_dead_name_server_is_given_up_after_two_questions(pair, monkeypatch):
     monkeypatch.setattr(asking, "PATIENCE", 0.1)
 

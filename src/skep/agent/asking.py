@@ -95,7 +95,10 @@ def _received(opened: socket.socket, number: int) -> tuple[str, tuple[str, ...]]
     while True:
         reply = opened.recv(wire.LARGEST_UDP)
         if len(reply) >= _HEADER.size and _HEADER.unpack_from(reply)[0] == number:
-            return read_reply(reply)
+            try:
+                return read_reply(reply)
+            except (IndexError, struct.error) as nonsense:
+                raise OSError("an answer that breaks off") from nonsense
 
 
 def query(name: str, number: int) -> bytes:
@@ -106,7 +109,8 @@ def query(name: str, number: int) -> bytes:
 
 
 def read_reply(reply: bytes) -> tuple[str, tuple[str, ...]]:
-    """A reply's code, and the IPv4 addresses in it, in order of number."""
+    """A reply's code, and the IPv4 addresses in it, in order of number. Raises `IndexError` or
+    `struct.error` for one that breaks off."""
     _, flags, questions, answers, _, _ = _HEADER.unpack_from(reply)
     at = _HEADER.size
     for _ in range(questions):

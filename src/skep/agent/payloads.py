@@ -13,14 +13,12 @@ import structlog
 from skep.kernel.memory import ensure_tmpfs
 from skep.model.assignment import Payload
 from skep.model.cluster import Task
-from skep.model.container import ConfigReference, FileTarget, SecretReference
+from skep.model.container import LAST_ID, ConfigReference, FileTarget, SecretReference
 from skep.model.errors import Broken, Invalid, Unavailable
 
 Json = dict[str, Any]
 
 SECRETS = "/run/secrets"
-LAST_ID = 2**32 - 2
-"""The largest number of a user or group: the next one says nobody."""
 
 log = structlog.get_logger("skep.tasks")
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 DEEPEST = 100
 """Levels of nesting that a body may have. Docker's own need ten."""
+LEAST, MOST = -(1 << 63), (1 << 64) - 1
+"""Integers that a body may have: Go's int64 and uint64."""
 
 
 class Member(typing.NamedTuple):
@@ -67,18 +69,20 @@ def _parse(raw: bytes) -> Any:
         if "trailing characters" in str(fault):
             raise Invalid("unexpected content after JSON") from fault
         raise Invalid(f"invalid JSON: {fault}") from fault
-    if _is_too_deep(found):
-        raise Invalid(f"invalid JSON: nested more than {DEEPEST} levels deep")
+    _check_bounds(found)
     return found
 
 
-def _is_too_deep(value: Any) -> bool:
+def _check_bounds(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST):
+        for each in level:
+            if isinstance(each, int) and not LEAST <= each <= MOST:
+                raise Invalid("invalid JSON: a number in it has more than 64 bits")
         level = [inner for each in level for inner in _members_of(each)]
         if not level:
-            return False
-    return True
+            return
+    raise Invalid(f"invalid JSON: nested more than {DEEPEST} levels deep")
 
 
 def _members_of(value: Any) -> Iterable[Any]:

@@ -162,7 +162,10 @@ class WireGuard:
     async def _wg(self, *arguments: str, said: str = "") -> tuple[int, str, str]:
         # Keys are neither for the disk nor for a pipe, which uvloop cannot write to once its reader
         # has gone.
-        stdin = os.memfd_create("wg")
+        try:
+            stdin = os.memfd_create("wg")
+        except OSError as error:
+            return 1, "", f"wg cannot be told: {error.strerror}"
         try:
             os.write(stdin, said.encode())
             process = await asyncio.create_subprocess_exec(

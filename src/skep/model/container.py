@@ -80,6 +80,10 @@ class HealthConfig(Spec, frozen=True):
     start_interval: int = 0
 
 
+LAST_ID = 2**32 - 2
+"""The largest number of a user or group: the next one says nobody."""
+
+
 class FileTarget(Spec, frozen=True):
     """Where a secret or config appears in the container, whose it is, and its mode."""
 

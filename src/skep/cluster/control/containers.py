@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from skep.cluster import rpc
 from skep.cluster.needs import config_path, secret_path
 from skep.model.container import (
+    LAST_ID,
     ConfigReference,
     ContainerSpec,
     FileTarget,
@@ -156,8 +157,12 @@ def _check_reference(word: str, id: str, name: str, file: FileTarget | None) -> 
     if not file.name:
         raise rpc.invalid(f"malformed file {word} reference, invalid target file name provided")
     for owner in (file.uid, file.gid):
-        if owner and not owner.isdecimal():
+        if owner and not _is_id(owner):
             raise rpc.invalid(f"malformed {word} reference, {owner!r} is not a numeric id")
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(LAST_ID)) and int(text) <= LAST_ID
 
 
 def _target(reference: SecretReference | ConfigReference) -> str:
