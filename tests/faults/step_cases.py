@@ -173,11 +173,12 @@ class Disconnect(Connect):
 
 
 class Update:
-    """docker service update: every task is replaced."""
+    """docker service update: every task is replaced, all of them on the host of the faults."""
 
     host = MANAGER
     create = ("service", "create", "--detach", "--no-resolve-image", "--name", "rolled",
-              "--network", "net", "--replicas", "2", "--update-monitor", "100ms", "--env", "N=1",
+              "--constraint", f"node.hostname=={MANAGER}", "--network", "net", "--replicas", "2",
+              "--update-monitor", "100ms", "--env", "N=1",
               "--stop-grace-period", "1s", "busybox", "sleep", "86400")  # fmt: skip
     command = ("service", "update", "--detach", "--env-add", "N=2", "rolled")
 
