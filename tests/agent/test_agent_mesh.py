@@ -46,7 +46,7 @@ def stranger(port):
 
 
 async def heard(plain: socket.socket) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await asyncio.get_running_loop().sock_recv(plain, 2000)
 
 

@@ -37,14 +37,15 @@ async def test_with_nothing_open_it_is_over_at_the_second_look():
     assert rig.looks == ["box", "box"]
 
 
-async def test_nothing_is_counted_before_every_host_confirmed():
+async def test_nothing_is_counted_before_every_host_confirmed(monkeypatch):
+    monkeypatch.setattr(drain, "SETTLE", 600)
     rig = Rig()
     rig.draining.settled(4)
     draining = rig.drain(since=5)
     await asyncio.sleep(0.03)
     assert rig.looks == []
     rig.draining.settled(5)
-    await asyncio.wait_for(draining, 0.1)
+    await asyncio.wait_for(draining, 30)
     assert rig.looks != []
 
 
@@ -52,7 +53,7 @@ async def test_hosts_that_do_not_confirm_are_waited_for_only_so_long():
     rig = Rig()
     begun = time.monotonic()
     await rig.drain(since=5)
-    assert 0.2 <= time.monotonic() - begun < 1
+    assert 0.2 <= time.monotonic() - begun < 30
 
 
 async def test_open_connections_are_waited_for():
@@ -62,21 +63,21 @@ async def test_open_connections_are_waited_for():
 
 
 async def test_but_not_longer_than_they_may():
-    rig = Rig(*[1] * 1000)
+    rig = Rig(*[1] * 100_000)
     begun = time.monotonic()
     await rig.drain(seconds=0.1)
-    assert 0.1 <= time.monotonic() - begun < 1
+    assert 0.1 <= time.monotonic() - begun < 30
 
 
 async def test_a_task_that_died_is_not_waited_for():
-    rig = Rig(*[1] * 1000)
-    draining = rig.drain()
+    rig = Rig(*[1] * 1_000_000)
+    draining = rig.drain(seconds=600)
     await asyncio.sleep(0.02)
     rig.living = False
-    await asyncio.wait_for(draining, 0.1)
+    await asyncio.wait_for(draining, 30)
 
 
 async def test_no_time_is_no_time():
     rig = Rig(1)
-    await asyncio.wait_for(rig.drain(seconds=0.0), 0.1)
+    await asyncio.wait_for(rig.drain(seconds=0.0), 30)
     assert len(rig.looks) == 1

@@ -50,7 +50,7 @@ async def test_every_change_of_health_is_told_once():
     async with running(FakeEngine(outcomes, CHECK)) as (health, heard):
         await health.started("c")
         assert health.statuses == {"c": "starting"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await heard.get() == ("c", "healthy")
             assert await heard.get() == ("c", "unhealthy")
         assert health.statuses == {"c": "unhealthy"}

@@ -48,7 +48,7 @@ async def collect(logs, request, until):
         return True
 
     logs.read(request, send)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await done.wait()
     return pieces
 
@@ -76,7 +76,7 @@ async def test_nobody_reads_on_when_nobody_listens():
     request = ReadLogs(serial=2, container_id="c", options={"follow": "1"})
     await collect(logs, request, lambda piece: piece.data == b"line")
     logs.stop(2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reply.closed.wait()
 
 
@@ -95,7 +95,7 @@ async def test_no_more_is_sent_than_the_reader_keeps_up_with():
         return sum(piece.weight for piece in pieces)
 
     logs.read(ReadLogs(serial=7, container_id="c", options={}), send)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         read = 0
         while not done.is_set():
             for _ in range(200):  # far more turns than it takes to send all
@@ -120,5 +120,5 @@ async def test_many_small_pieces_weigh_too():
         await asyncio.sleep(0)
     assert 0 < len(pieces) < 1000
     logs.stop_all()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reply.closed.wait()

@@ -47,15 +47,16 @@ async def test_what_serves_nothing_that_is_known_is_not_waited_for():
 async def test_what_does_not_listen_is_waited_for_only_so_long():
     begun = time.monotonic()
     await Rig().wait(WEB)
-    assert 0.2 <= time.monotonic() - begun < 1
+    assert 0.2 <= time.monotonic() - begun < 30
 
 
-async def test_what_is_over_is_not_waited_for():
+async def test_what_is_over_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(opening, "WITHIN", 600)
     ended = []
     waiting = Rig().wait(WEB, over=lambda: bool(ended))
     await asyncio.sleep(0.02)
     ended.append(True)
-    await asyncio.wait_for(waiting, 0.1)
+    await asyncio.wait_for(waiting, 30)
 
 
 def test_its_ports_are_those_that_its_image_exposes_and_its_service_publishes():

@@ -124,7 +124,7 @@ class Rig:
         return [status.state for status in self.reports]
 
     async def until(self, condition):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.001)
 

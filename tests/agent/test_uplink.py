@@ -56,7 +56,7 @@ async def running(tmp_path):
 
 
 async def settled(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 
@@ -139,7 +139,7 @@ async def test_a_start_without_its_last_assignment_waits_for_a_manager(tmp_path)
         await asyncio.sleep(0)
         assert not waiting.done()
         connection.heard.put_nowait(assigned(7))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await waiting
         assert uplink.assignment.index == 7
 

@@ -52,7 +52,7 @@ async def test_later_ones_are_there_at_once(ahead, engine):
     engine.go.clear()
     ahead.changed(0.0)
     for _ in range(3):
-        assert await asyncio.wait_for(ahead.get(), 1) == ({"Images": 1}, [])
+        assert await asyncio.wait_for(ahead.get(), 30) == ({"Images": 1}, [])
     engine.go.set()
     await until(lambda: engine.count == 2)
     await until(lambda: ahead._answer == {"Images": 2})

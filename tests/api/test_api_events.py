@@ -28,7 +28,7 @@ async def test_each_is_sent_at_once_and_headers_before_any(world, client):
     async with client.get("/events") as reply:
         assert reply.headers["Content-Type"] == "application/json"
         world.events.tell(happened("start", image="busybox", name="c1", podId=""))
-        event = json.loads(await asyncio.wait_for(reader_line(reply), 5))
+        event = json.loads(await asyncio.wait_for(reader_line(reply), 30))
         assert (event["status"], event["from"]) == ("start", "busybox")
         assert event["Actor"] == {
             "ID": "c" * 64,

@@ -211,7 +211,7 @@ async def test_following_ends_with_the_service(world, client, web):
         for task in web:
             await world.cluster.log.say(task.id, frame(STDOUT, b"last\n"))
             await world.cluster.log.say(task.id, end=True)
-        await asyncio.wait_for(follower.reading, 5)
+        await asyncio.wait_for(follower.reading, 30)
         assert sorted(follower.lines) == sorted((1, labels(task) + b"last\n") for task in web)
 
 
@@ -219,7 +219,7 @@ async def test_a_swarm_that_is_left_ends_it(world, client, web):
     async with Follower(world, client) as follower:
         await until(lambda: world.cluster.log.open == 2)
         await world.cluster.leave(True)
-        await asyncio.wait_for(follower.reading, 5)
+        await asyncio.wait_for(follower.reading, 30)
     await until(lambda: world.cluster.log.open == 0)
 
 
@@ -233,14 +233,14 @@ async def test_one_task(world, client, web):
         assert await reply.content.readexactly(12) == frame(STDOUT, b"end\n")
         await world.cluster.report(task.id, state=TaskState.COMPLETE, container_id="c1")
         await world.cluster.log.say(task.id, end=True)
-        assert await asyncio.wait_for(reply.read(), 5) == b""
+        assert await asyncio.wait_for(reply.read(), 30) == b""
 
 
 async def test_a_dead_task_s_log_is_read_though_it_is_followed(world, client, web):
     await world.cluster.report(web[0].id, state=TaskState.FAILED, container_id="c1")
     await world.cluster.log.say(web[0].id, frame(STDOUT, b"why\n"))
     path = f"/tasks/{web[0].id}/logs?{ALL}&follow=1"
-    assert await asyncio.wait_for(read(client, path), 5) == frame(STDOUT, b"why\n")
+    assert await asyncio.wait_for(read(client, path), 30) == frame(STDOUT, b"why\n")
 
 
 async def test_docker_s_prefixes(world, web):

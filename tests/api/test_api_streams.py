@@ -26,13 +26,13 @@ async def send(writer, path, body=None, *, upgrade=True):
 
 
 async def head_of(reader):
-    text = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+    text = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
     first, *lines = text.strip().split("\r\n")
     return first, dict(line.split(": ", 1) for line in lines)
 
 
 async def frame(reader):
-    kind, size = struct.unpack(">BxxxI", await asyncio.wait_for(reader.readexactly(8), 5))
+    kind, size = struct.unpack(">BxxxI", await asyncio.wait_for(reader.readexactly(8), 30))
     return kind, await reader.readexactly(size)
 
 
@@ -65,7 +65,7 @@ async def test_half_closed_input_with_upgrade(world, client):
     assert await frame(reader) == (1, b"hello")
     writer.write_eof()
     assert await frame(reader) == (1, b"end of input\n")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     await until(lambda: world.engine.streams[-1].closed)
     writer.close()
     async with client.get(f"/exec/{id}/json") as reply:
@@ -78,7 +78,7 @@ async def test_terminal_is_raw(world, client):
     await send(writer, f"/exec/{id}/start", {"Tty": True})
     _, headers = await head_of(reader)
     assert headers["Content-Type"] == RAW
-    assert await asyncio.wait_for(reader.read(), 5) == b"hi\n"
+    assert await asyncio.wait_for(reader.read(), 30) == b"hi\n"
     writer.close()
 
 
@@ -90,7 +90,7 @@ async def test_without_upgrade(world, client):
     assert first == "HTTP/1.1 200 OK"
     assert headers["Content-Type"] == RAW
     assert await frame(reader) == (1, b"hi\n")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
 
 
@@ -128,7 +128,7 @@ async def test_a_slow_reader_slows_the_engine_down(world, client):
         await asyncio.sleep(0)
     assert process.output.qsize() > 1000, "the output was read though nobody takes it"
     total = 0
-    while data := await asyncio.wait_for(reader.read(1 << 20), 5):
+    while data := await asyncio.wait_for(reader.read(1 << 20), 30):
         total += len(data)
     assert total == 2000 * (65536 + 8)
     writer.close()

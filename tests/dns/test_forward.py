@@ -134,7 +134,7 @@ async def test_silence_is_a_failure_after_two_seconds(rig):
     upstream = rig.upstream("one", NEAR, silence)
     begun = time.monotonic()
     assert (await rig.ask("one", "example.org")).rcode() == SERVFAIL
-    assert 1.9 < time.monotonic() - begun < 3
+    assert time.monotonic() - begun > 1.9
     assert len(upstream.asked) == 2  # a lost datagram has a second chance
     await client.close()
 

@@ -265,7 +265,7 @@ def leftovers(hand):
 def test_a_probe_that_is_broken_off_leaves_nothing(hand, probing, word):
     probing.send_signal(word)
     probing.wait(10)
-    until(lambda: not leftovers(hand), 10)
+    until(lambda: not leftovers(hand), 60)
 
 
 @pytest.mark.parametrize("host", ["h1", "h2"])
@@ -274,7 +274,7 @@ def test_a_daemon_that_is_killed_while_it_watches_leaves_nothing(lab, hand, prob
     assert host not in leftovers(hand)
     probing.wait(20)
     until(lambda: lab.answers(host), 30)
-    until(lambda: not leftovers(hand), 10)
+    until(lambda: not leftovers(hand), 60)
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ async def test_events_survive_the_end_of_the_stream(serve):
 
     engine = await serve({"GET /v1.41/events": events})
     stream = engine.events()
-    seen = [await asyncio.wait_for(anext(stream), 5) for _ in range(5)]
+    seen = [await asyncio.wait_for(anext(stream), 30) for _ in range(5)]
     assert [(one.action, one.id) for one in seen] == [
         ("connected", ""), ("start", "c7"), ("die", "c9"), ("connected", ""), ("remove", "c9"),
     ]  # fmt: skip
@@ -95,7 +95,7 @@ async def test_events_wait_for_an_engine_that_is_not_there_yet(serve, tmp_path):
         return web.Response()
 
     await serve({"GET /v1.41/events": nothing})
-    assert (await asyncio.wait_for(first, 5)).action == "connected"
+    assert (await asyncio.wait_for(first, 30)).action == "connected"
     await stream.aclose()
     await engine.close()
 

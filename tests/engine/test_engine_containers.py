@@ -256,7 +256,7 @@ async def test_stopping_kills_after_the_timeout(engine, box):
 async def test_the_code_of_a_container_that_removes_itself(engine, box):
     container = await box("sh", "-c", "exit 3", host={"AutoRemove": True})
     path, asked = f"/containers/{container}/wait", {"condition": "removed"}
-    waiting = await asyncio.wait_for(engine.request("POST", path, params=asked), 5)
+    waiting = await asyncio.wait_for(engine.request("POST", path, params=asked), 30)
     await engine.start(container)
     assert (await waiting.json())["StatusCode"] == 3
     with pytest.raises(Missing):
@@ -273,7 +273,7 @@ async def test_waiting_for_removal_of_one_that_has_ended(engine, box):
     path, asked = f"/containers/{container}/wait", {"condition": "removed"}
     waiting = await engine.request("POST", path, params=asked)
     await engine.remove(container)
-    assert (await asyncio.wait_for(waiting.json(), 5))["StatusCode"] == 5
+    assert (await asyncio.wait_for(waiting.json(), 30))["StatusCode"] == 5
 
 
 async def test_waiting_for_removal_of_one_that_never_began(engine, box):
@@ -309,7 +309,7 @@ async def test_logs_are_followed_with_and_without_a_terminal(engine, box):
 
 async def test_events_tell_a_life_and_its_code(engine, box):
     stream = engine.events()
-    first = await asyncio.wait_for(anext(stream), 5)
+    first = await asyncio.wait_for(anext(stream), 30)
     assert (first.action, first.id) == ("connected", "")
     container = await box("sh", "-c", "exit 6", name="mortal", Labels={"l": "1"})
     await engine.start(container)

@@ -52,16 +52,18 @@ async def test_nginx_says_who_it_is_and_who_asks(engine, web):
     assert found["Config"]["Cmd"] == ["nginx", "-g", "daemon off;"]
 
 
+async def logs(engine, container, asked):
+    return await (await engine.request("GET", f"/containers/{container}/logs", params=asked)).read()
+
+
 async def test_nginx_logs_to_the_container_and_stops_gracefully(engine, web):
     await shell(engine, web, "wget -qO- http://127.0.0.1/")
-    asked = {"stdout": "1", "tail": "1"}
-    async with asyncio.timeout(30):
-        # What a container says takes its way through conmon.
-        while True:
-            logs = await engine.request("GET", f"/containers/{web}/logs", params=asked)
-            if b'"GET / HTTP/1.1" 200' in await logs.read():
-                break
-            await asyncio.sleep(0.1)
+    asked = {"stdout": "1", "stderr": "1", "tail": "1"}
+    end = asyncio.get_running_loop().time() + 30
+    # What a container says takes its way through conmon.
+    while b'"GET / HTTP/1.1" 200' not in (said := await logs(engine, web, asked)):
+        assert asyncio.get_running_loop().time() < end, said
+        await asyncio.sleep(0.1)
     assert await engine.stop(web) is True
     assert await engine.wait(web) == 0
 

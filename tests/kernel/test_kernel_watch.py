@@ -211,7 +211,7 @@ async def test_the_reader_ends_with_the_kernel(host):
     heard = asyncio.create_task(_all_changes(kernel))
     await asyncio.sleep(0)
     await kernel.close()
-    assert await asyncio.wait_for(heard, 1) == []
+    assert await asyncio.wait_for(heard, 30) == []
 
 
 async def _all_changes(kernel: Kernel) -> list[str]:

@@ -62,7 +62,7 @@ class Reader:
         self._next = asyncio.ensure_future(anext(pieces))
 
     async def next(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             piece = await self._next
         if not piece.end:
             self._next = asyncio.ensure_future(anext(self._pieces))

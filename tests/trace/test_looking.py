@@ -56,7 +56,7 @@ async def listening(kernel, work, *, protocol="icmp", seconds=1.0, traced=()):
     talk = Talk()
     request = Listen(taps=taps, protocol=protocol, token=TOKEN, seconds=seconds, traced=traced)
     ears = asyncio.create_task(tapping.listen(kernel, request, talk))
-    await asyncio.wait_for(talk.listening.wait(), 5)
+    await asyncio.wait_for(talk.listening.wait(), 30)
     outcome = await work
     await talk.stop()
     return outcome, await ears
@@ -288,9 +288,9 @@ async def test_real_traffic_is_told_of_as_it_passes(pair, monkeypatch):
     request = Watch(taps=(tap,), protocol="icmp", ends=(end,), seconds=30.0)
     talk = Notes(enough_after=2)
     eyes = asyncio.create_task(watching.watch(pair, request, talk))
-    await asyncio.wait_for(talk.listening.wait(), 5)
+    await asyncio.wait_for(talk.listening.wait(), 30)
     assert (await sending.send(pair, probe("icmp"))).answered
-    await asyncio.wait_for(eyes, 5)
+    await asyncio.wait_for(eyes, 30)
     seen = [(each.note, each.packets) for part in talk.parts for each in part.seen]
     assert seen == [("echo request", 1), ("echo reply", 1)]
 
@@ -299,7 +299,7 @@ async def test_what_is_broken_off_is_closed(pair, host):
     request = Listen(taps=(), protocol="tcp", token=TOKEN, seconds=30.0, traced=(THERE,))
     talk = Talk()
     ears = asyncio.create_task(tapping.listen(pair, request, talk))
-    await asyncio.wait_for(talk.listening.wait(), 5)
+    await asyncio.wait_for(talk.listening.wait(), 30)
     assert "trace_of_skep" in host.run(THERE, "nft list tables")
     ears.cancel()
     with pytest.raises(asyncio.CancelledError):

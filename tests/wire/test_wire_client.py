@@ -248,10 +248,8 @@ class TestSession:
             agent(*remotes)
             await manager.sessions.get()
             used = one if one._sessions else two
-            before = time.monotonic()
             await used.close()
-            await manager.sessions.get()
-            assert time.monotonic() - before < 5
+            await asyncio.wait_for(manager.sessions.get(), 30)
             other = two if used is one else one
             assert len(other._sessions) == 1
 
@@ -302,7 +300,7 @@ class TestSession:
         before = time.monotonic()
         await until(lambda: not connection.connected.is_set() and connection.problem)
         assert connection.problem.endswith("nothing was heard for 3 seconds")
-        assert 2 < time.monotonic() - before < 6
+        assert time.monotonic() - before > 2
 
     async def test_too_much_at_once_is_refused(self, agent, remote, manager, until):
         connection, _ = agent(remote)
