@@ -26,8 +26,8 @@ from aiohttp import web
 from skep import __version__, gate
 from skep.agent.agent import Agent
 from skep.agent.balancer import BALANCERS, LABEL, choose
-from skep.agent.containers import container_of
 from skep.agent.pools import DEFAULT, HostSubnets, bridge_address, pool
+from skep.agent.records import container_of
 from skep.api.facts import Facts
 from skep.api.guard import Guard
 from skep.api.metrics import make_metrics_app

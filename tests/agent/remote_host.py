@@ -1,7 +1,7 @@
 """A host whose plugin is played over a real socket; its kernel and engine are played, too."""
 
+from container_rig import Rig
 from fakeplugin import FakePlugin
-from test_containers import Rig
 
 from skep.agent.debts import Debts
 from skep.agent.localnets import LocalNetworks

@@ -1,7 +1,7 @@
 """Records and the engine's containers, after either was lost sight of."""
 
 import pytest
-from test_containers import BODY, Rig
+from container_rig import BODY, Rig
 
 from skep.agent.comparing import Comparison
 from skep.model.errors import EngineLost

@@ -24,50 +24,18 @@ from skep.agent.drafting import (
 from skep.agent.etc import NAMES
 from skep.agent.network import Network, new_local_id
 from skep.agent.ports import strange
-from skep.agent.records import Record, Wanted, draft_id
+from skep.agent.records import Record, Wanted, container_of, draft_id
 from skep.agent.traffic import traffic
 from skep.engine.client import Engine
 from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Task
 from skep.model.errors import Clash, EngineLost, Invalid, Missing, Refusal
-from skep.model.host import SHORT, Container, HostView, LocalNetwork, Place
+from skep.model.host import SHORT, Container, HostView, LocalNetwork
 from skep.model.netstate import NETNS_DIR
 
 Json = dict[str, Any]
 
 log = structlog.get_logger("skep.containers")
-
-
-def container_of(record: Record) -> Container:
-    """The API's view of a record."""
-    return Container(
-        id=record.id,
-        name=record.name,
-        image=record.image,
-        network_mode=record.network_mode,
-        networks=tuple(item.network for item in record.wanted),
-        aliases={item.network: item.aliases for item in record.wanted},
-        addresses={item.network: item.address for item in record.wanted},
-        addresses6={item.network: item.address6 for item in record.wanted if item.address6},
-        sandbox=record.sandbox,
-        task_id=record.task_id,
-        exposed_ports=record.exposed_ports,
-        labels=record.labels,
-        places={
-            item.network: Place(
-                mac=item.mac,
-                links=item.links,
-                options=item.options,
-                gw_priority=item.gw_priority,
-            )
-            for item in record.wanted
-        },
-        published=record.published,
-        publish_all=record.publish_all,
-        limits=record.limits,
-        asked=record.asked,
-        created_at=record.created_at,
-    )
 
 
 class Containers:
@@ -204,12 +172,22 @@ class Containers:
                 record = await self._network.join(record, task)
             try:
                 await self._engine.start(record.id)
-                if record.limits:
-                    await self._engine.update(record.id, record.limits)
+                await self._limit(record)
             except BaseException:
                 await self._network.part(record)
                 raise
             return True
+
+    async def _limit(self, record: Record) -> None:
+        """Set the limits that were changed since a container was made. It does not run without."""
+        if not record.limits:
+            return
+        try:
+            await self._engine.update(record.id, record.limits)
+        except BaseException:
+            with contextlib.suppress(Refusal):
+                await self._engine.stop(record.id, 0)
+            raise
 
     async def stop(self, container: Container, timeout: int | None) -> bool:
         """Stop it (signal, wait ``timeout`` seconds, kill); False if it was stopped already."""

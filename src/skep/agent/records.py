@@ -16,7 +16,7 @@ import msgspec
 
 from skep.agent.statefile import drop, read, write_atomically
 from skep.model.errors import Broken
-from skep.model.host import Binding, Endpoint, Sandbox
+from skep.model.host import Binding, Container, Endpoint, Place, Sandbox
 from skep.model.spec import PortConfig
 
 DRAFT = "new-"
@@ -96,6 +96,38 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             ports=self.ports,
             bindings=self.bindings,
         )
+
+
+def container_of(record: Record) -> Container:
+    """The API's view of a record."""
+    return Container(
+        id=record.id,
+        name=record.name,
+        image=record.image,
+        network_mode=record.network_mode,
+        networks=tuple(item.network for item in record.wanted),
+        aliases={item.network: item.aliases for item in record.wanted},
+        addresses={item.network: item.address for item in record.wanted},
+        addresses6={item.network: item.address6 for item in record.wanted if item.address6},
+        sandbox=record.sandbox,
+        task_id=record.task_id,
+        exposed_ports=record.exposed_ports,
+        labels=record.labels,
+        places={
+            item.network: Place(
+                mac=item.mac,
+                links=item.links,
+                options=item.options,
+                gw_priority=item.gw_priority,
+            )
+            for item in record.wanted
+        },
+        published=record.published,
+        publish_all=record.publish_all,
+        limits=record.limits,
+        asked=record.asked,
+        created_at=record.created_at,
+    )
 
 
 def endpoint_of(record: Record, network_id: str) -> Endpoint | None:

@@ -16,12 +16,12 @@ import msgspec
 import structlog
 
 from skep.agent.body import task_body
-from skep.agent.containers import Containers, container_of
+from skep.agent.containers import Containers
 from skep.agent.drain import Draining
 from skep.agent.health import Health
 from skep.agent.opening import Opening, ports_of
 from skep.agent.payloads import Payloads
-from skep.agent.records import Record
+from skep.agent.records import Record, container_of
 from skep.model.assignment import Assignment
 from skep.model.cluster import Task, TaskState, TaskStatus
 from skep.model.errors import EngineLost, Invalid, Missing, Refusal, Unsupported
