@@ -2,10 +2,10 @@
 
 import msgspec
 import pytest
-from topology_scene import BACK, INGRESS, Cluster, sight, small
+from topology_scene import BACK, INGRESS, Cluster, endpoint, gauge, sight, small
 
 from skep.model.cluster import TaskState
-from skep.model.glance import Space
+from skep.model.glance import Lan, Space
 from skep.model.netstate import HOST
 from skep.plan.layout import overlay_namespace
 from skep.topology.build import build
@@ -25,6 +25,52 @@ def box(graph, name):
 @pytest.fixture(scope="module")
 def graph():
     return drawn(small())
+
+
+LANS = (
+    Lan(network_id="yard", network_name="yard", driver="macvlan", parent="eth0"),
+    Lan(network_id="site", network_name="site", driver="ipvlan", parent="eth0.7", swarm=True),
+    Lan(network_id="far", network_name="far", driver="carrier"),
+)
+
+
+class TestNetworksWithoutABridge:
+    """Those on a link of the host, and those of plugins."""
+
+    @pytest.fixture
+    def cluster(self):
+        cluster = Cluster()
+        box = cluster.box("n1", "tool", ())
+        plugs = tuple(
+            endpoint(each.network_id, f"eth{number}", "10.9.0.2/24", "")
+            for number, each in enumerate(LANS)
+        )
+        cluster.boxes["n1"] = [msgspec.structs.replace(box, endpoints=plugs)]
+        links = [gauge(each.link, each.network_id) for each in plugs]
+        cluster.spaces["n1"][box.namespace] = Space(gauges=tuple(links))
+        return cluster
+
+    def test_they_hold_their_containers(self, cluster):
+        graph = drawn(cluster, n1={"lans": LANS})
+        tool = box(graph, "tool")
+        plugs = {line.target: line.network for line in graph.lines.values() if line.kind == "plug"}
+        assert plugs == {"lan:n1/yard": "", "lan:n1/site": "network:site", "lan:n1/far": ""}
+        assert (tool.state, tool.networks) == ("ok", ("network:site",))
+        assert [part.kind for part in tool.parts] == ["yard", "site", "far"]
+
+    def test_they_say_whose_they_are(self, cluster):
+        graph = drawn(cluster, n1={"lans": LANS})
+        found = {each.name: each for each in graph.things.values() if each.kind == "lan"}
+        assert {name: each.facts["by"] for name, each in found.items()} == {
+            "yard": "macvlan on eth0", "site": "ipvlan on eth0.7", "far": "carrier",
+        }  # fmt: skip
+        assert {each.parent for each in found.values()} == {"host:n1"}
+        assert found["site"].networks == ("network:site",)
+
+    def test_one_whose_link_is_down_is_broken(self, cluster):
+        cluster.spaces["n1"][HOST] = Space(gauges=(gauge("eth0", up=False),))
+        yard = drawn(cluster, n1={"lans": LANS}).things["lan:n1/yard"]
+        assert (yard.state, yard.note) == ("broken", "eth0 is down")
 
 
 class TestWhole:

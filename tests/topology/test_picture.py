@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from topology_scene import BACK, INGRESS, large, small
 
-from skep.model.glance import Space
+from skep.model.glance import Lan, Space
 from skep.model.host import INGRESS_SANDBOX
 from skep.topology import dot, picture
 from skep.topology.build import build
@@ -51,6 +51,14 @@ def test_everything_is_in_the_picture(graph):
     for name in ("h1", "h2", "h3", "web.1", "web.2", "client", "ingress_sbox", "docker_gwbridge",
                  "back", "vxlan0 4097", "eth0 · 192.168.90.11"):  # fmt: skip
         assert name in found, name
+
+
+@pytest.mark.parametrize("draw", [picture.draw, dot.write])
+def test_a_network_without_a_bridge_says_by_what_it_is(draw):
+    yard = Lan(network_id="yard", network_name="yard", driver="macvlan", parent="eth0.7")
+    drawn = draw(build(small().sources(n1={"lans": (yard,)})))
+    assert "yard" in drawn
+    assert draw is dot.write or "macvlan on eth0.7" in drawn
 
 
 @pytest.mark.parametrize("draw", [picture.draw, dot.write])

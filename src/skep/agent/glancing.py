@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from skep.agent.network import Network
 from skep.kernel.kernel import Kernel
 from skep.model.flows import Flow
-from skep.model.glance import Glimpse
+from skep.model.glance import Glimpse, Lan
 from skep.model.host import INGRESS_SANDBOX, HostView
 from skep.model.inspection import Conversations, Glance, PeerSight
 from skep.plan.layout import overlays
@@ -60,12 +60,30 @@ async def glance(
         networks=tuple(each.id for each in overlays(view).values()),
         sandboxes=view.sandboxes,
         bridges=view.bridges,
+        lans=tuple(_lans(view)),
         spaces=await kernel.spaces(view.vtep),
         peers=dict(peers),
         repairs=sum(converger.tally.drift.values()),
         refused=len(converger.failures),
         held_until=converger.held_until,
     )
+
+
+def _lans(view: HostView) -> Iterator[Lan]:
+    for lower in view.lowers:
+        yield Lan(
+            network_id=lower.network_id,
+            network_name=lower.network_name,
+            driver=lower.driver,
+            parent=lower.parent,
+            swarm=lower.network_id in view.networks,
+        )
+    for remote in view.remotes:
+        yield Lan(
+            network_id=remote.network_id,
+            network_name=remote.network_name,
+            driver=remote.driver,
+        )
 
 
 def own_name(view: HostView) -> str:

@@ -45,6 +45,17 @@ class Space(Sight, frozen=True):
     remotes: dict[str, int] = {}
 
 
+class Lan(Sight, frozen=True):
+    """A network without a bridge of ours: its interfaces share the host's link ``parent`` by
+    ``driver``, or a plugin makes them ("" then). ``swarm`` is whether it is the cluster's, too."""
+
+    network_id: str
+    network_name: str
+    driver: str
+    parent: str = ""
+    swarm: bool = False
+
+
 class Glimpse(Sight, frozen=True):
     """One host at ``at``. ``turn`` grows whenever something there changes (counters excepted).
     While it is ``busy``, what is missing may be just about to be made. ``networks`` are the swarm
@@ -60,6 +71,7 @@ class Glimpse(Sight, frozen=True):
     networks: tuple[str, ...] = ()
     sandboxes: tuple[Sandbox, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    lans: tuple[Lan, ...] = ()
     spaces: dict[str, Space] = {}
     peers: dict[str, PeerSight] = {}
     repairs: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from skep.model.cluster import Node
-from skep.model.glance import Gauge, Glimpse, Space
+from skep.model.glance import Gauge, Glimpse, Lan, Space
 from skep.model.host import INGRESS_SANDBOX, Bridge, Sandbox
 from skep.model.netstate import HOST as HOSTS_OWN
 from skep.plan.layout import overlay_namespace
@@ -54,6 +54,11 @@ def host_id(node_id: str) -> str:
 def overlay_id(node_id: str, network_id: str) -> str:
     """The id of a swarm network's namespace on a host."""
     return f"overlay:{node_id}/{network_id}"
+
+
+def lan_id(node_id: str, network_id: str) -> str:
+    """The id of a network on a host that has no bridge of ours."""
+    return f"lan:{node_id}/{network_id}"
 
 
 def bridge_id(node_id: str, name: str) -> str:
@@ -149,6 +154,8 @@ def _inside(glimpse: Glimpse, sources: Sources) -> Iterator[Thing]:
         yield _overlay(glimpse, network_id, names.get(network_id, network_id[:10]))
     for bridge in glimpse.bridges:
         yield _bridge(glimpse, bridge)
+    for lan in glimpse.lans:
+        yield _lan(glimpse, lan)
     for box in glimpse.sandboxes:
         if box.id == INGRESS_SANDBOX:
             yield _mesh(glimpse, box)
@@ -203,6 +210,23 @@ def _bridge(glimpse: Glimpse, bridge: Bridge) -> Thing:
     )
 
 
+def _lan(glimpse: Glimpse, lan: Lan) -> Thing:
+    gauge = next((each for each in _own(glimpse) if each.name == lan.parent), None)
+    # Of the links that are not ours only the one that carries the tunnels is looked at.
+    down = gauge is not None and not gauge.up
+    return Thing(
+        id=lan_id(glimpse.node_id, lan.network_id),
+        kind=g.LAN,
+        name=lan.network_name,
+        parent=host_id(glimpse.node_id),
+        state=g.BROKEN if down else g.OK,
+        note=f"{lan.parent} is down" if down else "",
+        networks=(f"network:{lan.network_id}",) if lan.swarm else (),
+        facts={"by": f"{lan.driver} on {lan.parent}" if lan.parent else lan.driver},
+        parts=(_part(gauge),) if gauge else (),
+    )
+
+
 def _mesh(glimpse: Glimpse, box: Sandbox) -> Thing:
     found = Placed.of_mesh(glimpse, box)
     return msgspec.structs.replace(
@@ -239,12 +263,12 @@ def _joined(sources: Sources, placed: list[Placed]) -> Iterator[tuple[Line, Rate
 
 def _plugs(id: str, placed: Placed, sources: Sources) -> Iterator[tuple[Line, Rate | None]]:
     node_id, flows = placed.node_id, sources.flows.get(placed.node_id, {})
-    local = {each.network_id: each.name for each in placed.bridges}
+    targets = {each.network_id: bridge_id(node_id, each.name) for each in placed.bridges}
+    targets |= {each.network_id: lan_id(node_id, each.network_id) for each in placed.lans}
     for link, network_id in placed.plugs:
-        name = local.get(network_id)
-        target = bridge_id(node_id, name) if name else overlay_id(node_id, network_id)
         line = Line(
-            id=f"plug:{id}/{link or network_id}", kind=g.PLUG, source=id, target=target,
-            network="" if name else f"network:{network_id}",
+            id=f"plug:{id}/{link or network_id}", kind=g.PLUG, source=id,
+            target=targets.get(network_id) or overlay_id(node_id, network_id),
+            network="" if network_id in placed.local else f"network:{network_id}",
         )  # fmt: skip
         yield line, flows.get((placed.thing.namespace, link))

@@ -8,7 +8,7 @@ from skep.topology import graph as g
 from skep.topology.graph import TIMES, Graph, Line, Thing
 
 SHAPES = {g.BOX: "box", g.GROUP: "box3d", g.REST: "box3d", g.MESH: "component", g.OVERLAY: "cds",
-          g.BRIDGE: "cds", g.SERVICE: "ellipse", g.NETWORK: "hexagon"}  # fmt: skip
+          g.BRIDGE: "cds", g.LAN: "cds", g.SERVICE: "ellipse", g.NETWORK: "hexagon"}  # fmt: skip
 COLOURS = {g.OK: "gray30", g.CHANGING: "orange3", g.BROKEN: "red3", g.DOUBTFUL: "orange3",
            g.UNKNOWN: "gray60"}  # fmt: skip
 STYLES = {g.VXLAN: "dashed", g.TUNNEL: "bold", g.VIP: "dotted"}

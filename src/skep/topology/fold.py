@@ -222,7 +222,7 @@ def _rewired(thing: Thing, into: dict[str, str]) -> Thing:
 
 def _outlined(thing: Thing) -> Thing:
     """A thing without its details."""
-    if thing.kind in (g.OVERLAY, g.BRIDGE, g.MESH, g.BOX):
+    if thing.kind in (g.OVERLAY, g.BRIDGE, g.LAN, g.MESH, g.BOX):
         return msgspec.structs.replace(thing, parts=(), facts={})
     return thing
 

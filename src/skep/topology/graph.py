@@ -17,9 +17,11 @@ OK, CHANGING, BROKEN, DOUBTFUL, UNKNOWN = "ok", "changing", "broken", "doubtful"
 can tell."""
 
 HOST, BRIDGE, OVERLAY, MESH, BOX = "host", "bridge", "overlay", "mesh", "box"
+LAN = "lan"
 SERVICE, NETWORK, GROUP, REST = "service", "network", "group", "rest"
 """Kinds of things. A mesh is a host's ingress_sbox, an overlay its namespace of a swarm network, a
-box a container; a group stands for several boxes of one service on one host, a rest for others."""
+lan a network on a link of the host or of a plugin, a box a container; a group stands for several
+boxes of one service on one host, a rest for others."""
 
 PLUG, VXLAN, TUNNEL, VIP = "plug", "vxlan", "tunnel", "vip"
 """Kinds of lines: an interface of a box on a bridge, an overlay's tunnel device, a pair of hosts

@@ -146,7 +146,7 @@ def _bar(card: Card, bar: Spot, colours: dict[str, str]) -> Iterator[str]:
         )
     parts = {each.kind: each for each in thing.parts}
     bridge, tunnel = parts.get("bridge"), parts.get("vxlan")
-    inner = (bridge.address or bridge.name) if bridge else ""
+    inner = (bridge.address or bridge.name) if bridge else thing.facts.get("by", "")
     words = f'{cut(thing.name, 24)}<tspan class="mono" dx="9">{escape(inner)}</tspan>'
     y = bar.y + 17
     yield f'<text class="bold" x="{bar.x + 12}" y="{y}" fill="{colour}">{words}</text>'

@@ -104,7 +104,7 @@ def is_chip(thing: Thing) -> bool:
 def is_bar(thing: Thing) -> bool:
     """Whether it is something that containers are plugged into."""
     of_overlays = thing.kind == g.REST and thing.facts.get("of") == g.OVERLAY
-    return thing.kind in (g.OVERLAY, g.BRIDGE) or of_overlays
+    return thing.kind in (g.OVERLAY, g.BRIDGE, g.LAN) or of_overlays
 
 
 def _chip_order(thing: Thing) -> tuple[int, str, int]:
@@ -116,6 +116,8 @@ def _chip_order(thing: Thing) -> tuple[int, str, int]:
 def _bar_order(thing: Thing, graph: Graph) -> tuple[int, str]:
     if thing.kind == g.BRIDGE:
         return (3 if thing.name == "docker_gwbridge" else 4), thing.name
+    if thing.kind == g.LAN:
+        return 5, thing.name
     network = graph.things.get(thing.networks[0]) if thing.networks else None
     is_mesh = network is not None and "routing mesh" in network.facts
     return (2 if thing.kind == g.REST else int(is_mesh)), thing.name

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import msgspec
 
 from skep.model.cluster import Task, TaskState
-from skep.model.glance import Gauge, Glimpse, Space
+from skep.model.glance import Gauge, Glimpse, Lan, Space
 from skep.model.host import INGRESS_SANDBOX, Bridge, Endpoint, Sandbox
 from skep.topology import graph as g
 from skep.topology.graph import Part, Thing
@@ -16,12 +16,18 @@ from skep.topology.sources import Sources
 
 class Placed(msgspec.Struct, frozen=True):
     """A box, its host (node id, "" for none), and its plugs: link ("" if there is none yet) and
-    network id. ``bridges`` are its host's."""
+    network id. ``bridges`` and ``lans`` are its host's."""
 
     thing: Thing
     node_id: str
     plugs: tuple[tuple[str, str], ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    lans: tuple[Lan, ...] = ()
+
+    @property
+    def local(self) -> frozenset[str]:
+        """The networks that are its host's alone."""
+        return _local(self.bridges, self.lans)
 
     @classmethod
     def of_mesh(cls, glimpse: Glimpse, box: Sandbox) -> Placed:
@@ -94,6 +100,8 @@ def _seen(glimpse: Glimpse, box: Sandbox, task: Task | None, image: str) -> Plac
     space = glimpse.spaces.get(box.namespace)
     if state == g.OK:
         state, note = _complete(glimpse, box, space)
+    local = _local(glimpse.bridges, glimpse.lans)
+    used = [each.network_id for each in box.endpoints]
     thing = Thing(
         id=f"box:{task.id if task else box.task_id or box.container_id or box.id}",
         kind=g.BOX,
@@ -104,19 +112,20 @@ def _seen(glimpse: Glimpse, box: Sandbox, task: Task | None, image: str) -> Plac
         namespace=box.namespace,
         asked=f"{glimpse.hostname}/{box.namespace}",
         service=f"service:{task.service_id}" if task and task.service_id else "",
-        networks=_networks(each.network_id for each in box.endpoints if _is_swarms(glimpse, each)),
+        networks=_networks(each for each in used if each not in local),
         facts=_facts(task, image, box.container_id),
         parts=tuple(_interface(each, space) for each in box.endpoints),
     )
     plugs = tuple((each.link, each.network_id) for each in box.endpoints)
-    return Placed(thing, glimpse.node_id, plugs, glimpse.bridges)
+    return Placed(thing, glimpse.node_id, plugs, glimpse.bridges, glimpse.lans)
 
 
-def _is_swarms(glimpse: Glimpse, endpoint: Endpoint) -> bool:
-    return all(bridge.network_id != endpoint.network_id for bridge in glimpse.bridges)
+def _local(bridges: Iterable[Bridge], lans: Iterable[Lan]) -> frozenset[str]:
+    found = {each.network_id for each in bridges}
+    return frozenset(found | {each.network_id for each in lans if not each.swarm})
 
 
-def _networks(ids: Iterator[str]) -> tuple[str, ...]:
+def _networks(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"network:{id}" for id in ids)
 
 
@@ -143,7 +152,7 @@ def _interface(endpoint: Endpoint, space: Space | None) -> Part:
     gauge = gauges.get(endpoint.link, Gauge(name=endpoint.link))
     return Part(
         name=endpoint.link,
-        kind="veth",
+        kind=gauge.kind or "veth",
         network=endpoint.network_name,
         address=endpoint.address,
         address6=endpoint.address6,

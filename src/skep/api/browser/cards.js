@@ -6,7 +6,7 @@ const colours = new Map();
 
 /** The colour class of a network or a bridge; a network keeps it for as long as the page is open. */
 export function colour(graph, id) {
-  if (!id || id.startsWith("bridge:")) return "net-bridge";
+  if (!id || id.startsWith("bridge:") || id.startsWith("lan:")) return "net-bridge";
   if (graph.thing(id)?.facts?.["routing mesh"]) return "net-mesh";
   if (id.startsWith("rest:")) return "net-rest";
   if (!colours.has(id)) colours.set(id, colours.size % NETWORKS);
@@ -30,7 +30,7 @@ function isChip(thing) {
 }
 
 function isBar(thing) {
-  return ["overlay", "bridge"].includes(thing.kind)
+  return ["overlay", "bridge", "lan"].includes(thing.kind)
     || (thing.kind === "rest" && thing.facts?.of === "overlay");
 }
 
@@ -114,6 +114,7 @@ function plateLabel(host) {
 function barOrder(graph) {
   const rank = (thing) => {
     if (thing.kind === "bridge") return thing.name === "docker_gwbridge" ? 3 : 4;
+    if (thing.kind === "lan") return 5;
     if (thing.kind === "rest") return 2;
     return graph.thing(thing.networks?.[0])?.facts?.["routing mesh"] ? 1 : 0;
   };
@@ -126,10 +127,10 @@ function hostBar(graph, thing) {
   const overlay = thing.kind === "overlay";
   return {
     id: thing.id, thing, label: thing.name,
-    inner: overlay ? (bridge ? bridge.name : "") : (bridge?.address ?? ""),
+    inner: overlay ? (bridge ? bridge.name : "") : (bridge?.address ?? thing.facts?.by ?? ""),
     exit: overlay ? (tunnel ? `${tunnel.name} ${tunnel.vni}` : "no vxlan") : "",
     exitLine: `vxlan:${thing.id}`,
-    colour: overlay ? colour(graph, thing.networks?.[0]) : colour(graph, thing.id),
+    colour: colour(graph, thing.networks?.[0] ?? thing.id),
     state: graph.stateOf(thing),
   };
 }
