@@ -55,9 +55,10 @@ cnode() { local host; for host in 1 2; do if [ -n "$(task $host "$1")" ]; then e
 # ifof HOST NAMESPACE ADDRESS: the interface that has it.
 ifof() { IN "$1" "$2" ip -4 -o addr | awk -v ip="$3" '{split($4, part, "/")} part[1] == ip {print $2; exit}'; }
 
-# retry SECONDS COMMAND...: until it holds, or time is up.
+# retry SECONDS COMMAND...: until it holds, or time is up (an emulated machine has five times as long).
 retry() {
-    local end=$((SECONDS + $1))
+    local slow=${SKEP_GUEST:+5}
+    local end=$((SECONDS + $1 * ${slow:-1}))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || return 1

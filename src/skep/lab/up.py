@@ -190,6 +190,6 @@ def _lacking(host: Host, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _load(name: str, archive: Path, host: Host) -> None:
     try:
-        Api(host.socket, timeout=120.0).load(archive)
+        Api(host.socket, timeout=300.0).load(archive)
     except Refusal as refusal:
         raise Broken(f"{host.name} did not take the image {name}: {refusal}") from refusal
