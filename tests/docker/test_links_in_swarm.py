@@ -296,11 +296,12 @@ def test_ipvlan_where_a_kernel_has_it(lab, parent, service):
         assert "no host of this swarm has a kernel with ipvlan links: use --driver overlay" in words
         return
     try:
-        service("slim", "--network", "thin", "--replicas", "2")
-        until(lambda: lab.running("slim", 2), 60)
+        # One on each host: others do not know of the network.
+        service("slim", "--network", "thin", "--mode", "global")
+        until(lambda: lab.running("slim", 3), 60)
         boxes = [(host, key) for host in lab.hosts for key in addresses(lab, host, "thin")]
         every = [each for host in lab.hosts for each in addresses(lab, host, "thin").values()]
-        assert len(set(every)) == 2
+        assert len(set(every)) == 3
         assert all(pings(lab, host, box, each) for host, box in boxes for each in every)
     finally:
         lab.tried("h1", "service", "rm", "slim")
