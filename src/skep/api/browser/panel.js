@@ -5,7 +5,8 @@ import { el, rate, size } from "./dom.js";
 
 const EVERY = 2000;
 const KINDS = {
-  host: "host", bridge: "bridge of the host", lan: "network without a bridge", overlay: "network on this host", mesh: "routing mesh",
+  host: "host", bridge: "bridge of the host", overlay: "network on this host", mesh: "routing mesh",
+  lan: "network without a bridge",
   box: "container", service: "service", network: "network", group: "group", rest: "more",
 };
 
