@@ -8,6 +8,7 @@ import pytest
 from api_world import until
 
 from skep.api.streams import MULTIPLEXED, RAW, media_type
+from skep.model.errors import Invalid
 
 
 async def connect(world):
@@ -164,6 +165,29 @@ async def test_attach_before_start_loses_nothing(world, client):
     assert await frame(reader) == (1, b"out\n")
     assert await frame(reader) == (2, b"err\n")
     assert (await waiting.json())["StatusCode"] == 7
+    writer.close()
+
+
+async def test_what_cannot_begin_is_told_by_the_start_also_of_one_that_is_gone(world, client):
+    """An engine that begins a container to attach to it may remove it when that fails (--rm)."""
+    async with client.post("/containers/create?name=c", json={"Image": "busybox"}) as reply:
+        container = (await reply.json())["Id"]
+
+    async def unable(*_, **__):
+        raise Invalid('exec: "nosuch": executable file not found in $PATH')
+
+    world.engine.hijack = unable
+    reader, writer = await connect(world)
+    await send(writer, f"/containers/{container}/attach?stream=1&stdout=1")
+    assert (await head_of(reader))[0] == "HTTP/1.1 101 UPGRADED"
+    del world.host.records[container], world.engine.containers[container]
+    async with client.post(f"/containers/{container}/wait?condition=removed") as reply:
+        assert (reply.status, await reply.json()) == (200, {"StatusCode": 0})
+    async with client.post(f"/containers/{container}/start") as reply:
+        assert reply.status == 400
+        assert "not found in $PATH" in (await reply.json())["message"]
+    async with client.post(f"/containers/{container}/start") as reply:
+        assert reply.status == 404, "it is told once"
     writer.close()
 
 

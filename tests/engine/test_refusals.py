@@ -19,6 +19,8 @@ ID = "2963f4e99f0d"
         (404, 'no container with name or ID "a1" found: no such container',
          Missing, "No such container: a1"),
         (404, "no such container", Missing, "No such container: web"),
+        (500, "container a1 does not exist in database: no such container",
+         Missing, "No such container: a1"),
         (404, 'no exec session with ID "e1" found: no such exec session',
          Missing, "No such exec instance: e1"),
         (500, f"cannot remove container {ID} as it is running - running or paused containers",

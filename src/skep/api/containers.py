@@ -124,9 +124,15 @@ async def attach(call: Call) -> web.StreamResponse:
 async def wait(call: Call) -> web.StreamResponse:
     """``POST /containers/{id}/wait``. The engine answers with headers once it watches, and so do
     we: clients start the container only then. The body follows at the container's end."""
-    container = _container(call)
     params = {"condition": call.query("condition") or NOT_RUNNING}
-    reply = await relay.accepted(call, "POST", f"/containers/{container.id}/wait", params=params)
+    try:
+        container = _container(call)
+        path = f"/containers/{container.id}/wait"
+        reply = await relay.accepted(call, "POST", path, params=params)
+    except Refusal:
+        if call.request.app[UNBEGUN].knows(call.parts["id"]):
+            return json({"StatusCode": 0})  # an engine has removed it; the start says why
+        raise
     pieces = _let_go(call, container, reply) if params["condition"] == REMOVED else None
     return await relay.stream(call, reply, content_type=relay.JSON, pieces=pieces)
 

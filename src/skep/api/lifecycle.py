@@ -60,9 +60,14 @@ def check_shape(body: dict[str, Any]) -> None:
 
 async def start(call: Call) -> web.StreamResponse:
     """``POST /containers/{id}/start``: 304 if it runs."""
-    container = _container(call)
+    unbegun = call.request.app[UNBEGUN]
     try:
-        call.request.app[UNBEGUN].check(container.id)
+        container = _container(call)
+    except Missing:
+        unbegun.check(call.parts["id"])  # an engine may have removed it already
+        raise
+    try:
+        unbegun.check(container.id)
     except Refusal:
         await _give_up(call, container)
         raise
@@ -70,8 +75,9 @@ async def start(call: Call) -> web.StreamResponse:
 
 
 async def _give_up(call: Call, container: Container) -> None:
-    """One that cannot begin and is to be removed at its end is: its client waits for that."""
-    with contextlib.suppress(Missing):
+    """One that cannot begin and is to be removed at its end is: its client waits for that. That it
+    cannot is what counts, whatever becomes of this."""
+    with contextlib.suppress(Refusal):
         found = await containers.of_engine(call.ports, container, None)
         if (found.get("HostConfig") or {}).get("AutoRemove"):
             await call.ports.host.remove(container, force=True, volumes=True)

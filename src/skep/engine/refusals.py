@@ -42,6 +42,12 @@ SENTENCES: tuple[tuple[re.Pattern[str], type[Refusal], str], ...] = (
         Missing,
         "No such container: {id}",
     ),
+    (
+        # One that goes while it is looked at.
+        re.compile(r"container (?P<id>\S+) does not exist in database"),
+        Missing,
+        "No such container: {id}",
+    ),
     (re.compile(r"^no such container$"), Missing, "No such container: {subject}"),
     (
         re.compile(r'no exec session with ID "?(?P<id>[^" ]+?)"? found'),
