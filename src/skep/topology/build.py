@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -244,12 +244,13 @@ def _mesh(glimpse: Glimpse, box: Sandbox) -> Thing:
 
 def _joined(sources: Sources, placed: list[Placed]) -> Iterator[tuple[Line, Rate | None]]:
     """Boxes and meshes on bridges, overlays on tunnel devices."""
+    ends = {node_id: _ends(glimpse) for node_id, glimpse in sources.glimpses.items()}
     for glimpse in sources.glimpses.values():
         flows = sources.flows.get(glimpse.node_id, {})
         for box in glimpse.sandboxes:
             if box.id == INGRESS_SANDBOX:
                 mesh = Placed.of_mesh(glimpse, box)
-                yield from _plugs(f"mesh:{glimpse.node_id}", mesh, sources)
+                yield from _plugs(f"mesh:{glimpse.node_id}", mesh, sources, ends)
         for network_id in glimpse.networks:
             id = overlay_id(glimpse.node_id, network_id)
             line = Line(
@@ -258,17 +259,27 @@ def _joined(sources: Sources, placed: list[Placed]) -> Iterator[tuple[Line, Rate
             )  # fmt: skip
             yield line, flows.get((overlay_namespace(network_id), "vxlan0"))
     for each in placed:
-        yield from _plugs(each.thing.id, each, sources)
+        yield from _plugs(each.thing.id, each, sources, ends)
 
 
-def _plugs(id: str, placed: Placed, sources: Sources) -> Iterator[tuple[Line, Rate | None]]:
+def _ends(glimpse: Glimpse) -> dict[str, str]:
+    """By network id, what on a host interfaces of a network without an overlay are plugged into."""
+    bridges = {each.network_id: bridge_id(glimpse.node_id, each.name) for each in glimpse.bridges}
+    return bridges | {
+        each.network_id: lan_id(glimpse.node_id, each.network_id) for each in glimpse.lans
+    }
+
+
+def _plugs(
+    id: str, placed: Placed, sources: Sources, ends: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[Line, Rate | None]]:
     node_id, flows = placed.node_id, sources.flows.get(placed.node_id, {})
-    targets = {each.network_id: bridge_id(node_id, each.name) for each in placed.bridges}
-    targets |= {each.network_id: lan_id(node_id, each.network_id) for each in placed.lans}
+    others = ends.get(node_id, {})
     for link, network_id in placed.plugs:
+        network = f"network:{network_id}"
         line = Line(
             id=f"plug:{id}/{link or network_id}", kind=g.PLUG, source=id,
-            target=targets.get(network_id) or overlay_id(node_id, network_id),
-            network="" if network_id in placed.local else f"network:{network_id}",
+            target=others.get(network_id) or overlay_id(node_id, network_id),
+            network=network if network in placed.thing.networks else "",
         )  # fmt: skip
         yield line, flows.get((placed.thing.namespace, link))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterator
 
 import msgspec
 
 from skep.model.cluster import Task, TaskState
-from skep.model.glance import Gauge, Glimpse, Lan, Space
-from skep.model.host import INGRESS_SANDBOX, Bridge, Endpoint, Sandbox
+from skep.model.glance import Gauge, Glimpse, Space
+from skep.model.host import INGRESS_SANDBOX, Endpoint, Sandbox
 from skep.topology import graph as g
 from skep.topology.graph import Part, Thing
 from skep.topology.sources import Sources
@@ -16,23 +16,22 @@ from skep.topology.sources import Sources
 
 class Placed(msgspec.Struct, frozen=True):
     """A box, its host (node id, "" for none), and its plugs: link ("" if there is none yet) and
-    network id. ``bridges`` and ``lans`` are its host's."""
+    network id."""
 
     thing: Thing
     node_id: str
     plugs: tuple[tuple[str, str], ...] = ()
-    bridges: tuple[Bridge, ...] = ()
-    lans: tuple[Lan, ...] = ()
-
-    @property
-    def local(self) -> frozenset[str]:
-        """The networks that are its host's alone."""
-        return _local(self.bridges, self.lans)
 
     @classmethod
     def of_mesh(cls, glimpse: Glimpse, box: Sandbox) -> Placed:
         """A host's ingress sandbox."""
-        return _seen(glimpse, box, None, "")
+        return _seen(glimpse, box, _local_networks(glimpse))
+
+
+def _local_networks(glimpse: Glimpse) -> frozenset[str]:
+    """The ids of the networks that are a host's alone."""
+    found = {each.network_id for each in glimpse.bridges}
+    return frozenset(found | {each.network_id for each in glimpse.lans if not each.swarm})
 
 
 def boxes(sources: Sources) -> list[Placed]:
@@ -45,10 +44,13 @@ def boxes(sources: Sources) -> list[Placed]:
     found: dict[str, Placed] = {}
     for node_id in hosts:
         glimpse = sources.glimpses.get(node_id)
-        for box in glimpse.sandboxes if glimpse else ():
-            if glimpse is not None and box.id != INGRESS_SANDBOX:
+        if glimpse is None:
+            continue
+        local = _local_networks(glimpse)
+        for box in glimpse.sandboxes:
+            if box.id != INGRESS_SANDBOX:
                 task = tasks.get(box.task_id) or by_hand.get(box.container_id)
-                placed = _seen(glimpse, box, task, images[task.id] if task else "")
+                placed = _seen(glimpse, box, local, task, images[task.id] if task else "")
                 found[placed.thing.id] = placed
     for task in tasks.values():
         if f"box:{task.id}" not in found and _is_due(task):
@@ -95,13 +97,13 @@ def name_of(task: Task, hostname: str) -> str:
 # --- those that a host shows
 
 
-def _seen(glimpse: Glimpse, box: Sandbox, task: Task | None, image: str) -> Placed:
+def _seen(
+    glimpse: Glimpse, box: Sandbox, local: Container[str], task: Task | None = None, image: str = ""
+) -> Placed:
     state, note = judged(task) if task else (g.OK, "")
     space = glimpse.spaces.get(box.namespace)
     if state == g.OK:
         state, note = _complete(glimpse, box, space)
-    local = _local(glimpse.bridges, glimpse.lans)
-    used = [each.network_id for each in box.endpoints]
     thing = Thing(
         id=f"box:{task.id if task else box.task_id or box.container_id or box.id}",
         kind=g.BOX,
@@ -112,20 +114,17 @@ def _seen(glimpse: Glimpse, box: Sandbox, task: Task | None, image: str) -> Plac
         namespace=box.namespace,
         asked=f"{glimpse.hostname}/{box.namespace}",
         service=f"service:{task.service_id}" if task and task.service_id else "",
-        networks=_networks(each for each in used if each not in local),
+        networks=_networks(
+            each.network_id for each in box.endpoints if each.network_id not in local
+        ),
         facts=_facts(task, image, box.container_id),
         parts=tuple(_interface(each, space) for each in box.endpoints),
     )
     plugs = tuple((each.link, each.network_id) for each in box.endpoints)
-    return Placed(thing, glimpse.node_id, plugs, glimpse.bridges, glimpse.lans)
+    return Placed(thing, glimpse.node_id, plugs)
 
 
-def _local(bridges: Iterable[Bridge], lans: Iterable[Lan]) -> frozenset[str]:
-    found = {each.network_id for each in bridges}
-    return frozenset(found | {each.network_id for each in lans if not each.swarm})
-
-
-def _networks(ids: Iterable[str]) -> tuple[str, ...]:
+def _networks(ids: Iterator[str]) -> tuple[str, ...]:
     return tuple(f"network:{id}" for id in ids)
 
 
