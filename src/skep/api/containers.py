@@ -47,8 +47,11 @@ async def shown(ports: Ports, *, sizes: bool = False) -> list[Json]:
         shapes.row(item, records[item["Id"]], names) for item in engine if item["Id"] in records
     ]
     # The engine's seconds are shown; which of one second came first, only the record knows.
-    made = {id: record.created_at for id, record in records.items()}
-    return sorted(rows, key=lambda row: (row.get("Created", 0), made[row["Id"]]), reverse=True)
+    return sorted(
+        rows,
+        key=lambda row: (row.get("Created", 0), records[row["Id"]].created_at),
+        reverse=True,
+    )
 
 
 def _runs(row: Json) -> bool:
