@@ -166,6 +166,10 @@ class Agent:
 class TestAlone:
     """A host that is no manager looks into itself."""
 
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch):
+        monkeypatch.setattr("skep.manager.inspection.SECOND_LOOK", 0.0)
+
     async def test_its_own_port_is_traced(self):
         looker = Looker(Agent(), view, lambda: None)
         found = await looker.trace("h1", ":80", False)
@@ -197,14 +201,29 @@ class TestAlone:
         agent = Agent()
         found = await Looker(agent, view, lambda: None).examine((), False)
         assert not found.whole and found.hosts == ("h1",)
-        assert agent.asked == [Inspect(deep=True)]
+        assert agent.asked == [Inspect(deep=True)] * 2, "its kernel is not as planned"
 
     async def test_a_repair_comes_before_the_checkup(self):
         failure = RefusedOp(namespace="", what="AddLink", why="no")
         agent = Agent(Repair=Repaired(changed=3, failures=(failure,)))
         found = await Looker(agent, view, lambda: None).examine((), True)
         assert found.repaired == ("this host: 3 operations, refused: AddLink: no",)
-        assert agent.asked == [Repair(), Inspect(deep=True)]
+        assert agent.asked == [Repair(), *[Inspect(deep=True)] * 2]
+
+    @pytest.mark.parametrize(("again", "told"), [("", False), ("it is dead", True)])
+    async def test_what_may_pass_is_looked_at_twice(self, again, told):
+        looks = [
+            msgspec.structs.replace(looked_into(), dns_error=each) for each in ("it is dead", again)
+        ]
+
+        class Changing(Agent):
+            async def ask(self, what, talk):
+                self.answers["Inspect"] = looks.pop(0)
+                return await super().ask(what, talk)
+
+        found = await Looker(Changing(), view, lambda: None).examine((), False)
+        assert any(each.check == "names" for each in found.findings) is told
+        assert not looks
 
     async def test_a_host_that_there_is_not_is_refused(self):
         with pytest.raises(Missing, match="no host h9"):

@@ -28,7 +28,7 @@ from skep.model.inspection import (
     Repaired,
     StoreCheck,
 )
-from skep.trace.doctor import examine
+from skep.trace.doctor import confirmed, examine, is_doubtful
 from skep.trace.finding import Checkup
 from skep.trace.follow import Followed
 from skep.trace.report import Trace
@@ -37,6 +37,8 @@ from skep.trace.trace import Case, question
 
 SHALLOW_WITHIN, DEEP_WITHIN = 8.0, 25.0
 """Seconds that hosts get to say what they are."""
+SECOND_LOOK = 1.5
+"""Seconds until the doctor looks again at what might pass; repairs take less than one."""
 ALONE = "the host that was asked is no manager, and can look into itself alone"
 
 
@@ -75,11 +77,19 @@ class Looker:
 
     async def examine(self, hosts: Collection[str], repair: bool) -> Checkup:
         """All that is wrong, on some hosts (by name or id) or all; after converging if ``repair``.
+        What might be just under way is looked at twice.
 
         Raises `Missing` for a host that there is not.
         """
         names = {self._named(each) for each in hosts}
         repaired = await self._repair(names) if repair else ()
+        first = await self._look(names, repaired)
+        if not is_doubtful(first):
+            return first
+        await asyncio.sleep(SECOND_LOOK)
+        return confirmed(first, await self._look(names, repaired))
+
+    async def _look(self, names: Collection[str], repaired: tuple[str, ...]) -> Checkup:
         survey = await self.survey(Inspect(deep=True))
         return await asyncio.to_thread(examine, survey, names, repaired)
 

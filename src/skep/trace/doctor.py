@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+import msgspec
+
 from skep.trace.checks import cluster, encryption, firewalls, hosts, objects, paths
 from skep.trace.checks.matrix import matrix
 from skep.trace.finding import ERROR, Checkup, Finding
@@ -36,6 +38,10 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     cluster.store,
 )
 
+PASSING = frozenset({"encryption", "managers", "names", "objects", "repairs", "store", "tunnels"})
+"""Checks that a change under way, or a busy moment, can fail: what they find only once is nothing
+that anybody has to do something about."""
+
 
 def examine(survey: Survey, only: Collection[str] = (), repaired: tuple[str, ...] = ()) -> Checkup:
     """All findings, errors first; ``only`` keeps those of some hosts (by name) and of no host."""
@@ -55,6 +61,22 @@ def examine(survey: Survey, only: Collection[str] = (), repaired: tuple[str, ...
         repaired=repaired,
         pairs=tuple(matrix(scene)),
     )
+
+
+def is_doubtful(checkup: Checkup) -> bool:
+    """Whether something was found that may have passed a moment later."""
+    return any(each.check in PASSING for each in checkup.findings)
+
+
+def confirmed(first: Checkup, second: Checkup) -> Checkup:
+    """What was found at a second look, without what might pass and was not there at the first."""
+    lasting = {_about(each) for each in first.findings}
+    found = (e for e in second.findings if e.check not in PASSING or _about(e) in lasting)
+    return msgspec.structs.replace(second, findings=tuple(found))
+
+
+def _about(finding: Finding) -> tuple[str, str, str]:
+    return finding.check, finding.host, finding.where
 
 
 def _concerns(finding: Finding, only: Collection[str]) -> bool:
