@@ -188,6 +188,28 @@ async def test_a_link_that_is_not_there_is_deaf_not_silent(pair):
     assert heard.deaf == ((tap, "no such device"),)
 
 
+async def test_a_link_that_is_never_silent_holds_nobody_up(pair):
+    """All that came before it was enough has been read; what goes on coming is not waited for."""
+    chatter = await pair.within(HERE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    enough = threading.Event()
+
+    def chat():
+        while not enough.wait(0.01):
+            chatter.sendto(b"x", ("10.5.0.2", 9))
+
+    talker = threading.Thread(target=chat)
+    talker.start()
+    try:
+        work = sending.send(pair, probe("icmp"))
+        echo, heard = await asyncio.wait_for(listening(pair, work, seconds=600.0), 60)
+    finally:
+        enough.set()
+        talker.join()
+        chatter.close()
+    assert echo.answered
+    assert {each.note for each in heard.seen} == {"echo request", "echo reply"}
+
+
 async def test_tunnels_are_tried_small_large_and_by_tcp(pair, host):
     peers = {"there": "10.5.0.2", "nobody": "10.5.0.9"}
     found = {each.node_id: each for each in await sending.check_tunnels(pair, HERE, peers, 1450)}

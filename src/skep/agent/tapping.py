@@ -42,7 +42,9 @@ MOST_HITS = 2000
 MOST_TAPS = 64
 SIZE = 65536
 ATTENTION = 0.1
-"""Seconds of silence after which whoever has heard enough is done."""
+"""Seconds of silence after which whoever has heard enough is done, and..."""
+LAST_WORDS = 0.5
+"""...for how long, on links that are never silent, what has come in until then is read."""
 LINKS = "/proc/thread-self/net/dev"
 
 Counters = dict[tuple[str, str], tuple[int, ...]]
@@ -144,6 +146,7 @@ def _hear_all(
     frames = 0
     wanted = Token(request.protocol, request.token)
     deadline = time.monotonic() + request.seconds
+    ending = False
     with selectors.DefaultSelector() as waiting:
         for opened in ears.taps:
             waiting.register(opened, selectors.EVENT_READ)
@@ -151,7 +154,9 @@ def _hear_all(
             waiting.register(tracer, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0 and frames < MOST_FRAMES:
             ready = waiting.select(min(left, ATTENTION))
-            if not ready and enough.is_set():
+            if enough.is_set() and not ending:
+                ending, deadline = True, min(deadline, time.monotonic() + LAST_WORDS)
+            if ending and not ready:
                 break
             for key, _ in ready:
                 if isinstance(key.fileobj, Tracer):

@@ -15,8 +15,8 @@ from skep.trace.trace import Case, Turn
 
 PROBE_WITHIN = 1.5
 """Seconds that an answer is waited for, and..."""
-LISTEN_FOR = 2.0
-"""...seconds that taps listen, beginning before the probe is sent."""
+LISTEN_FOR = 6.0
+"""...seconds that taps listen at most: until the last of them listens, too, and the probe's end."""
 
 FIRST_TOKEN, TOKENS = 20_000, 10_000
 """Source ports and ICMP ids of probes: below those that kernels choose by themselves."""
