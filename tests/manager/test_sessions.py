@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
@@ -225,6 +226,20 @@ async def test_a_lost_host_is_down_after_a_while_and_its_tasks_move(rig, monkeyp
     await two.close("pulled the plug")
     await rig.until(lambda: rig.manager.state.nodes[two.node_id].state == "down")
     await rig.until(lambda: len(one.assignment.tasks) == 2)
+
+
+async def test_while_the_manager_stood_still_nobody_could_come_back(rig, monkeypatch):
+    monkeypatch.setattr(sessions, "LOST_AFTER", 2.0)
+    host = await rig.host(2)
+    await rig.until(lambda: host.assignment is not None)
+    await host.close("killed")
+    time.sleep(2.5)
+    await asyncio.sleep(0.5)
+    assert rig.manager.state.nodes[host.node_id].state == "ready"
+    again = rig.connect(host.node_id, host.address)
+    await rig.until(lambda: again.assignment is not None)
+    await asyncio.sleep(2.0)
+    assert rig.manager.state.nodes[host.node_id].state == "ready"
 
 
 async def test_a_newer_session_of_the_same_host_takes_over(rig):

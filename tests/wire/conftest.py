@@ -1,6 +1,9 @@
 """A cluster's keys, made once; a manager's endpoint, made for each test."""
 
 import asyncio
+import ctypes
+import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -17,6 +20,7 @@ from skep.wire.tokens import format_token, role_of
 
 MANAGER = Subject(node_id="m" * 25, role="manager", cluster_id="c" * 25)
 WORKER = Subject(node_id="w" * 25, role="worker", cluster_id="c" * 25)
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 TOKENS = Tokens(worker="1" * 25, manager="2" * 25)
 
 
@@ -118,9 +122,22 @@ def remote(endpoint) -> str:
 
 
 @pytest.fixture
+def unplug() -> Callable:
+    """From here on nothing reaches a socket, and its kernel confirms nothing."""
+
+    def drop_all(connection) -> None:
+        # linux/filter.h: a program of one instruction, "keep 0 bytes of the packet".
+        instruction = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+        program = struct.pack("HL", 1, ctypes.addressof(instruction))
+        connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+    return drop_all
+
+
+@pytest.fixture
 def until() -> Callable:
     async def wait(condition) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.005)
 

@@ -1,6 +1,7 @@
 """The endpoint as a stranger, a member and a villain meet it: real TLS on the loopback."""
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -245,7 +246,7 @@ async def until_cut(endpoint, context, sent: bytes) -> float:
         server_hostname="swarm-manager" if context else None,
     )
     writer.write(sent)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await reader.read()
     writer.close()
     return time.monotonic() - before
@@ -268,14 +269,38 @@ async def test_silent_clients_are_shown_the_door(endpoint, cluster):
     assert 2 < min(patience) <= max(patience) < 12, patience
 
 
-async def test_a_dead_agent_is_noticed(begin, manager):
-    channel, _, _ = await begin()
-    for task in channel._tasks:  # it lives on, but says nothing any more
+def hush(channel):
+    """It lives on, but says nothing any more."""
+    for task in channel._tasks:
         task.cancel()
+
+
+async def test_a_dead_agent_is_noticed(begin, manager, unplug):
+    channel, session, _ = await begin()
+    hush(channel)
+    unplug(session._channel._socket)
     before = time.monotonic()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await manager.ended.get() == "nothing was heard for 3 seconds"
     assert time.monotonic() - before > 2
+
+
+async def test_a_mute_agent_whose_kernel_answers_is_borne_longer(begin, manager, monkeypatch):
+    monkeypatch.setattr("skep.wire.channel.MUTE", 6.0)
+    channel, _, _ = await begin()
+    hush(channel)
+    before = time.monotonic()
+    why = await asyncio.wait_for(manager.ended.get(), 60)
+    assert re.fullmatch(r"nothing was heard for \d+ seconds, though its host answers", why)
+    assert time.monotonic() - before > 5
+
+
+async def test_who_stood_still_holds_it_against_nobody(begin, manager):
+    _, session, _ = await begin()
+    time.sleep(4)  # nothing of this process goes on, neither end of the session
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(manager.ended.get(), 2)
+    assert session.reason == ""
 
 
 async def test_a_quiet_session_is_kept(begin, manager, until):
@@ -333,7 +358,7 @@ async def test_a_slow_agent_is_cut_off(begin, manager):
 async def test_an_agent_that_reads_nothing_is_cut_off_in_the_end(begin, manager):
     _, session, _ = await begin()
     await session.send(Goodbye(reason="x" * (30 << 20)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await manager.ended.get() == "the other side is too slow"
 
 

@@ -55,6 +55,9 @@ SILENT_AFTER = 1.0
 MOURN_EVERY = 0.25
 """Seconds between looks for hosts that are to count as down."""
 
+AWAY = 0.5
+"""Seconds by which such a look may be late; if it is later, this manager itself stood still."""
+
 GATHER = 0.01
 """Seconds in which the changes of several commits are gathered into one assignment."""
 
@@ -258,7 +261,11 @@ class Sessions:
 
     async def _mourn(self) -> None:
         while True:
+            begun = time.monotonic()
             await asyncio.sleep(MOURN_EVERY)
+            away = time.monotonic() - begun - MOURN_EVERY
+            if away > AWAY:  # nobody could have come back meanwhile
+                self._lost = {node_id: due + away for node_id, due in self._lost.items()}
             for node_id, due in list(self._lost.items()):
                 if time.monotonic() < due:
                     continue

@@ -3,7 +3,10 @@
 Messages travel in pieces (a flag byte, "more follows" or "last", then up to `PIECE` bytes), since a
 WebSocket message cannot be interrupted: so heartbeats pass between the pieces of a large one, and a
 slow link is not mistaken for a dead peer. Each side pings every `HEARTBEAT` seconds, and gives the
-other up after `SILENCE` seconds without hearing anything.
+other up after `SILENCE` seconds without hearing anything; after `MUTE`, if the other's kernel goes
+on confirming what it is sent, for then the host is there, and only its daemon is busy or stopped.
+
+Source: tcp(7), linux/tcp.h on TCP_INFO.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -24,6 +28,13 @@ from skep.model.errors import Broken, Unavailable
 HEARTBEAT = 1.0
 SILENCE = 3.0
 """Seconds. A dead host must be noticed, and counted as down, within five."""
+MUTE = 15.0
+"""Seconds that a peer may say nothing whose kernel confirms our pings: its containers go on."""
+CONFIRMED = 1.7
+"""Seconds that the last confirmation may be old: one ping and its way, less than two pings."""
+LATE = 0.1
+"""Seconds by which a timer may be late. If it is later, it was this side that was away, and what it
+did not hear in time says nothing of the other."""
 
 CLOSE_SECONDS = 2.0
 """How long an orderly end may take: send what is queued, then the close handshake."""
@@ -42,6 +53,7 @@ STALL = 5.0
 _LAST, _MORE = b"\0", b"\1"
 _LOST = "the connection was lost"
 _SLOW = "the other side is too slow"
+_TCP_INFO = struct.Struct("=56xI")  # tcpi_last_ack_recv: milliseconds since the last ACK
 _REASON_BYTES = 123  # RFC 6455, 5.5: a close frame has 125 bytes, two are the code
 
 WebSocket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse[Any]
@@ -113,10 +125,10 @@ class Channel:
         """The next whole message, None when the channel has ended. May be cancelled safely."""
         while not self._reason:
             try:
-                frame = await self._websocket.receive(timeout=SILENCE)
-            except TimeoutError:
+                frame = await self._heard()
+            except TimeoutError as silence:
                 self.silent = True
-                self._cut(f"nothing was heard for {SILENCE:.0f} seconds")
+                self._cut(str(silence))
                 break
             if self._reason:
                 break  # it was `close` that woke us, and it has a farewell to send
@@ -133,6 +145,34 @@ class Channel:
                 case _:
                     self._cut(_LOST)
         return None
+
+    async def _heard(self) -> aiohttp.WSMessage:
+        """The next frame. Raises `TimeoutError`, in words, if the peer must be given up."""
+        clock = asyncio.get_running_loop().time
+        since, patience = clock(), SILENCE
+        while True:
+            begun = clock()
+            try:
+                return await self._websocket.receive(timeout=patience)
+            except TimeoutError:
+                now = clock()
+                if now - begun > patience + LATE:
+                    since, patience = now, SILENCE
+                    continue
+                there = self._is_there()
+                if not there or now - since >= MUTE:
+                    though = ", though its host answers" if there else ""
+                    words = f"nothing was heard for {now - since:.0f} seconds{though}"
+                    raise TimeoutError(words) from None
+                patience = HEARTBEAT
+
+    def _is_there(self) -> bool:
+        """Whether the peer's kernel has confirmed something just now."""
+        try:
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        except (AttributeError, OSError):  # it is no socket any more, or was none
+            return False
+        return len(told) == _TCP_INFO.size and _TCP_INFO.unpack(told)[0] < CONFIRMED * 1000
 
     async def close(self, reason: str) -> None:
         """Send what is queued, tell the peer why, and end; by force if it takes too long. Who calls
