@@ -49,7 +49,7 @@ async def test_it_is_known_and_listens_elsewhere(seated):
     moved = msgspec.structs.replace(identity, listen_address=new, managers={node_id: new})
     await seat.moved(moved, old)
     assert seat.manager.state.nodes[node_id].manager_address == new
-    with socket.create_connection(("127.0.0.1", ports[1]), 10):
+    with socket.create_connection(("127.0.0.1", ports[1]), 60):
         pass
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", ports[0]), 10)
+        socket.create_connection(("127.0.0.1", ports[0]), 60)

@@ -15,7 +15,7 @@ NODES = {"nodea": HERE, "nodeb": THERE}
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -58,9 +58,11 @@ async def test_two_hosts_find_each_other_healthy(mesh, port):
         other.set_peers("nodeb", KEY, NODES)
         mesh.probe_some()
         await until(lambda: mesh.snapshot()["nodeb"].seen_at >= before)
+        # An answer that a stalled machine gives too late is lost, until others have followed it.
+        await until(lambda: mesh.snapshot()["nodeb"].loss == 0.0)
         health = mesh.snapshot()["nodeb"]
-        assert (health.address, health.loss) == (THERE, 0.0)
-        assert 0 < health.rtt < 1
+        assert health.address == THERE
+        assert 0 < health.rtt < 60
         # Of itself: without anyone asking, once a second.
         await until(lambda: other.snapshot()["nodea"].probes >= 2)
         assert list(mesh.snapshot()) == ["nodeb"]
@@ -179,7 +181,7 @@ async def test_one_socket_probes_both_families(port):
         for name in ("nodeb", "nodec"):
             await until(lambda name=name: one.snapshot()[name].seen_at)
             await until(lambda name=name: one.snapshot()[name].large_probes)
-            assert one.snapshot()[name].large_loss == 0.0
+            await until(lambda name=name: one.snapshot()[name].large_loss == 0.0)
     finally:
         for mesh in meshes.values():
             await mesh.close()

@@ -180,7 +180,7 @@ async def test_the_kernels_events_are_looked_at(world):
 
 
 async def test_a_burst_of_events_is_one_look(world, monkeypatch):
-    monkeypatch.setattr(converge, "NOTICE", 0.05)
+    monkeypatch.setattr(converge, "NOTICE", 0.5)
     world.boxes(box("a"), box("b"))
     await world.converger.converge()
     world.kernel.looks.clear()

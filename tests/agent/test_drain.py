@@ -27,7 +27,7 @@ class Rig:
     async def alive(self):
         return self.living
 
-    def drain(self, since=0, seconds=5.0):
+    def drain(self, since=0, seconds=600.0):
         return asyncio.create_task(self.draining.drain("box", since, seconds, self.alive))
 
 

@@ -32,7 +32,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(opening, "WITHIN", 0.2)
 
 
-async def test_it_is_open_when_all_its_ports_are():
+async def test_it_is_open_when_all_its_ports_are(monkeypatch):
+    monkeypatch.setattr(opening, "WITHIN", 600)
     rig = Rig({}, {WEB}, {WEB, TLS, ("udp", 53)}, {WEB})
     await rig.wait(WEB, TLS)
     assert rig.looks == ["box"] * 3

@@ -22,11 +22,11 @@ def test_what_is_taken_is_avoided():
 
 def test_what_covers_much_is_stepped_over_at_once():
     pools = (Pool(IPv4Network("10.0.0.0/8"), 30),)
-    begun = time.monotonic()
+    begun = time.process_time()
     assert free_subnet(pools, ["10.0.0.0/9", "10.128.0.1/32"]) == "10.128.0.4/30"
     with pytest.raises(Unavailable):
         free_subnet(pools, ["0.0.0.0/0"])
-    assert time.monotonic() - begun < 5, "millions of subnets were looked at one by one"
+    assert time.process_time() - begun < 5, "millions of subnets were looked at one by one"
 
 
 def test_a_pool_is_written_as_docker_has_it():

@@ -4,7 +4,7 @@ import contextlib
 import msgspec
 import pytest
 
-from skep.agent import drain, tasks
+from skep.agent import drain, opening, tasks
 from skep.agent.drain import Draining
 from skep.agent.opening import Opening
 from skep.agent.payloads import Payloads
@@ -155,7 +155,8 @@ async def test_a_task_runs_and_says_so_step_by_step(rig):
     assert (rig.reports[-1].container_id, rig.reports[-1].pid) == ("c-t1", 7)
 
 
-async def test_it_counts_as_running_when_it_listens(rig):
+async def test_it_counts_as_running_when_it_listens(rig, monkeypatch):
+    monkeypatch.setattr(opening, "WITHIN", 600.0)
     published = PortConfig(target_port=80, published_port=8080, publish_mode="host")
     rig.assign({"t1": msgspec.structs.replace(task(), host_ports=(published,))})
     await rig.until(lambda: TaskState.STARTING in rig.states())
@@ -225,11 +226,13 @@ async def test_a_task_that_is_to_be_gone_takes_its_container_along(rig):
     assert rig.host.records == {}
 
 
-async def test_a_task_is_stopped_when_all_hosts_know_and_its_connections_are_over(rig):
-    rig.assign({"t1": task()}, index=4)
+async def test_a_task_is_stopped_when_all_hosts_know_and_its_connections_are_over(rig, monkeypatch):
+    monkeypatch.setattr(drain, "SETTLE", 600.0)
+    options = {"skep.drain": "10m"}
+    rig.assign({"t1": msgspec.structs.replace(task(), options=options)}, index=4)
     await rig.until(lambda: TaskState.RUNNING in rig.states())
     rig.open = [2, 1]
-    gone = {"t1": task(desired=TaskState.SHUTDOWN)}
+    gone = {"t1": msgspec.structs.replace(task(desired=TaskState.SHUTDOWN), options=options)}
     rig.assign(gone, index=5, settled=4)
     await asyncio.sleep(0.03)
     assert rig.open == [2, 1], "not all hosts have heard"

@@ -67,7 +67,7 @@ class World:
         return out if code == 0 else err
 
     async def try_docker(self, *arguments, stdin=b""):
-        async with self.begin_docker(*arguments) as process, asyncio.timeout(30):
+        async with self.begin_docker(*arguments) as process, asyncio.timeout(120):
             out, err = await process.communicate(stdin)
         return out.decode(), err.decode(), process.returncode
 
@@ -87,7 +87,7 @@ class World:
                 await process.wait()
 
 
-async def until(condition, seconds=5.0):
+async def until(condition, seconds=60.0):
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

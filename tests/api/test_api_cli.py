@@ -290,7 +290,7 @@ async def test_events_of_a_swarm(world):
             'service remove {"name":"web"}',
         ]  # fmt: skip
         while lines[-1:] != wanted[-1:]:
-            line = await asyncio.wait_for(docker.stdout.readline(), 10)
+            line = await asyncio.wait_for(docker.stdout.readline(), 60)
             lines.append(line.decode().strip())
     assert [line for line in lines if line in wanted] == wanted
     assert not [line for line in lines if line.startswith("network")]

@@ -119,19 +119,20 @@ async def test_an_update_that_fails_goes_back(two):
 
 async def test_waiting_for_what_does_not_come_yet(two):
     async with two.begin_docker("service", "create", "--name", "w", *QUICK, "nginx", "wait") as cli:
-        await until(lambda: list(two.cluster.state().services.values()))
+        await until(lambda: list(two.cluster.state().tasks.values()))
         (task,) = two.cluster.state().tasks.values()
-        while b"0 out of 1" not in (line := await asyncio.wait_for(cli.stdout.readline(), 10)):
+        while b"0 out of 1" not in (line := await asyncio.wait_for(cli.stdout.readline(), 60)):
             assert line
         await two.cluster.report(task.id, state=TaskState.RUNNING, container_id="c")
-        out, _ = await asyncio.wait_for(cli.communicate(), 20)
+        out, _ = await asyncio.wait_for(cli.communicate(), 60)
         assert out.endswith(b"converged\n")
 
 
 async def test_history_and_errors(two):
     await two.docker("service", "create", "--detach", "--name", "f", *QUICK,
                      "--restart-max-attempts", "2", "nginx", "fail")  # fmt: skip
-    await until(lambda: len(two.cluster.state().tasks) == 3)
+    ended = [TaskState.FAILED] * 3
+    await until(lambda: [x.status.state for x in two.cluster.state().tasks.values()] == ended)
     form = "{{.Name}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
     out = words(await two.docker("service", "ps", "--no-trunc", "f", "--format", form))
     assert len(out) == 3
@@ -153,7 +154,7 @@ async def test_a_stack_that_is_removed_is_waited_for(two):
         await asyncio.sleep(0.1)
         assert cli.returncode is None, "its task is still there"
         await two.cluster.report(task.id, state=TaskState.SHUTDOWN)
-        _, complaints = await asyncio.wait_for(cli.communicate(), 10)
+        _, complaints = await asyncio.wait_for(cli.communicate(), 60)
         assert (cli.returncode, complaints) == (0, b"")
 
 

@@ -160,7 +160,7 @@ class TestPicture:
 
 class TestStream:
     async def test_the_whole_first_then_changes(self, world, client):
-        async with client.get("/skep/topology/events") as got, asyncio.timeout(10):
+        async with client.get("/skep/topology/events") as got, asyncio.timeout(60):
             assert got.content_type == "text/event-stream"
             events = told(got)
             name, whole = await anext(events)
@@ -175,13 +175,13 @@ class TestStream:
 
     async def test_names_cannot_forge_events(self, world, client):
         world.drawn.now = graph(EVIL)
-        async with client.get("/skep/topology/events") as got, asyncio.timeout(10):
+        async with client.get("/skep/topology/events") as got, asyncio.timeout(60):
             name, whole = await anext(told(got))
             assert (name, whole["things"][EVIL]["name"]) == ("whole", EVIL)
 
     async def test_nothing_is_sent_when_nothing_changed(self, world, client, monkeypatch):
         monkeypatch.setattr(topology, "BEAT", 0.05)
-        async with client.get("/skep/topology/events") as got, asyncio.timeout(10):
+        async with client.get("/skep/topology/events") as got, asyncio.timeout(60):
             await anext(told(got))
             world.drawn.become(graph("a"))
             beats = 0
@@ -197,7 +197,7 @@ class TestStream:
             await anext(told(got))
             assert world.drawn.open == 1
             got.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while world.drawn.open:
                 await asyncio.sleep(0.01)
 
@@ -211,7 +211,7 @@ class TestStream:
             await loop.sock_sendall(
                 lazy, b"GET /skep/topology/events HTTP/1.1\r\nHost: docker\r\n\r\n"
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not world.drawn.asked:
                     await asyncio.sleep(0.01)
                 number = 0

@@ -21,7 +21,7 @@ from skep.kernel import netns
 from skep.model.errors import Unavailable
 from skep.model.naming import RESOLVER, RESOLVER_PORT, NameTable, NetworkNames, SandboxNames
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 async def until(condition):
@@ -72,7 +72,7 @@ class Rig:
     def run(self, name, *command, **more):
         return subprocess.run(
             ["nsenter", f"--net={self.path(name)}", *command],
-            check=True, capture_output=True, text=True, timeout=20, **more,
+            check=True, capture_output=True, text=True, timeout=60, **more,
         )  # fmt: skip
 
     def server(self, name=None):

@@ -259,7 +259,7 @@ async def test_noise_on_the_control_socket_ends_that_connection_alone(rig):
     await client.sync(table(box("one"), web="10.0.1.2"))
     for noise in (b"\xff" * 8, b"\0\0\0\4noise", frames.pack(frames.Stale(serial=1))):
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             sock.connect(str(rig.control))
             sock.sendall(noise)
             assert sock.recv(1) == b""
@@ -272,7 +272,7 @@ async def test_a_change_without_a_table_before_it_is_stale(rig):
     rig.server()
     await (await rig.client()).close()
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(str(rig.control))
         sock.sendall(frames.pack(frames.Amend(serial=3, change=TableChange())))
         assert frames.ANSWERS.decode(sock.recv(4096)[4:]) == frames.Stale(serial=3)

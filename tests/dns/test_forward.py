@@ -9,7 +9,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from conftest import DEADLINE, box, found, says, table
+from conftest import DEADLINE, box, found, says, table, until
 
 from skep.model.naming import RESOLVER, RESOLVER_PORT
 
@@ -20,11 +20,27 @@ ADDRESSES = [f"addr add {address}/32 dev lo" for address in (NEAR, FAR, THIRD, N
 REFUSED, SERVFAIL, NXDOMAIN = dns.rcode.REFUSED, dns.rcode.SERVFAIL, dns.rcode.NXDOMAIN
 
 QUICK = 1.5
-"""Seconds that are less than any time-out, on a busy machine too."""
+"""Seconds that are less than any time-out."""
 
 
 def silence(message):
     return None
+
+
+async def soon(rig, **more):
+    """A reply that is quick, and the seconds it took. What waits for a time-out never is; a machine
+    that stalls is at one of a few tries."""
+    for number in range(5):
+        begun = time.monotonic()
+        reply = await rig.ask("one", f"example{number}.org", **more)
+        if (took := time.monotonic() - begun) < QUICK:
+            return reply, took
+    raise AssertionError("no reply was quick")
+
+
+def questions(upstream):
+    """How many it was asked: the same one is sent again if no reply comes within a second."""
+    return len({message.id for message in upstream.asked})
 
 
 async def serving(rig, *upstreams, inside="home"):
@@ -44,7 +60,7 @@ async def test_other_names_are_asked_from_inside_the_sandbox(rig, tcp):
     message = await rig.ask("one", "Example.ORG", tcp=tcp)
     assert found(message) == ["203.0.113.7"]
     assert message.question[0].name.to_text() == "Example.ORG."
-    assert len(upstream.asked) == 1
+    assert questions(upstream) == 1
     await client.close()
 
 
@@ -54,7 +70,7 @@ async def test_loopback_upstreams_are_asked_from_the_hosts_namespace(rig, tcp):
     upstream = rig.upstream("home", "127.0.0.53", says("203.0.113.7"))
     wrong = rig.upstream("one", "127.0.0.53", says("203.0.113.8"))
     assert await rig.addresses("one", "example.org", tcp=tcp) == ["203.0.113.7"]
-    assert (len(upstream.asked), len(wrong.asked)) == (1, 0)
+    assert (questions(upstream), questions(wrong)) == (1, 0)
     await client.close()
 
 
@@ -73,9 +89,8 @@ async def test_all_are_asked_at_once_and_a_silent_one_costs_nothing(rig):
     client = await serving(rig, NEAR, FAR)
     rig.upstream("one", NEAR, silence)
     rig.upstream("one", FAR, says("203.0.113.7"))
-    begun = time.monotonic()
-    assert await rig.addresses("one", "example.org") == ["203.0.113.7"]
-    assert time.monotonic() - begun < QUICK
+    reply, _ = await soon(rig)
+    assert found(reply) == ["203.0.113.7"]
     await client.close()
 
 
@@ -107,18 +122,17 @@ async def test_a_no_of_a_later_one_does_not_wait_for_long(rig):
     client = await serving(rig, NEAR, FAR)
     rig.upstream("one", NEAR, silence)
     rig.upstream("one", FAR, says("", rcode=NXDOMAIN))
-    begun = time.monotonic()
-    assert (await rig.ask("one", "example.org")).rcode() == NXDOMAIN
-    assert 0.2 < time.monotonic() - begun < QUICK
+    reply, took = await soon(rig)
+    assert reply.rcode() == NXDOMAIN
+    assert took > 0.2
     await client.close()
 
 
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_nobody_there_is_said_at_once(rig, tcp):
     client = await serving(rig, NOBODY, "198.51.100.1", "no address")
-    begun = time.monotonic()
-    assert (await rig.ask("one", "example.org", tcp=tcp)).rcode() == SERVFAIL
-    assert time.monotonic() - begun < QUICK
+    reply, _ = await soon(rig, tcp=tcp)
+    assert reply.rcode() == SERVFAIL
     await client.close()
 
 
@@ -135,7 +149,7 @@ async def test_silence_is_a_failure_after_two_seconds(rig):
     begun = time.monotonic()
     assert (await rig.ask("one", "example.org")).rcode() == SERVFAIL
     assert time.monotonic() - begun > 1.9
-    assert len(upstream.asked) == 2  # a lost datagram has a second chance
+    await until(lambda: len(upstream.asked) == 2)  # a lost datagram has a second chance
     await client.close()
 
 
@@ -154,7 +168,7 @@ async def test_replies_are_kept_as_long_as_they_hold(rig):
         assert message.question[0].name.to_text() == f"{name}."
         assert found(message) == ["203.0.113.7"]
     assert await rig.addresses("one", "example.org", tcp=True) == ["203.0.113.7"]
-    assert len(upstream.asked) == 1
+    assert questions(upstream) == 1
     await client.close()
 
 
@@ -163,7 +177,7 @@ async def test_replies_without_time_are_not_kept(rig):
     upstream = rig.upstream("one", NEAR, says("203.0.113.7", ttl=0))
     for _ in range(2):
         await rig.ask("one", "example.org")
-    assert len(upstream.asked) == 2
+    assert questions(upstream) == 2
     await client.close()
 
 

@@ -68,10 +68,10 @@ class Browser:
         self.session = None
         with contextlib.suppress(AssertionError, OSError, subprocess.TimeoutExpired):
             self.call("Browser.close")
-            self.process.wait(20)
+            self.process.wait(60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(60)
         shutil.rmtree(self.folder / "profile", ignore_errors=True)
 
     def _listen(self):

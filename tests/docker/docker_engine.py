@@ -41,7 +41,7 @@ while :; do
   rm -f /run/docker.pid
   dockerd --config-file /run/daemon.json >>/run/dockerd.log 2>&1
 done &
-until curl -s --unix-socket {SOCKET} http://engine/_ping; do :; done
+until curl -s --unix-socket {SOCKET} http://engine/_ping; do sleep 0.2; done
 exec {" ".join(default_command())} --engine unix://{SOCKET}
 """
 """A host whose skepd uses a dockerd, which is started again when it ends."""

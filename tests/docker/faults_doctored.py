@@ -63,12 +63,12 @@ def full_network(lab):
     lab.docker("h1", "network", "create", "-d", "overlay", "--subnet", "10.77.0.0/29", "small")
     lab.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "many",
                "--network", "small", "--replicas", "6", "busybox", "sleep", "86400")  # fmt: skip
-    until(lambda: any("10.77" in each["what"] for each in lab.doctor()["findings"]), 20)
+    until(lambda: any("10.77" in each["what"] for each in lab.doctor()["findings"]), 120)
 
 
 def without_network(lab):
     lab.docker("h1", "service", "rm", "many")
-    until(lambda: lab.tried("h1", "network", "rm", "small")[0] == 0, 30)
+    until(lambda: lab.tried("h1", "network", "rm", "small")[0] == 0, 120)
 
 
 def identity(lab):
@@ -109,7 +109,7 @@ def connections(lab):
         findings = lab.doctor("--host", "h3")["findings"]
         return any("connection table" in each["what"] for each in findings)
 
-    until(seen, 100)
+    until(seen, 300)
 
 
 def forgotten(lab):

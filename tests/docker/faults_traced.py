@@ -187,16 +187,31 @@ def scaled(count):
     return lambda lab: lab.docker("h1", "service", "scale", "--detach", f"web={count}")
 
 
+def back(lab):
+    """A task of web again, which other faults need."""
+    scaled(1)(lab)
+    until(lambda: lab.running("web", 1), 60)
+
+
+def ill(lab):
+    """A service whose task is never ready, and of which h1 was told."""
+    lab.service("ill", "--health-cmd", "false", "--health-interval", "1s",
+                "--health-retries", "60", "busybox", "sleep", "86400")  # fmt: skip
+    form = "{{(index .Endpoint.VirtualIPs 0).Addr}}"
+    address = lab.docker("h1", "service", "inspect", "-f", form, "ill").partition("/")[0]
+    no_backend(lab, address)
+    until(lambda: lab.docker("h1", "service", "ps", "-q", "ill"), 60)
+
+
 TRACED |= {
     "stopped task": Fault(
-        host="h1", damage=lambda lab: (scaled(0)(lab), no_backend(lab)), mend=scaled(1),
+        host="h1", damage=lambda lab: (scaled(0)(lab), no_backend(lab, vip(lab))), mend=back,
         where=text("(client) on h1"), why=text("has no ready task: service web wants no tasks"),
         hop="h1",
     ),
     "unhealthy task": Fault(
         host="h1",
-        damage=lambda lab: lab.service("ill", "--health-cmd", "false", "--health-interval", "1s",
-                                       "--health-retries", "60", "busybox", "sleep", "86400"),
+        damage=ill,
         mend=lambda lab: lab.docker("h1", "service", "rm", "ill"),
         ask=("client", "ill/tcp:80"), where=text(""), why=text("no ready task: ill.1 is"),
         hop="h1",
@@ -212,7 +227,7 @@ TRACED |= {
 }  # fmt: skip
 
 
-def no_backend(lab):
-    """Waits until h1 was told that web has no task left."""
+def no_backend(lab, address):
+    """Waits until h1 was told that no task behind a VIP is ready."""
     listed = "nft list set ip skep no_backend"
-    until(lambda: vip(lab) in lab.inside_of("h1", lab.client_box, listed), 30)
+    until(lambda: address in lab.inside_of("h1", lab.client_box, listed), 60)

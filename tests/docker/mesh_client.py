@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-TIMEOUT = 5
+TIMEOUT = 25
 FAULTS = (OSError, http.client.HTTPException, ValueError)
 
 

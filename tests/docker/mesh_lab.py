@@ -15,7 +15,7 @@ def create(lab, name, replicas, *options, runs=("nginx",)):
     """A service whose replicas run."""
     lab.docker("h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", name,
                "--replicas", str(replicas), *options, *runs)  # fmt: skip
-    until(lambda: lab.running(name, replicas), 60)
+    until(lambda: lab.running(name, replicas), 120)
 
 
 @contextlib.contextmanager
@@ -27,11 +27,13 @@ def services(lab):
         made.append(name)
         create(lab, name, replicas, *options, runs=runs)
 
-    yield make
-    for name in made:
-        lab.tried("h1", "service", "rm", name)
-    until(lambda: not lab.docker("h1", "service", "ls", "-q").split())
-    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 60)
+    try:
+        yield make
+    finally:
+        for name in made:
+            lab.tried("h1", "service", "rm", name)
+        until(lambda: not lab.docker("h1", "service", "ls", "-q").split(), 60)
+        until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 120)
 
 
 def ask(lab, host, *words):

@@ -70,7 +70,7 @@ class Asker:
                 raise OSError(ctypes.get_errno(), "setns")
         query = dns.message.make_query(name, kind, use_edns=False)
         ask = dns.query.tcp if "tcp" in ways else dns.query.udp
-        reply = ask(query, "127.0.0.11", timeout=10)
+        reply = ask(query, "127.0.0.11", timeout=60)
         flags = dns.flags.to_text(reply.flags).split()
         rcode = dns.rcode.to_text(reply.rcode())
         return Reply(rcode, flags, _told(reply.answer), _told(reply.additional))
@@ -106,4 +106,4 @@ class Upstream:
         return [line.split()[0] for line in self._notes.read_text().splitlines()]
 
     def end(self):
-        self._process.communicate("", timeout=30)
+        self._process.communicate("", timeout=60)

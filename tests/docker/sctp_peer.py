@@ -47,7 +47,7 @@ def received(opened, port, kind):
 
 def ask(address, port, own_port):
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL) as opened:
-        opened.settimeout(5)
+        opened.settimeout(60)
         opened.sendto(packet((int(own_port), int(port)), 0, INIT, TAG), (address, 0))
         print(*received(opened, int(own_port), INIT_ACK)[:2])
 

@@ -35,7 +35,7 @@ class SwarmLab:
 
     def up(self, *, swarm=True):
         self.down()
-        self.skep("up", "--hosts", str(len(self.hosts)), "--wait", str(60 * SLOW), *self.options)
+        self.skep("up", "--hosts", str(len(self.hosts)), "--wait", str(300 * SLOW), *self.options)
         if not swarm:
             return
         self.docker("h1", "swarm", "init", "--advertise-addr", self.address("h1"))
@@ -69,7 +69,7 @@ class SwarmLab:
         """One docker command: exit code, output, complaints."""
         done = subprocess.run(
             [self.client, "-H", f"unix://{self.socket(host)}", *arguments],
-            capture_output=True, text=True, timeout=120 * SLOW, check=False,
+            capture_output=True, text=True, timeout=300 * SLOW, check=False,
             input=stdin, env=os.environ | QUIET,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
@@ -100,7 +100,7 @@ class SwarmLab:
             self.inside(host, *command),
             capture_output=True,
             text=True,
-            timeout=120 * SLOW,
+            timeout=300 * SLOW,
             check=False,
         )
         assert not check or done.returncode == 0, f"{command} on {host}: {done.stdout}{done.stderr}"

@@ -15,6 +15,7 @@ def lab():
         lab.up()
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "over")
         lab.docker("h1", "network", "create", "--subnet", "10.87.0.0/24", "own")
+        until(lambda: lab.tried("h2", "network", "inspect", "over")[0] == 0)
         yield lab
 
 
@@ -71,10 +72,14 @@ def test_joining_and_leaving_an_overlay_while_it_runs(lab, far):
 
 def test_ports_are_one_stock(lab):
     lab.docker("h1", "service", "create", "--name", "site", "-p", "8085:80", "nginx")
-    code, _, words = lab.tried("h1", "run", "--name", "late", "-p", "8085:80", "nginx")
-    assert code != 0
-    assert "port 8085/tcp is in use on this host by service site" in words
-    lab.docker("h1", "rm", "late")
+
+    def run_refusal():
+        code, _, words = lab.tried("h1", "run", "-d", "--name", "late", "-p", "8085:80", "nginx")
+        lab.docker("h1", "rm", "-f", "late")
+        return words if code else ""
+
+    in_use = "port 8085/tcp is in use on this host by service site"
+    until(lambda: in_use in run_refusal(), 60)
     lab.docker("h1", "run", "-d", "--name", "first", "-p", "8086:80", "nginx")
 
     def refusal():

@@ -57,11 +57,11 @@ def come_and_go(lab, number):
 
 def check(lab, count):
     come_and_go(lab, count)  # A bridge that never had a port says so.
-    until(lambda: idle(lab))
+    until(lambda: idle(lab), 60)
     before = contents(lab)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda number: come_and_go(lab, number), range(count)))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (left := sorted(contents(lab) ^ before)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert left == []

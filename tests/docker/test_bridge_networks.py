@@ -41,8 +41,9 @@ def address(lab, container, network):
     return docker(lab, "inspect", "-f", form, container)
 
 
-def pings(lab, container, target):
-    code, _, _ = lab.tried("h1", "exec", container, "ping", "-c", "1", "-W", "1", target)
+def pings(lab, container, target, within=30):
+    wait = ("-c", "1", "-W", str(within))
+    code, _, _ = lab.tried("h1", "exec", container, "ping", *wait, target)
     return code == 0
 
 
@@ -114,9 +115,9 @@ def test_bridges_are_apart_and_an_internal_one_is_sealed(lab):
                           ("b", "lonely")):  # fmt: skip
         run(lab, name, "--network", network)
     assert pings(lab, "s1", address(lab, "s2", "sealed"))
-    assert not pings(lab, "l", address(lab, "s1", "sealed"))
-    assert not pings(lab, "l", address(lab, "a", "lonely"))
-    assert not pings(lab, "a", address(lab, "b", "lonely"))
+    assert not pings(lab, "l", address(lab, "s1", "sealed"), 1)
+    assert not pings(lab, "l", address(lab, "a", "lonely"), 1)
+    assert not pings(lab, "a", address(lab, "b", "lonely"), 1)
     assert pings(lab, "l", lab.address("h1"))
     assert "default" not in docker(lab, "exec", "s1", "ip", "route")
     docker(lab, "rm", "-f", "l", "s1", "s2", "a", "b")
@@ -159,7 +160,7 @@ def test_what_is_gone_is_repaired_and_what_was_killed_is_adopted(lab):
     gateway = inspect(lab, "steady")["IPAM"]["Config"][0]["Gateway"]
     lab.run("h1", "nft", "delete", "table", "ip", "skep")
     lab.run("h1", "ip", "link", "del", "steady")
-    until(lambda: pings(lab, "still", gateway), 60)
+    until(lambda: pings(lab, "still", gateway, 1), 60)
     until(lambda: "steady" in lab.run("h1", "nft", "list", "table", "ip", "skep", check=False), 60)
     lab.kill_daemon("h1")
     until(lambda: lab.answers("h1"), 60)

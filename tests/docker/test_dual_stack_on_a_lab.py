@@ -6,7 +6,6 @@ import functools
 import ipaddress
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from mesh_lab import ask, talking, tasks
 from swarm_lab import SwarmLab, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,12 @@ def create(lab):
 
 
 @pytest.fixture(scope="module")
-def web(create):
+def web(lab, create):
     create("web", 2, "--publish", "8080:80", "--constraint", "node.hostname!=h3")
+    # Hosts hear of the tasks one after the other.
+    for host in lab.hosts:
+        for address in (lab.address(host), lab.address6(host)):
+            until(lambda a=address: len(answered(lab, "h3", a, "8080", "4")) == 2, 60)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,7 @@ def six(lab):
     """A network of both families."""
     lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
                "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64", "six")  # fmt: skip
+    known(lab, "six")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,16 @@ def vips(lab, back):
     (service,) = json.loads(lab.docker("h1", "service", "inspect", "back"))
     found = [ipaddress.ip_interface(each["Addr"]) for each in service["Endpoint"]["VirtualIPs"]]
     return {each.version: each for each in found}
+
+
+def known(lab, network):
+    """Wait until all hosts know a network."""
+    look = ("network", "inspect", network)
+    until(lambda: all(lab.tried(host, *look)[0] == 0 for host in lab.hosts), 60)
+
+
+def answered(lab, host, address, port, count="1"):
+    return ask(lab, host, "load", address, port, count, "1")["answered"]
 
 
 def counts(found):
@@ -95,12 +109,16 @@ class TestMesh:
         box = lab.sandbox(host, key)
         with talking(lab, host, "serve-udp", "53", "one", "::", box=box) as server:
             assert server.stdout.readline() == "ready\n"
+
+            def all_say(client, entry, words):
+                answers = ask(lab, client, "udp", entry, "5353", "0.2")
+                return {each.startswith(words) for each in answers} == {True}
+
             for entry in lab.hosts:
-                answers = set(ask(lab, "h3", "udp", lab.address6(entry), "5353", "0.2"))
-                client = lab.address6("h3") if entry != "h3" else ""
-                assert {each.startswith(f"one {client}") for each in answers} == {True}, answers
-            answers = set(ask(lab, "h1", "udp", "::1", "5353", "0.2"))
-            assert {each[:4] for each in answers} == {"one "}
+                place = lab.address6(entry)
+                words = f"one {lab.address6('h3') if entry != 'h3' else ''}"
+                until(lambda p=place, w=words: all_say("h3", p, w), 60)
+            until(lambda: all_say("h1", "::1", "one "), 60)
         with talking(lab, host, "pour", "54", "3000000", "::", box=box) as server:
             assert server.stdout.readline() == "ready\n"
             # Answers that fill packets fit the way back through the tunnel.
@@ -118,7 +136,7 @@ class TestMesh:
             "h1", "ip", "-6", "-o", "addr", "show", "docker_gwbridge", "scope", "global"
         )
         assert "inet6 fd" in gateway, "docker_gwbridge is of both"
-        command = ("run", "--rm", "--network", "six", "busybox", "ping", "-c", "1", "-W", "5")
+        command = ("run", "--rm", "--network", "six", "busybox", "ping", "-c", "1", "-W", "60")
         for target in (lab.address("h3"), lab.address6("h3")):
             assert "1 packets received" in lab.docker("h1", *command, target)
 
@@ -126,6 +144,7 @@ class TestMesh:
         create("own", 1, "--publish", "mode=host,published=8083,target=80",
                "--constraint", "node.hostname==h2",
                "--label", f"skep.allow={lab.address6('h3')}")  # fmt: skip
+        until(lambda: answered(lab, "h3", lab.address6("h2"), "8083"), 60)
         found = ask(lab, "h3", "load", lab.address6("h2"), "8083", "4", "1")
         assert (counts(found), found["seen"]) == ([4], {lab.address6("h3"): 4})
         assert ask(lab, "h1", "load", lab.address6("h2"), "8083", "1", "1")["answered"] == {}
@@ -133,25 +152,22 @@ class TestMesh:
 
 
 class TestTrace:
-    def trace(self, lab, *words):
-        return json.loads(lab.run("h1", *TRACE, "--json", *words))
+    def arrives(self, lab, *words):
+        said = lab.run("h1", *TRACE, "--json", "--live", *words, check=False)
+        found = json.loads(said or "{}")
+        return found.get("reached") and (found["live"] or {}).get("answered")
 
     def test_of_a_published_port(self, lab, web):
         for entry in ("h1", "h3"):
-            found = self.trace(lab, "--live", "h3", f"[{lab.address6(entry)}]:8080")
-            assert found["reached"], found
-            assert found["live"]["answered"], found
-        found = self.trace(lab, "--live", "h1", "[::1]:8080")
-        assert found["reached"], found
-        assert found["live"]["answered"], found
+            target = f"[{lab.address6(entry)}]:8080"
+            until(lambda t=target: self.arrives(lab, "h3", t), 60)
+        until(lambda: self.arrives(lab, "h1", "[::1]:8080"), 60)
 
     def test_of_a_vip(self, lab, vips):
         vip = vips[6].ip
         box, *_ = (f"back.{slot}" for slot, _, _ in tasks(lab, "back"))
         for target in (f"[{vip}]:80", f"{vip}/tcp:80"):
-            found = self.trace(lab, "--live", box, target)
-            assert found["reached"], found
-            assert found["live"]["answered"], found
+            until(lambda t=target: self.arrives(lab, box, t), 60)
 
 
 def spoofed(lab):
@@ -170,6 +186,12 @@ def run(lab, host, *words):
     return lab.docker(host, "run", "--rm", "--network", "six", "busybox", *words)
 
 
+def loses_nothing(lab, host, *words):
+    """Wait for a ping to: another host must have heard of who asks before it can answer."""
+    command = ("run", "--rm", "--network", "six", "busybox", "ping", "-c", "2", *words)
+    until(lambda: " 0% packet loss" in lab.tried(host, *command)[1], 60)
+
+
 class TestNetworks:
     def test_what_is_shown(self, lab, vips):
         shown = json.loads(lab.docker("h1", "network", "inspect", "six"))[0]
@@ -184,7 +206,7 @@ class TestNetworks:
         assert box["GlobalIPv6PrefixLen"] == 64
 
     def test_a_vip_of_ipv6_balances_and_shows_the_client(self, lab, vips):
-        asked = f"for n in 1 2 3 4 5 6; do wget -T 3 -qO- 'http://[{vips[6].ip}]/'; done"
+        asked = f"for n in 1 2 3 4 5 6; do wget -T 60 -qO- 'http://[{vips[6].ip}]/'; done"
         lines = run(lab, "h1", "sh", "-c", asked).splitlines()
         servers = [line for line in lines if "Welcome" in line]
         assert [servers.count(each) for each in set(servers)] == [2, 2, 2]
@@ -204,8 +226,8 @@ class TestNetworks:
         lab.docker("h3", "run", "-d", "--name", "fixed", "--network", "six", "--ip6", "fd66::77",
                    "busybox", "sleep", "infinity")  # fmt: skip
         try:
-            assert " 0% packet loss" in run(lab, "h1", "ping", "-6", "-c", "2", "fixed")
-            assert " 0% packet loss" in run(lab, "h2", "ping", "-c", "2", "fd66::77")
+            loses_nothing(lab, "h1", "-6", "fixed")
+            loses_nothing(lab, "h2", "fd66::77")
             code, _, why = lab.tried("h2", "run", "--rm", "--network", "six", "--ip6", "fd66::77",
                                      "busybox", "true")  # fmt: skip
             assert code == 125
@@ -231,7 +253,8 @@ class TestNetworks:
                 lab.docker(host, "inspect", "-f", form, name).split()
                 for host, name in (("h1", "liar"), ("h1", "dupe"), ("h3", "far"))
             )
-            lab.docker("h1", "exec", "dupe", "ping", "-6", "-c", "1", far)
+            ping = ("exec", "dupe", "ping", "-6", "-c", "1", far)
+            until(lambda: lab.tried("h1", *ping)[0] == 0, 60)
             space = f"--net=/run/netns/{lab.sandbox('h1', 'dupe')}"
 
             def found(address):
@@ -256,8 +279,7 @@ class TestNetworks:
         lab.docker("h3", "run", "-d", "--name", "large", "--network", "six", "busybox",
                    "sleep", "infinity")  # fmt: skip
         try:
-            fits = run(lab, "h1", "ping", "-6", "-c", "2", "-s", "1402", "large")
-            assert " 0% packet loss" in fits
+            loses_nothing(lab, "h1", "-6", "-s", "1402", "large")
         finally:
             lab.docker("h3", "rm", "-f", "large")
 
@@ -265,19 +287,16 @@ class TestNetworks:
         lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6",
                    "--subnet", "10.67.0.0/29", "--subnet", "10.67.1.0/24",
                    "--subnet", "fd67::/64", "--subnet", "fd67:0:0:1::/64", "two")  # fmt: skip
+        known(lab, "two")
         create("many", 5, "--network", "two")
         for address in ("10.67.1.200", "fd67:0:0:1::200"):
             option = "--ip6" if ":" in address else "--ip"
             lab.docker("h3", "run", "-d", "--name", "far", "--network", "two", option, address,
                        "busybox", "sleep", "infinity")  # fmt: skip
             try:
-                for slot, host, key in tasks(lab, "many")[:2]:
-                    box = lab.sandbox(host, key)
-                    done = subprocess.run(
-                        lab.inside(host, "nsenter", f"--net=/run/netns/{box}", "busybox", "ping",
-                                   "-c", "2", address),
-                        capture_output=True, text=True, check=False, timeout=30,
-                    )  # fmt: skip
-                    assert " 0% packet loss" in done.stdout, (slot, address, done.stdout)
+                for _, host, key in tasks(lab, "many")[:2]:
+                    ping = (host, "nsenter", f"--net=/run/netns/{lab.sandbox(host, key)}",
+                            "busybox", "ping", "-c", "2", address)  # fmt: skip
+                    until(lambda p=ping: " 0% packet loss" in lab.run(*p, check=False), 60)
             finally:
                 lab.docker("h3", "rm", "-f", "far")

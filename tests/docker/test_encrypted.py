@@ -10,7 +10,7 @@ import pytest
 from swarm_lab import SLOW, SwarmLab, until
 from underlay_capture import Capture
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300 * SLOW)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600 * SLOW)]
 
 INSIDE, CLEAR = b"\xc3" * 40, b"\x5a" * 40
 """What containers send all the time, on the encrypted network and on the clear one."""

@@ -47,27 +47,27 @@ def sandboxes(lab):
 def test_a_failed_task_s_log_can_be_read(lab):
     before = sandboxes(lab)
     failing(lab, "once", "--restart-condition", "none")
-    (task,) = until(lambda: [t for t, said in states(lab, "once").items() if "Failed" in said])
+    (task,) = until(lambda: [t for t, said in states(lab, "once").items() if "Failed" in said], 60)
     log = lab.docker("h1", "service", "logs", "--raw", "once")
     assert f"begun {task}" in log
     assert "Failed" in states(lab, "once")[task]
     assert "begun" in lab.docker("h1", "service", "logs", "--raw", task)
     assert len(kept(lab, "once")) == 1
-    until(lambda: sandboxes(lab) <= before | {name for name in sandboxes(lab) if "-" in name})
+    until(lambda: sandboxes(lab) <= before | {name for name in sandboxes(lab) if "-" in name}, 60)
     lab.docker("h1", "service", "rm", "once")
-    until(lambda: not kept(lab, "once"))
+    until(lambda: not kept(lab, "once"), 60)
 
 
 def test_as_many_are_kept_as_are_remembered(lab):
     failing(lab, "again")
-    until(lambda: len([s for s in states(lab, "again").values() if "Failed" in s]) >= 4)
-    until(lambda: 4 <= len(kept(lab, "again")) <= 6)
+    until(lambda: len([s for s in states(lab, "again").values() if "Failed" in s]) >= 4, 120)
+    until(lambda: 4 <= len(kept(lab, "again")) <= 6, 60)
     lab.docker("h1", "service", "update", "-d", "--restart-condition", "none", "again")
-    known = until(lambda: settled(lab))
+    known = until(lambda: settled(lab), 60)
     log = lab.docker("h1", "service", "logs", "--raw", "again")
     assert {line.split()[1] for line in log.splitlines() if "begun" in line} == known
     pid = lab.kill_daemon("h2")
-    until(lambda: lab.answers("h2"))
+    until(lambda: lab.answers("h2"), 60)
     assert lab.run("h2", "pgrep", "-of", "skep.daemon --state").strip() != pid
     assert len(kept(lab, "again")) == len(known), "a new daemon knows what is kept, and why"
     container = kept(lab, "again")[0]
@@ -75,7 +75,7 @@ def test_as_many_are_kept_as_are_remembered(lab):
     assert code == 1
     assert "tasks are not started twice" in said
     lab.docker("h1", "service", "rm", "again")
-    until(lambda: not kept(lab, "again"))
+    until(lambda: not kept(lab, "again"), 60)
 
 
 def settled(lab):
@@ -104,5 +104,5 @@ def test_of_a_task_that_was_scaled_away_nothing_is_left(lab):
     until(lambda: box not in sandboxes(lab), 60)
     label = "label=com.docker.swarm.service.name=calm"
     until(lambda: not lab.docker("h2", "ps", "-aq", "--filter", label), 60)
-    assert states(lab, "calm") == {}
+    until(lambda: states(lab, "calm") == {}, 60)
     lab.docker("h1", "service", "rm", "calm")

@@ -12,7 +12,7 @@ import pytest
 from swarm_lab import until
 from trace_lab import TraceLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 BESIDE = [str(Path(__file__).with_name("beside.sh")), str(Path(sys.prefix, "firewalls"))]
 CONTAINER, SERVICE = 8080, 8081
@@ -73,7 +73,7 @@ class FirewallLab(TraceLab):
     def heed(self):
         """Do what doctor says, until it finds nothing that a firewall drops; all that it said."""
         done = []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while found := self.blocked():
             assert time.monotonic() < deadline, found
             for each in found:
@@ -110,25 +110,28 @@ def firewalld(lab):
     command = lab.inside("h1", "env", "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/bus.sock", *BESIDE,
                          "sh", "-c", DAEMONS)  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as running:
-        running.stdin.write(BUS)
-        running.stdin.close()
-        until(lambda: "running" in lab.beside("firewall-cmd", "--state", check=False).split(), 60)
-        yield
-        running.terminate()
+        try:
+            running.stdin.write(BUS)
+            running.stdin.close()
+            state = ("firewall-cmd", "--state")
+            until(lambda: "running" in lab.beside(*state, check=False).split(), 120)
+            yield
+        finally:
+            running.terminate()
     lab.run("h1", "pkill", "-f", "dbus-daemon --config-file=/run/bus.conf")
     clear(lab)
 
 
 def clear(lab):
-    """ufw and iptables leave chains behind."""
-    for family in ("ip", "ip6"):
-        lab.run("h1", "nft", "delete", "table", family, "filter", check=False)
+    """All of them leave chains behind."""
+    for family, name in (("ip", "filter"), ("ip6", "filter"), ("inet", "firewalld")):
+        lab.run("h1", "nft", "delete", "table", family, name, check=False)
 
 
 def test_ufw_is_heard_and_told(lab, ufw):
     ours = lab.tables()
     assert lab.answer(CONTAINER) == lab.answer(SERVICE) == "000", "ports go by ufw"
-    assert any("ufw route allow in on docker0" in each["fix"] for each in lab.blocked())
+    until(lambda: any("ufw route allow in on docker0" in each["fix"] for each in lab.blocked()), 60)
     said = lab.heed()
     assert all(each.startswith("ufw ") for each in said)
     assert "ufw allow 4789/udp" in said
@@ -140,7 +143,8 @@ def test_ufw_is_heard_and_told(lab, ufw):
 
 def test_firewalld_is_heard_and_told(lab, firewalld):
     ours = lab.tables()
-    until(lambda: not lab.speaks("h1", "site", f"{lab.address('h2')}:{SERVICE}"))
+    until(lambda: not lab.speaks("h1", "site", f"{lab.address('h2')}:{SERVICE}"), 60)
+    until(lab.blocked, 60)
     said = lab.heed()
     assert all(each.startswith("firewall-cmd --permanent ") for each in said)
     until(lab.all_answers, 60)
@@ -153,14 +157,16 @@ def test_iptables_of_the_administrator_stay_as_they_are(lab):
     """Rules by iptables, as scripts of old make them, are heard and outlive Skep's repairs."""
     lab.run("h1", "iptables", "-I", "FORWARD", "-p", "tcp", "-m", "conntrack", "--ctorigdstport",
             str(CONTAINER), "-j", "DROP")  # fmt: skip
-    own = lab.run("h1", "iptables-save", "-t", "filter")
-    assert lab.answer(CONTAINER) == "000"
-    lab.run("h1", "nft", "delete", "table", "ip", "skep")
-    until(lambda: lab.answer(SERVICE) == "200", 60)
-    assert lab.answer(CONTAINER) == "000"
-    after = lab.run("h1", "iptables-save", "-t", "filter")
-    assert rules(after) == rules(own)
-    clear(lab)
+    try:
+        own = lab.run("h1", "iptables-save", "-t", "filter")
+        assert lab.answer(CONTAINER) == "000"
+        lab.run("h1", "nft", "delete", "table", "ip", "skep")
+        until(lambda: lab.answer(SERVICE) == "200", 60)
+        assert lab.answer(CONTAINER) == "000"
+        after = lab.run("h1", "iptables-save", "-t", "filter")
+        assert rules(after) == rules(own)
+    finally:
+        clear(lab)
     until(lab.all_answers, 60)
 
 

@@ -7,7 +7,7 @@ import pytest
 from swarm_lab import until
 from trace_lab import TraceLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,13 @@ def lab():
             "h1", "run", "-d", "--name", "box", "--network", "back", "busybox", "sleep", "999"
         )
         until(lambda: lab.running("web", 3), 60)
-        until(
-            lambda: (
-                lab.tried("h1", "exec", "box", "wget", "-qO", "/dev/null", "http://web/")[0] == 0
-            )
-        )
+        until(lambda: asks(lab), 60)
         yield lab
+
+
+def asks(lab):
+    """A request from the box, by the VIP."""
+    return lab.tried("h1", "exec", "box", "wget", "-qO", "/dev/null", "http://web/")[0] == 0
 
 
 def flows(lab, *options, host="h1"):
@@ -42,9 +43,14 @@ def test_by_a_virtual_address(lab):
         "h1", "service", "inspect", "-f",
         '{{range .Endpoint.VirtualIPs}}{{.Addr}} {{end}}', "web",
     ).split()[1:]  # fmt: skip
-    found = flows(lab, "box", "--port", "80")
-    assert found
-    for each in found:
+
+    def found():
+        asks(lab)
+        told = flows(lab, "box", "--port", "80")
+        # An attempt before anybody answered is remembered for two minutes.
+        return told and {each["verdict"] for each in told} == {"answered"} and told
+
+    for each in until(found, 200):
         assert each["client"]["name"] == "box"
         assert each["server"]["service"] == "web"
         assert each["server"]["network"] == "back"
@@ -54,17 +60,21 @@ def test_by_a_virtual_address(lab):
 
 
 def test_through_the_mesh_it_is_told_once_by_the_task(lab):
+    curl = ("curl", "-sfo", "/dev/null", "-w", "%{http_code}", f"http://{lab.address('h2')}:8080/")
+    until(lambda: lab.run("h3", *curl, check=False) == "200", 60)
     before = {each["client"]["port"] for each in flows(lab, "h3")}
-    lab.run("h3", "curl", "-sfo", "/dev/null", f"http://{lab.address('h2')}:8080/")
-    (made,) = [each for each in flows(lab, "h3") if each["client"]["port"] not in before]
+    lab.run("h3", *curl)
+    (made,) = until(
+        lambda: [each for each in flows(lab, "h3") if each["client"]["port"] not in before], 60
+    )
     assert (made["client"]["kind"], made["client"]["address"]) == ("host", lab.address("h3"))
     assert made["server"]["service"] == "web"
     assert made["server"]["port"] == 80
 
 
 def test_what_nobody_answered(lab):
-    lab.tried("h1", "exec", "box", "timeout", "1", "nc", "10.0.1.250", "99")
-    (found,) = flows(lab, "--unanswered", "--port", "99")
+    lab.docker("h1", "exec", "-d", "box", "timeout", "60", "nc", "10.0.1.250", "99")
+    (found,) = until(lambda: flows(lab, "--unanswered", "--port", "99"), 60)
     assert (found["server"]["kind"], found["server"]["network"]) == ("nobody", "back")
     code, output, _ = lab.skep_cli("h1", "flows", "--unanswered")
     assert code == 0
@@ -79,7 +89,11 @@ def test_a_worker_tells_its_own(lab):
 
 
 def test_metrics_tell_of_pairs(lab):
-    text = lab.run("h1", "curl", "-sf", "http://127.0.0.1:9323/metrics")
     wanted = 'skep_flows{client="box",port="80",protocol="tcp",server="web"}'
-    assert wanted in text
-    assert "skep_flows_received_bytes{" in text
+
+    def told():
+        asks(lab)
+        text = lab.run("h1", "curl", "-sf", "http://127.0.0.1:9323/metrics")
+        return wanted in text and text
+
+    assert "skep_flows_received_bytes{" in until(told, 60)

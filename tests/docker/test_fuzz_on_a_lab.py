@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore"),
 ]
 
@@ -65,7 +65,7 @@ async def asked(lab, cases, end):
     """The answers that are faults, and how many there were of each status."""
     found, statuses = [], {}
     connector = aiohttp.UnixConnector(path=lab.socket("h1"))
-    limit = aiohttp.ClientTimeout(total=60)
+    limit = aiohttp.ClientTimeout(total=120)
     async with aiohttp.ClientSession("http://d", connector=connector, timeout=limit) as session:
         for method, path, parameters, body in cases:
             if time.monotonic() > end:
@@ -110,8 +110,10 @@ def test_nothing_is_a_fault_and_nothing_is_left(lab):
     )  # fmt: skip
     @given(st.lists(requests(), min_size=10, max_size=20))
     def ask(cases):
-        if time.monotonic() < end:
-            found, statuses = asyncio.run(asked(lab, cases, end))
+        # A slow machine gets longer until anything is made at all.
+        if time.monotonic() < end or not counts.get(201):
+            longer = max(end, time.monotonic() + 10)
+            found, statuses = asyncio.run(asked(lab, cases, longer))
             faults.extend(found)
             for status, count in statuses.items():
                 counts[status] = counts.get(status, 0) + count
@@ -119,13 +121,14 @@ def test_nothing_is_a_fault_and_nothing_is_left(lab):
     ask()
     assert faults == [], json.dumps(faults, indent=1, default=str)
     assert counts.get(201, 0) > 0, counts
-    cleared(lab)
     seen = {}
 
     def restored():
+        # What a task uses that is still ending cannot be removed yet.
+        cleared(lab)
         seen.update(kernel(lab))
         return seen == before
 
     with contextlib.suppress(AssertionError):
-        until(restored, 90)
+        until(restored, 180)
     assert {what: now for what, now in seen.items() if now != before[what]} == {}, before

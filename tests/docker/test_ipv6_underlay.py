@@ -7,7 +7,7 @@ import pytest
 from mesh_lab import ask, tasks
 from swarm_lab import SwarmLab, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def joined(lab):
     # Sessions by IPv4, tunnels by IPv6.
     lab.docker("h3", "swarm", "join", "--token", token, "--advertise-addr", lab.address("h3"),
                "--data-path-addr", lab.address6("h3"), f"{lab.address('h1')}:2377")  # fmt: skip
-    until(lambda: lab.docker("h1", "node", "ls").count("Ready") == 3)
+    until(lambda: lab.docker("h1", "node", "ls").count("Ready") == 3, 60)
     return lab
 
 
@@ -60,14 +60,17 @@ def test_hosts_are_known_by_their_addresses(joined):
 
 def test_tunnels_carry_both_families(joined):
     joined.docker("h1", "network", "create", "-d", "overlay", "--attachable", "--ipv6", "net")
+    inspect = ("network", "inspect", "net")
+    until(lambda: all(joined.tried(host, *inspect)[0] == 0 for host in joined.hosts), 60)
     joined.docker("h3", "run", "-d", "--name", "far", "--network", "net", "busybox",
                   "sleep", "infinity")  # fmt: skip
     for host in ("h1", "h2"):
         run = (host, "run", "--rm", "--network", "net", "busybox")
         for option, size in (("-4", "1402"), ("-6", "1382")):
             # Packets of 1430 bytes: an IPv6 header is 20 more than one of IPv4.
-            found = joined.docker(*run, "ping", option, "-c", "2", "-s", size, "far")
-            assert " 0% packet loss" in found
+            ping = (*run, "ping", option, "-c", "2", "-s", size, "far")
+            # h3 must have heard of who asks before it can answer.
+            until(lambda p=ping: " 0% packet loss" in joined.tried(*p)[1], 60)
         assert "mtu 1430" in joined.docker(*run, "ip", "link", "show", "eth0")
     space = joined.run("h1", "sh", "-c", "ip netns | grep ^1- | cut -d' ' -f1").split()
     shown = [joined.run("h1", "ip", "-n", each, "-d", "link", "show", "vxlan0") for each in space]
@@ -79,6 +82,8 @@ def test_the_mesh_works_by_both_families(joined, web):
         (joined.address("h1"), joined.address("h3")),
         (joined.address6("h1"), joined.address6("h3")),
     ):
+        few = ("load", address, "8080", "4", "1")
+        until(lambda f=few: len(ask(joined, "h3", *f)["answered"]) == 2, 60)
         found = ask(joined, "h3", "load", address, "8080", "10", "2")
         assert (found["failed"], found["seen"]) == ({}, {client: 10})
         assert sorted(found["answered"].values()) == [5, 5]
@@ -86,10 +91,9 @@ def test_the_mesh_works_by_both_families(joined, web):
 
 
 def test_foreign_tunnels_are_dropped(joined):
-    rules = joined.run("h1", "nft", "list", "table", "ip6", "skep")
-    assert "ip6 saddr != @vteps" in rules
-    for host in joined.hosts:
-        assert joined.address6(host) in rules
+    wanted = ["ip6 saddr != @vteps", *(joined.address6(host) for host in joined.hosts)]
+    show = ("h1", "nft", "list", "table", "ip6", "skep")
+    until(lambda: all(each in joined.run(*show) for each in wanted))
 
 
 def test_it_survives_a_restart_of_every_daemon(joined, web):
@@ -97,5 +101,6 @@ def test_it_survives_a_restart_of_every_daemon(joined, web):
         joined.kill_daemon(host)
     until(lambda: all(joined.answers(host) for host in joined.hosts), 60)
     until(lambda: joined.docker("h1", "node", "ls").count("Ready") == 3, 60)
+    until(lambda: joined.running("web", 2), 60)
     found = ask(joined, "h3", "load", joined.address6("h2"), "8080", "4", "1")
     assert found["failed"] == {}

@@ -39,8 +39,12 @@ class TestJobs:
                             "{{.Mode}} {{.Replicas}}")  # fmt: skip
         assert listed.strip() == "replicated job 0/1 (3/3 completed)"
         assert [line.split()[2] for line in states(lab, "three")] == ["Complete"] * 3
-        logs = lab.docker("h1", "service", "logs", "--raw", "three").split()
-        times = sorted(map(float, logs))
+
+        def logged():
+            said = lab.docker("h1", "service", "logs", "--raw", "three").split()
+            return said if len(said) == 6 else None
+
+        times = sorted(map(float, until(logged)))
         runs = {tuple(times[place : place + 2]) for place in (0, 2, 4)}
         assert all(end - begin >= 0.25 for begin, end in runs), "no two at a time"
 
@@ -52,7 +56,7 @@ class TestJobs:
     def test_one_that_fails_is_tried_again(self, lab):
         create(lab, "flaky", "-d", "--mode", "replicated-job", "--restart-delay", "100ms",
                "--restart-max-attempts", "1", runs=("busybox", "false"))  # fmt: skip
-        until(lambda: len([s for s in states(lab, "flaky") if "Failed" in s]) == 2)
+        until(lambda: len([s for s in states(lab, "flaky") if "Failed" in s]) == 2, 60)
 
     def test_what_jobs_cannot_have(self, lab):
         code, _, said = lab.tried(
@@ -75,10 +79,10 @@ class TestFlags:
     def test_other_arguments(self, lab):
         create(lab, "talk", "--label", "a=b", "--container-label", "c=d",
                runs=("busybox", "sh", "-c", "echo one; sleep 600"))  # fmt: skip
-        until(lambda: "one" in lab.docker("h1", "service", "logs", "--raw", "talk"))
+        until(lambda: "one" in lab.docker("h1", "service", "logs", "--raw", "talk"), 60)
         lab.docker("h1", "service", "update", "-q", "--with-registry-auth", "--args",
                    'sh -c "echo two; sleep 600"', "talk")  # fmt: skip
-        until(lambda: "two" in lab.docker("h1", "service", "logs", "--raw", "talk"))
+        until(lambda: "two" in lab.docker("h1", "service", "logs", "--raw", "talk"), 60)
         form = "{{json .Spec.TaskTemplate.ContainerSpec.Args}}"
         shown = lab.docker("h1", "service", "inspect", "-f", form, "talk")
         assert shown.strip() == '["sh","-c","echo two; sleep 600"]'
@@ -104,4 +108,4 @@ class TestFlags:
                "--health-start-period", "5s", "--health-interval", "1s")  # fmt: skip
         form = "{{.Spec.TaskTemplate.ContainerSpec.Healthcheck.StartInterval}}"
         assert lab.docker("h1", "service", "inspect", "-f", form, "fit").strip() == "1s"
-        until(lambda: lab.running("fit", 1))
+        until(lambda: lab.running("fit", 1), 60)

@@ -37,8 +37,10 @@ def configure(lab, host, parent, name, *options):
 
 def shared_lan(lab, name, config):
     """A macvlan network of the cluster as hosts are configured for it, until it is removed."""
-    lab.docker("h1", "network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
-               "--config-from", config, name)  # fmt: skip
+    create = ("network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
+              "--config-from", config, name)  # fmt: skip
+    # What hosts are configured for is known to the manager a moment later.
+    until(lambda: lab.tried("h1", *create)[0] == 0, 60)
     yield name
     until(lambda: lab.tried("h1", "network", "rm", name)[0] == 0, 60)
 
@@ -84,7 +86,7 @@ def service(lab):
     yield create
     for name in made:
         lab.tried("h1", "service", "rm", name)
-    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 60)
+    until(lambda: not any(lab.docker(host, "ps", "-q").split() for host in lab.hosts), 120)
 
 
 def addresses(lab, host, network):
@@ -105,11 +107,15 @@ def refused(lab, host, *words):
 
 
 def test_what_is_shown(lab, lan):
+    def ranges():
+        (shown,) = json.loads(lab.docker("h1", "network", "inspect", lan))
+        return [each["IPRange"] for each in shown["IPAM"]["Config"]]
+
+    until(lambda: ranges() == [RANGES["h1"], RANGES["h2"]], 60)
     (shown,) = json.loads(lab.docker("h1", "network", "inspect", lan))
     assert (shown["Driver"], shown["Scope"], shown["Options"]) == ("macvlan", "swarm", {})
     assert shown["ConfigFrom"] == {"Network": "cfg"}
     assert [each["Subnet"] for each in shown["IPAM"]["Config"]] == ["10.86.0.0/24"] * 2
-    assert [each["IPRange"] for each in shown["IPAM"]["Config"]] == [RANGES["h1"], RANGES["h2"]]
     assert f"{lan} macvlan swarm" in lab.docker(
         "h1", "network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"
     )
@@ -125,29 +131,32 @@ def test_a_service_has_addresses_of_one_pool(lab, lan, service):
     spans = [ipaddress.ip_network(RANGES[host]) for host in ("h1", "h2")]
     assert all(any(ipaddress.ip_address(each) in span for span in spans) for each in every)
     (here, one), (there, other) = (next(iter(found[host].items())) for host in ("h1", "h2"))
-    assert pings(lab, "h1", here, other)
-    assert pings(lab, "h2", there, one)
+    until(lambda: pings(lab, "h1", here, other), 60)
+    until(lambda: pings(lab, "h2", there, one), 60)
+
+    def named(host, box):
+        _, said, _ = lab.tried(host, "exec", box, "nslookup", "web")
+        found = [line for line in said.splitlines() if line.startswith("Address")]
+        return {line.split()[-1] for line in found if "10.86" in line}
+
     for host, box in (("h1", here), ("h2", there)):
-        said = lab.docker(host, "exec", box, "nslookup", "web").splitlines()
-        named = {
-            line.split()[-1] for line in said if line.startswith("Address") and "10.86" in line
-        }
-        assert named == set(every), "a name is all tasks' addresses"
+        # A name is all tasks' addresses.
+        until(lambda host=host, box=box: named(host, box) == set(every), 60)
         assert "via 10.86.0.1 dev eth0" in lab.docker(host, "exec", box, "ip", "route")
     (spec,) = json.loads(lab.docker("h1", "service", "inspect", "web"))
     assert "VirtualIPs" not in spec["Endpoint"]
 
 
 def test_containers_by_hand(lab, lan):
-    for host in ("h1", "h2"):
-        lab.docker(host, "run", "-d", "--name", f"own{host}", "--network", lan, "busybox",
-                   "sleep", "1d")  # fmt: skip
-    lab.docker("h2", "run", "-d", "--name", "fixed", "--network", lan, "--ip", FIXED,
-               "busybox", "sleep", "1d")  # fmt: skip
     try:
-        assert pings(lab, "h1", "ownh1", "ownh2")
-        assert pings(lab, "h1", "ownh1", "fixed")
-        assert pings(lab, "h2", "ownh2", FIXED)
+        for host in ("h1", "h2"):
+            lab.docker(host, "run", "-d", "--name", f"own{host}", "--network", lan, "busybox",
+                       "sleep", "1d")  # fmt: skip
+        lab.docker("h2", "run", "-d", "--name", "fixed", "--network", lan, "--ip", FIXED,
+                   "busybox", "sleep", "1d")  # fmt: skip
+        until(lambda: pings(lab, "h1", "ownh1", "ownh2"), 60)
+        until(lambda: pings(lab, "h1", "ownh1", "fixed"), 60)
+        until(lambda: pings(lab, "h2", "ownh2", FIXED), 60)
         words = refused(lab, "h1", "run", "--rm", "--network", lan, "--ip", FIXED, "busybox")
         assert f"Address already in use: {FIXED}" in words
         words = refused(lab, "h1", "run", "--rm", "--network", lan, "-p", "80:80", "nginx")
@@ -157,22 +166,24 @@ def test_containers_by_hand(lab, lan):
         words = refused(lab, "h2", "network", "rm", "cfg")
         assert 'configuration network "cfg" is in use by "lan"' in words
     finally:
-        lab.docker("h1", "rm", "-f", "ownh1")
-        lab.docker("h2", "rm", "-f", "ownh2", "fixed")
+        lab.tried("h1", "rm", "-f", "ownh1")
+        lab.tried("h2", "rm", "-f", "ownh2", "fixed")
 
 
 def test_published_by_the_mesh_as_well(lab, lan, service):
     service("both", "--network", lan, "--publish", "8080:80", "--replicas", "2")
     until(lambda: lab.running("both", 2), 60)
     for host in ("h1", "h3"):
+        until(lambda h=host: ask(lab, h, "load", "127.0.0.1", "8080", "1", "1")["answered"], 60)
         found = ask(lab, host, "load", "127.0.0.1", "8080", "4", "1")
         assert (found["failed"], sum(found["answered"].values())) == ({}, 4)
 
 
 def test_a_daemon_that_starts_anew_keeps_them(lab, lan):
-    lab.docker("h2", "run", "-d", "--name", "stays", "--network", lan, "busybox", "sleep", "1d")
-    lab.docker("h1", "run", "-d", "--name", "asks", "--network", lan, "busybox", "sleep", "1d")
     try:
+        for host, name in (("h2", "stays"), ("h1", "asks")):
+            lab.docker(host, "run", "-d", "--name", name, "--network", lan, "busybox",
+                       "sleep", "1d")  # fmt: skip
         link = lab.run("h2", "ip", "-n", lab.sandbox("h2", "stays"), "-o", "link", "show", "eth0")
         lab.kill_daemon("h2")
         until(lambda: lab.answers("h2"), 60)
@@ -180,7 +191,7 @@ def test_a_daemon_that_starts_anew_keeps_them(lab, lan):
         after = lab.run("h2", "ip", "-n", lab.sandbox("h2", "stays"), "-o", "link", "show", "eth0")
         assert after == link
     finally:
-        lab.docker("h1", "rm", "-f", "asks")
+        lab.tried("h1", "rm", "-f", "asks")
         until(lambda: lab.tried("h2", "rm", "-f", "stays")[0] == 0, 60)
 
 
@@ -197,7 +208,8 @@ def test_a_host_without_the_configuration(lab, sparse, parent, service):
     (shown,) = json.loads(lab.docker("h1", "network", "inspect", sparse))
     assert [each["IPRange"] for each in shown["IPAM"]["Config"]] == list(OTHER_RANGES.values())
     (box,) = addresses(lab, "h3", sparse)
-    assert pings(lab, "h3", box, next(iter(addresses(lab, "h1", sparse).values())))
+    other = next(iter(addresses(lab, "h1", sparse).values()))
+    until(lambda: pings(lab, "h3", box, other), 60)
 
 
 def test_hosts_that_disagree(lab, parent):
@@ -214,11 +226,11 @@ def test_hosts_that_disagree(lab, parent):
     configure(lab, "h1", parent, "odd", "--subnet", "10.87.0.0/24")
     configure(lab, "h2", parent, "odd", "--subnet", "10.87.0.0/24", "--gateway", "10.87.0.254")
     refusing = "of host h2 does not go with that of h1: its gateway is 10.87.0.254 instead of"
-    until(lambda: refusing in refusal())
+    until(lambda: refusing in refusal(), 60)
     lab.docker("h2", "network", "rm", "odd")
     configure(lab, "h2", parent, "odd", "--subnet", "10.87.0.0/24", "--ip-range", "10.87.0.0/25")
     refusing = "its range 10.87.0.0/25 overlaps 10.87.0.0/24"
-    until(lambda: refusing in refusal())
+    until(lambda: refusing in refusal(), 60)
     for host in ("h1", "h2"):
         lab.docker(host, "network", "rm", "odd")
 
@@ -268,7 +280,7 @@ def test_a_vlan_of_a_link_where_a_kernel_has_it(lab, parent):
         configure(lab, host, f"{parent}.50", "tagged", "--subnet", "10.85.0.0/24")
     create = ("network", "create", "-d", "macvlan", "--scope", "swarm", "--attachable",
               "--config-from", "tagged", "office")  # fmt: skip
-    until(lambda: lab.tried("h1", *create)[0] == 0)
+    until(lambda: lab.tried("h1", *create)[0] == 0, 60)
     boxes = {"h1": "near", "h2": "far"}
     try:
         for host, name in boxes.items():
@@ -277,7 +289,7 @@ def test_a_vlan_of_a_link_where_a_kernel_has_it(lab, parent):
             if code:
                 assert f"link {parent}.50" in words, "the kernel's own sentence"
                 return
-        assert pings(lab, "h1", "near", "far")
+        until(lambda: pings(lab, "h1", "near", "far"), 60)
         assert f"{parent}.50@" in lab.run("h2", "ip", "-o", "link")
     finally:
         for host, name in boxes.items():
@@ -285,7 +297,7 @@ def test_a_vlan_of_a_link_where_a_kernel_has_it(lab, parent):
         until(lambda: lab.tried("h1", "network", "rm", "office")[0] == 0, 60)
         for host in boxes:
             until(lambda host=host: f"{parent}.50" not in lab.run(host, "ip", "-o", "link"), 60)
-            lab.docker(host, "network", "rm", "tagged")
+            until(lambda host=host: lab.tried(host, "network", "rm", "tagged")[0] == 0, 60)
 
 
 def test_ipvlan_where_a_kernel_has_it(lab, parent, service):
@@ -302,7 +314,9 @@ def test_ipvlan_where_a_kernel_has_it(lab, parent, service):
         boxes = [(host, key) for host in lab.hosts for key in addresses(lab, host, "thin")]
         every = [each for host in lab.hosts for each in addresses(lab, host, "thin").values()]
         assert len(set(every)) == 3
-        assert all(pings(lab, host, box, each) for host, box in boxes for each in every)
+        for host, box in boxes:
+            for each in every:
+                until(lambda h=host, b=box, e=each: pings(lab, h, b, e), 60)
     finally:
         lab.tried("h1", "service", "rm", "slim")
         until(lambda: lab.tried("h1", "network", "rm", "thin")[0] == 0, 60)

@@ -21,38 +21,47 @@ import json, sys, socket, dns.message, dns.query, dns.flags
 name, kind, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 query = dns.message.make_query(name, kind, use_edns=0 if size else False, payload=size or 512)
 wire = query.to_wire()
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sock.settimeout(5)
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sock.settimeout(60)
 sock.sendto(wire, ("127.0.0.11", 53))
 reply = dns.message.from_wire(sock.recv(65535), ignore_trailing=True)
 print(json.dumps([len(reply.to_wire()), dns.flags.to_text(reply.flags).split(), reply.edns,
                   reply.question[0].name.to_text(), sum(len(s) for s in reply.answer)]))
 """
 
-# Asks for a name again and again and at once connects to every address it is told. Ends with its
-# input; prints how many questions there were, which addresses, and all that went wrong.
+# Asks for a name again and again and at once connects to every address it is told. Answers a line
+# of input when it has asked once more. Ends with its input; prints how many questions there were,
+# which addresses, and all that went wrong.
 _POLL = """
 import json, socket, sys, threading, time, dns.message, dns.query
 name, port = sys.argv[1], int(sys.argv[2])
-stop, seen, wrong, asked = [], set(), [], 0
-threading.Thread(target=lambda: (sys.stdin.read(), stop.append(1)), daemon=True).start()
-print("polling", flush=True)
-while not stop:
-    asked += 1
+stop, lines, seen, wrong, asked, answered = [], [], set(), [], 0, 0
+def heed():
+    for line in sys.stdin:
+        lines.append(line)
+    stop.append(1)
+threading.Thread(target=heed, daemon=True).start()
+def ask():
     try:
-        reply = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.11", timeout=2)
-        told = [r.to_text() for section in reply.answer for r in section]
+        reply = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.11", timeout=30)
+        return [r.to_text() for section in reply.answer for r in section]
     except Exception as error:
         wrong.append(f"question {asked}: {error!r}")
-        continue
-    for address in told:
+        return []
+while not stop:
+    asked += 1
+    due = len(lines)
+    for address in ask():
         seen.add(address)
         try:
-            with socket.create_connection((address, port), timeout=2) as connection:
+            with socket.create_connection((address, port), timeout=30) as connection:
                 connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
                 if not connection.recv(64).startswith(b"HTTP/1."):
                     wrong.append(f"question {asked}: {address} says nothing")
         except OSError as error:
             wrong.append(f"question {asked}: {address}: {error!r}")
+    if answered < due:
+        print("asked", flush=True)
+        answered += 1
     time.sleep(0.01)
 print(json.dumps([asked, sorted(seen), wrong[:9]]))
 """
@@ -87,7 +96,7 @@ def vip(lab, box):
     service(lab, "web", "--replicas", "3", "--replicas-max-per-node", "1", "--network",
             "name=net,alias=www,alias=site", "--network", "name=second,alias=back")  # fmt: skip
     until(lambda: lab.running("web", 3), 60)
-    until(lambda: len(box.texts("tasks.web")) == 3)
+    until(lambda: len(box.texts("tasks.web")) == 3, 60)
     return box.texts("web")[0]
 
 
@@ -97,7 +106,7 @@ def robin(lab, box):
     service(lab, "robin", "--replicas", "3", "--endpoint-mode", "dnsrr", "--network",
             "name=net,alias=rr")  # fmt: skip
     until(lambda: lab.running("robin", 3), 60)
-    until(lambda: len(box.texts("robin")) == 3)
+    until(lambda: len(box.texts("robin")) == 3, 60)
     return box.texts("robin")
 
 
@@ -129,10 +138,11 @@ class TestResolvers:
     def test_busybox_finds_names(self, lab, box, vip):
         assert looked_up(lab, vip) == ["web.net"]
 
-    def test_getaddrinfo_asks_for_both_families_and_is_content(self, lab, box, vip):
+    def test_getaddrinfo_asks_for_both_families_and_is_content(self, lab, box, vip, robin):
         """A missing AAAA must not look like a missing name: ping asks for both."""
         for name in ("web", "tasks.web", "rr", "box"):
-            assert lab.docker("h1", "exec", "box", "ping", "-c", "1", "-W", "2", name)
+            words = ("exec", "box", "ping", "-c", "1", "-W", "2", name)
+            until(lambda words=words: lab.tried("h1", *words)[0] == 0, 60)
 
     def test_the_host_part_of_resolv_conf(self, lab, box):
         text = lab.docker("h1", "exec", "box", "cat", "/etc/resolv.conf").split()
@@ -168,10 +178,9 @@ class TestAnswers:
         lab.docker("h2", "run", "-d", "--name", "peer", "--network", "second", "busybox", "sleep",
                    "6000")  # fmt: skip
         peer = Asker(lab, "h2", "peer")
-        until(lambda: peer.texts("back"))
+        until(lambda: len(peer.texts("tasks.back")) == 3, 60)
         assert peer.texts("web") == peer.texts("back") == peer.texts("web.second") != [vip]
         assert box.texts("www") == box.texts("site") == [vip]
-        assert len(peer.texts("tasks.back")) == 3
         assert not {*peer.texts("tasks.web")} & {*box.texts("tasks.web")}
         assert peer.texts(reverse(peer.texts("web")[0]), "PTR") == ["web.second."]
 
@@ -179,9 +188,9 @@ class TestAnswers:
         listed = lab.docker("h2", "ps", "--format", "{{.ID}} {{.Names}}", "--filter", "name=web.")
         short, task = listed.split()
         assert re.fullmatch(r"web\.[123]\.[0-9a-z]{25}", task)
-        [address] = box.texts(task)
+        [address] = until(lambda: box.texts(task), 60)
         assert address in box.texts("tasks.web")
-        assert box.texts(short) == box.texts(f"{task}.net") == [address]
+        until(lambda: box.texts(short) == box.texts(f"{task}.net") == [address], 60)
         assert box.texts(reverse(address), "PTR") == [f"{task}.net."]
 
     def test_an_address_of_nobody_here_is_not_ours(self, lab, box, vip):
@@ -194,9 +203,11 @@ class TestAnswers:
 def many(lab, box):
     """Forty addresses: more than 512 bytes hold."""
     service(lab, "many", "--replicas", "40", "--endpoint-mode", "dnsrr", "--network", "net")
-    until(lambda: len(box.ask("many", "A", "tcp").answer) == 40, 120)
+    until(lambda: len(box.ask("many", "A", "tcp").answer) == 40, 240)
     yield
     lab.docker("h1", "service", "rm", "many")
+    left = ("ps", "-q", "--filter", "name=many.")
+    until(lambda: not any(lab.docker(host, *left) for host in lab.hosts), 240)
 
 
 class TestSizes:
@@ -227,7 +238,7 @@ def roll(lab, box):
         image="nginx", command=(),
     )  # fmt: skip
     until(lambda: lab.running("roll", 2), 60)
-    until(lambda: len(box.texts("roll")) == 2)
+    until(lambda: len(box.texts("roll")) == 2, 60)
     return box.texts("roll")
 
 
@@ -235,17 +246,24 @@ class TestMoving:
     """Nobody who asks is ever sent to somebody dead."""
 
     def poll(self, lab, name, act):
-        """What a poll of a name saw while something was done."""
+        """What a poll of a name saw while something was done, which may wait for its next turn."""
         space = f"--net=/run/netns/{lab.sandbox('h1', 'box')}"
         command = lab.inside("h1", "nsenter", space, sys.executable, "-c", _POLL, name, "80")
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        watchdog = threading.Timer(120, process.kill)
+        watchdog = threading.Timer(400, process.kill)
         watchdog.start()
+
+        def turn():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "asked\n"
+
         try:
-            assert process.stdout.readline() == "polling\n"
-            act()
+            turn()
+            act(turn)
+            turn()
         finally:
             said, _ = process.communicate("")
             watchdog.cancel()
@@ -256,11 +274,16 @@ class TestMoving:
 
     @pytest.mark.parametrize("order", ["stop-first", "start-first"])
     def test_an_update(self, lab, box, roll, order):
-        def act():
+        def act(_):
             lab.docker("h1", "service", "update", "-q", "--force", "--no-resolve-image",
                        "--update-order", order, "roll")  # fmt: skip
-            until(lambda: len(box.texts("roll")) == 2)
+            until(renewed, 60)
 
+        def renewed():
+            now = set(box.texts("roll"))
+            return len(now) == 2 and not before & now
+
+        until(lambda: lab.running("roll", 2) and len(box.texts("roll")) == 2, 60)
         before = set(box.texts("roll"))
         seen = set(self.poll(lab, "roll", act))
         after = set(box.texts("roll"))
@@ -268,14 +291,18 @@ class TestMoving:
         assert before | after <= seen
 
     def test_scaling_and_draining(self, lab, box, roll):
-        def act():
+        def act(turn):
             lab.docker("h1", "service", "scale", "roll=5")
-            until(lambda: len(box.texts("tasks.roll")) == 5)
+            until(lambda: len(box.texts("tasks.roll")) == 5, 60)
+            before = set(box.texts("tasks.roll"))
+            turn()
             lab.docker("h1", "node", "update", "--availability", "drain", "h2")
-            until(lambda: not lab.docker("h2", "ps", "-q", "--filter", "name=roll"))
-            until(lambda: len(box.texts("tasks.roll")) == 5)
+            until(lambda: not lab.docker("h2", "ps", "-q", "--filter", "name=roll"), 60)
+            # This host may hear of it later.
+            until(lambda: len(now := box.texts("tasks.roll")) == 5 and set(now) - before, 60)
+            turn()
             lab.docker("h1", "service", "scale", "roll=1")
-            until(lambda: len(box.texts("tasks.roll")) == 1)
+            until(lambda: len(box.texts("tasks.roll")) == 1, 60)
 
         try:
             assert len(self.poll(lab, "tasks.roll", act)) > 5

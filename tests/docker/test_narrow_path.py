@@ -11,7 +11,7 @@ import pytest
 from swarm_lab import until
 from trace_lab import TraceLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 WIDTH = 1400
 SIZE = 300_000
@@ -42,11 +42,11 @@ def narrow(lab, host, mtu):
     subprocess.run(["nsenter", f"--net={switch}", "sh", "-ec", script], check=True, timeout=60)
 
 
-def got(lab, host, network, there):
+def got(lab, host, network, there, within=5):
     """How many bytes of a large answer arrive."""
     code, output, _ = lab.tried(
         host, "exec", f"{network}-{host}", "sh", "-c",
-        f"wget -T 5 -q -O- http://{network}-{there}/f | wc -c",
+        f"wget -T {within} -q -O- http://{network}-{there}/f | wc -c",
     )  # fmt: skip
     return int(output) if code == 0 else 0
 
@@ -184,7 +184,7 @@ def test_datagrams_get_there(narrowed, network, size):
         until(lambda: echoed() == f"{size}\n", 120)
     finally:
         serving.terminate()
-        serving.wait(30)
+        serving.wait(60)
 
 
 @pytest.mark.parametrize(("network", "size"), [("clear", 1420), ("sealed", 1360)])
@@ -195,18 +195,21 @@ def test_pings_of_any_size_get_there(narrowed, network, size):
 
 def test_the_doctor_says_what_passes(narrowed):
     def told():
-        found = [each for each in doctor(narrowed) if each["where"] == "h1 and h2"]
-        return found and f"those of up to {paths(narrowed, 'h1')[0]['h2']} do" in found[0]["what"]
+        all_found = doctor(narrowed)
+        found = [each for each in all_found if each["where"] == "h1 and h2"]
+        if not found:
+            return None
+        what = f"those of up to {paths(narrowed, 'h1')[0]['h2']} do"
+        return what in found[0]["what"] and all_found
 
-    until(told, 60)
-    assert {each["severity"] for each in doctor(narrowed)} == {"warning"}
+    assert {each["severity"] for each in until(told, 60)} == {"warning"}
 
 
 def test_a_restart_forgets_nothing(narrowed):
     before, _ = paths(narrowed, "h1")
     narrowed.kill_daemon("h1")
     until(lambda: narrowed.answers("h1"), 60)
-    assert got(narrowed, "h1", "clear", "h2") == SIZE
+    assert got(narrowed, "h1", "clear", "h2", 30) == SIZE
     assert paths(narrowed, "h1")[0] == before
 
 
@@ -221,4 +224,4 @@ def test_a_path_that_is_wide_again_is_used_so(narrowed):
         return any("maxseg" in each for each in shown)
 
     until(lambda: not clamped(), 60)
-    assert got(narrowed, "h1", "clear", "h2") == SIZE
+    assert got(narrowed, "h1", "clear", "h2", 30) == SIZE

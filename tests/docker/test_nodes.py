@@ -19,6 +19,15 @@ def lab():
         yield lab
 
 
+@pytest.fixture(autouse=True)
+def _tidy(lab):
+    """A test that fails leaves no service to those after it."""
+    yield
+    left = lab.docker("h1", "service", "ls", "-q").split()
+    if left:
+        lab.docker("h1", "service", "rm", *left)
+
+
 def node(lab, name):
     return json.loads(lab.docker("h1", "node", "inspect", name))[0]
 
@@ -44,7 +53,7 @@ def sleeping(lab, name, replicas, *options):
         "--stop-grace-period", "0s", "--replicas", str(replicas), *options,
         "busybox", "sleep", "600",
     )  # fmt: skip
-    until(lambda: lab.running(name, replicas))
+    until(lambda: lab.running(name, replicas), 60)
 
 
 def seconds_until(condition, limit):
@@ -55,7 +64,8 @@ def seconds_until(condition, limit):
 
 class TestListing:
     def test_ls_and_its_filters(self, lab):
-        assert listed(lab) == ["h1 Ready Active Leader", "h2 Ready Active", "h3 Ready Active"]
+        nodes = ["h1 Ready Active Leader", "h2 Ready Active", "h3 Ready Active"]
+        until(lambda: listed(lab) == nodes)
         assert listed(lab, "role=manager") == ["h1 Ready Active Leader"]
         assert listed(lab, "name=h2", "role=worker") == ["h2 Ready Active"]
         assert listed(lab, "membership=pending") == []
@@ -150,29 +160,31 @@ class TestUpdating:
     def test_pause_keeps_what_runs_and_takes_nothing_new(self, lab):
         sleeping(lab, "paused", 3, "--replicas-max-per-node", "1")
         lab.docker("h1", "node", "update", "--availability", "pause", "h3")
-        assert len(on(lab, "h3", "paused")) == 1
-        lab.docker(
-            "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "late",
-            "--constraint", "node.hostname==h3", "busybox", "sleep", "9",
-        )  # fmt: skip
-        why = until(
-            lambda: lab.docker(
-                "h1", "service", "ps", "--no-trunc", "--format", "{{.Error}}", "late"
-            )
-        )
-        assert "no suitable node" in why
-        assert "1 node: " in why
-        lab.docker("h1", "node", "update", "--availability", "active", "h3")
-        until(lambda: lab.running("late", 1))
+        try:
+            assert len(on(lab, "h3", "paused")) == 1
+            lab.docker(
+                "h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "late",
+                "--stop-grace-period", "0s", "--constraint", "node.hostname==h3",
+                "busybox", "sleep", "600",
+            )  # fmt: skip
+            errors = ("service", "ps", "--no-trunc", "--format", "{{.Error}}", "late")
+            why = until(lambda: lab.docker("h1", *errors).strip())
+            assert "no suitable node" in why
+            assert "1 node: " in why
+        finally:
+            lab.docker("h1", "node", "update", "--availability", "active", "h3")
+        until(lambda: lab.running("late", 1), 60)
         lab.docker("h1", "service", "rm", "late", "paused")
 
     def test_drain_moves_everything_away(self, lab):
         sleeping(lab, "moved", 3)
         lab.docker("h1", "node", "update", "--availability", "drain", "h2")
-        assert listed(lab, "name=h2") == ["h2 Ready Drain"]
-        until(lambda: not on(lab, "h2", "moved") and lab.running("moved", 3))
-        until(lambda: not lab.docker("h2", "ps", "-q"))
-        lab.docker("h1", "node", "update", "--availability", "active", "h2")
+        try:
+            assert listed(lab, "name=h2") == ["h2 Ready Drain"]
+            until(lambda: not on(lab, "h2", "moved") and lab.running("moved", 3), 60)
+            until(lambda: not lab.docker("h2", "ps", "-q"), 60)
+        finally:
+            lab.docker("h1", "node", "update", "--availability", "active", "h2")
         lab.docker("h1", "service", "rm", "moved")
 
     @pytest.mark.parametrize(
@@ -192,11 +204,11 @@ class TestLosing:
 
     @pytest.fixture
     def spread(self, lab):
-        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts))
+        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts), 60)
         sleeping(lab, "spread", 3, "--network", "net")
         yield
         lab.docker("h1", "service", "rm", "spread")
-        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts))
+        until(lambda: not any(lab.docker(host, "ps", "-q") for host in lab.hosts), 60)
 
     def test_a_host_that_is_cut_off_is_seen_within_five_seconds(self, lab, spread):
         kept = lab.docker("h3", "ps", "-q").split()
@@ -204,7 +216,7 @@ class TestLosing:
         try:
             took = seconds_until(lambda: listed(lab, "name=h3") == ["h3 Down Active"], 8)
             assert took <= 5
-            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 10)
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 60)
             assert lab.docker("h3", "ps", "-q").split() == kept, "it serves on meanwhile"
             assert addresses(lab) == 3
             places = {}
@@ -214,11 +226,11 @@ class TestLosing:
             lab.skep("heal", "h1", "h3")
         # Who takes a lost task's place gets another address: until h3 has let go of its own,
         # nobody else may have that.
-        until(lambda: seen(lab, places) and not lab.docker("h3", "ps", "-q"))
+        until(lambda: seen(lab, places) and not lab.docker("h3", "ps", "-q"), 60)
         assert all(len(hosts) == 1 for hosts in places.values()), places
-        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
-        until(lambda: not lab.docker("h3", "ps", "-q"))
-        assert lab.running("spread", 3)
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"], 60)
+        until(lambda: not lab.docker("h3", "ps", "-q"), 60)
+        until(lambda: lab.running("spread", 3), 60)
 
     def test_a_host_that_has_died_is_seen_within_five_seconds(self, lab, spread):
         """As by a power cut: nothing of it says goodbye."""
@@ -227,32 +239,35 @@ class TestLosing:
         try:
             took = seconds_until(lambda: listed(lab, "name=h2") == ["h2 Down Active"], 8)
             assert took <= 5
-            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h3", "spread")) == 3, 10)
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h3", "spread")) == 3, 60)
         finally:
             lab.run("h2", "kill", "-CONT", *pids)
-        until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"])
-        until(lambda: not lab.docker("h2", "ps", "-q"))
+        until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"], 60)
+        until(lambda: not lab.docker("h2", "ps", "-q"), 60)
 
     def test_a_session_that_ends_gets_a_grace_and_then_counts(self, lab, spread):
         """A killed daemon's kernel says goodbye for it; and then nobody comes back."""
+        begun = time.monotonic()
         lab.kill_daemon("h3")
         lab.skep("cut", "h1", "h3")
         try:
-            assert listed(lab, "name=h3") == ["h3 Ready Active"]
+            # The cut may have taken as long as the grace.
             took = seconds_until(lambda: listed(lab, "name=h3") == ["h3 Down Active"], 10)
-            assert 2 < took < 7
-            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 10)
-            assert lab.running("spread", 3)
+            assert time.monotonic() - begun > 3
+            assert took < 7
+            until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h2", "spread")) == 3, 60)
+            until(lambda: lab.running("spread", 3), 60)
         finally:
             lab.skep("heal", "h1", "h3")
-        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
-        until(lambda: not lab.docker("h3", "ps", "-q"))
+            until(lambda: lab.answers("h3"), 60)
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"], 60)
+        until(lambda: not lab.docker("h3", "ps", "-q"), 60)
 
     def test_a_daemon_s_restart_moves_nothing(self, lab, spread):
         before = {host: lab.docker(host, "ps", "-q") for host in lab.hosts}
         lab.kill_daemon("h3")
-        until(lambda: lab.answers("h3"))
-        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"])
+        until(lambda: lab.answers("h3"), 60)
+        until(lambda: listed(lab, "name=h3") == ["h3 Ready Active"], 60)
         assert {host: lab.docker(host, "ps", "-q") for host in lab.hosts} == before
 
 
@@ -283,7 +298,7 @@ class TestRemoving:
         assert code == 1
         assert "is not down and can't be removed" in said
         lab.docker("h3", "swarm", "leave")
-        until(lambda: listed(lab, "name=h3") == ["h3 Down Active"])
+        until(lambda: listed(lab, "name=h3") == ["h3 Down Active"], 60)
         lab.docker("h1", "node", "rm", "h3")
         assert len(listed(lab)) == 2
         state = lab.docker("h3", "info", "--format", "{{.Swarm.LocalNodeState}}")

@@ -19,7 +19,7 @@ HEAD = "<!-- Written by tests/docker/test_packets.py from a live host; do not ed
 OPTION = "com.docker.network.bridge."
 ASK = """
 import http.client, sys
-connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5)
+connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=60)
 connection.request("GET", "/")
 print(connection.getresponse().status)
 """
@@ -158,17 +158,25 @@ class Situation:
         for title, command, said in self.parts:
             text += f"\n## {title}\n```\n# {command}\n{said}\n```\n"
         for arguments in leftovers:
-            self.lab.docker("h1", *arguments)
+            until(lambda words=arguments: self.lab.tried("h1", *words)[0] == 0, 60)
         if os.environ.get("SKEP_PACKETS") == "write":
             self.path.write_text(text)
         assert self.path.read_text() == text, f"{self.path}: the host is not as it says"
 
 
 @pytest.fixture(scope="module")
-def lab():
+def alone():
     with SwarmLab(f"brgpack{os.getpid()}", 2) as lab:
         lab.up(swarm=False)
         yield lab
+
+
+@pytest.fixture
+def lab(alone):
+    """What a test that failed has left is not in the way of the next."""
+    yield alone
+    for arguments in GONE:
+        alone.tried("h1", *arguments)
 
 
 def network(situation, *options):
@@ -231,8 +239,11 @@ def test_routed(lab):
     network(page, "-o", f"{OPTION}gateway_mode_ipv4=routed")
     page.container("one", "--network", "web", "--ip", "10.90.0.2", "-p", "80", image="nginx")
     lab.run("h2", "ip", "route", "add", "10.90.0.0/24", "via", lab.address("h1"))
-    lab.run("h2", "python3", "-c", ASK, "10.90.0.2", "80")
-    lab.run("h2", "ip", "route", "del", "10.90.0.0/24")
+    try:
+        ask = ("python3", "-c", ASK, "10.90.0.2", "80")
+        until(lambda: lab.run("h2", *ask, check=False) == "200\n", 60)
+    finally:
+        lab.run("h2", "ip", "route", "del", "10.90.0.0/24")
     page.host()
     page.flow(f"src={lab.address('h2')} dst=10.90.0.2")
     page.close(("rm", "-f", "one"), GONE[1])
@@ -286,9 +297,13 @@ class TestInASwarm:
         page = Situation(swarm, "mesh")
         page.do("service", "create", "--name", "site", "--replicas", "2", "-p", "8080:80", "nginx")
         until(lambda: swarm.running("site", 2), 60)
+        rules = ("ip", "netns", "exec", "ingress_sbox", "nft", "-s", "list", "table", "ip", "skep")
+        # A host hears of the tasks one after the other.
+        until(lambda: "goto turn_2_0" in swarm.run("h1", *rules), 60)
+        host = ("nft", "list", "map", "ip", "skep", "published")
+        until(lambda: "tcp . 8080" in swarm.run("h1", *host), 60)
         page.host()
-        page.show("The mesh's rules", "ip", "netns", "exec", "ingress_sbox", "nft", "-s", "list",
-                  "table", "ip", "skep")  # fmt: skip
+        page.show("The mesh's rules", *rules)
         page.close(("service", "rm", "site"))
 
 

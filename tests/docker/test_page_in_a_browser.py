@@ -14,7 +14,7 @@ from faults_traced import TRACED
 from swarm_lab import until
 from trace_lab import TraceLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 URL = "http://127.0.0.1:2378/"
 WIDE, NARROW = (1280, 720), (390, 844)
@@ -122,6 +122,8 @@ def traced(page, source, target):
 def test_everything_is_drawn(lab, page):
     page.until("document.querySelectorAll('#stage .chip').length === 6")
     page.until("document.querySelectorAll('#stage .join').length === 3")
+    # client 2, web 3, turns 2, three ingress sandboxes 2 each: networks, mesh, way out.
+    page.until("document.querySelectorAll('#stage .wire').length == 13")
     assert names(page, "head") == ["h1", "h2", "h3"]
     assert names(page, "chip") == ["client", *3 * ["ingress_sbox"], "turns.1", "web.1"]
     assert f"client, {lab.ip('h1', 'client')}" in items(page, "chip")
@@ -131,8 +133,6 @@ def test_everything_is_drawn(lab, page):
     assert sum(each.startswith("docker_gwbridge, 172.") for each in bars) == 3
     plates = items(page, "plate")
     assert sorted(plates) == [f"{host}, eth0 · {lab.address(host)}" for host in lab.hosts]
-    # client 2, web 3, turns 2, three ingress sandboxes 2 each: networks, mesh, way out.
-    page.until("document.querySelectorAll('#stage .wire').length == 13")
     keep(page, "hosts")
 
 
@@ -217,7 +217,7 @@ def test_a_drop_is_red_and_says_why(lab, page):
         keep(page, "broken")
     finally:
         lab.release(fault.host)
-        until(lambda: not lab.doctor()["findings"], 60)
+        until(lambda: not lab.doctor()["findings"], 120)
 
 
 def test_the_matrix_tells_how_hosts_reach_each_other(page):

@@ -149,7 +149,7 @@ def service(lab, name, host, *options):
         "--stop-grace-period", "0s", "--constraint", f"node.hostname=={host}", *options,
         "busybox", "sleep", "600",
     )  # fmt: skip
-    until(lambda: lab.running(name, 1))
+    until(lambda: lab.running(name, 1), 60)
 
 
 def held(lab, host, text):

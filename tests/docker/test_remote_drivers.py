@@ -17,6 +17,8 @@ WIRE = ROOT / "examples" / "plugin" / "wire.py"
 FAULTY = Path(__file__).with_name("faulty_wire.py")
 SOCKET = "/run/docker/plugins/wire.sock"
 STATE = "/run/wire.json"
+DEADLINE = 10
+"""Seconds that it may take to answer."""
 
 
 class Plugin:
@@ -38,12 +40,16 @@ class Plugin:
     def end(self):
         """As ``kill -9`` ends it."""
         if self.process is not None:
-            pids = self.lab.run("h1", "pgrep", "-f", f"wire.py --state {STATE}", check=False)
-            self.lab.run("h1", "kill", "-9", *pids.split(), check=False)
+            self.lab.run("h1", "kill", "-9", *self.pids(), check=False)
+            until(lambda: not self.pids(), 60)
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
             self.path(SOCKET).unlink(missing_ok=True)
+
+    def pids(self):
+        listed = self.lab.run("h1", "pgrep", "-f", f"wire.py --state {STATE}", check=False)
+        return listed.split()
 
     def pools(self):
         """The addresses in use, by pool."""
@@ -52,7 +58,7 @@ class Plugin:
 
 @pytest.fixture(scope="module")
 def lab():
-    with SwarmLab(f"remote{os.getpid()}", 1, "--plugin-deadline=3") as lab:
+    with SwarmLab(f"remote{os.getpid()}", 1, f"--plugin-deadline={DEADLINE}") as lab:
         lab.up(swarm=False)
         yield lab
 
@@ -62,17 +68,19 @@ def wire(lab):
     """The plugin, on a host that is afterwards as it was before."""
     before = links(lab)
     plugin = Plugin(lab)
-    plugin.start()
-    yield plugin
-    names = lab.docker("h1", "ps", "-aq").split()
-    if names:
-        lab.docker("h1", "rm", "-f", *names)
-    until(lambda: without_networks(lab), 60)
-    until(lambda: owed(lab) == [], 60)
-    assert plugin.pools() == {}
-    until(lambda: links(lab) == before, 60)
-    until(lambda: lab.run("h1", "ip", "netns") == "", 60)
-    plugin.end()
+    try:
+        plugin.start()
+        yield plugin
+        names = lab.docker("h1", "ps", "-aq").split()
+        if names:
+            lab.docker("h1", "rm", "-f", *names)
+        until(lambda: without_networks(lab), 60)
+        until(lambda: owed(lab) == [], 60)
+        assert plugin.pools() == {}
+        until(lambda: links(lab) == before, 60)
+        until(lambda: lab.run("h1", "ip", "netns") == "", 60)
+    finally:
+        plugin.end()
 
 
 def links(lab):
@@ -115,8 +123,8 @@ def test_its_networks_are_like_others(lab, wire):
     run(lab, "two", "--network", "w", "--ip", "10.200.0.77", "--network-alias", "zwei")
     assert address(lab, "two") == {"w": "10.200.0.77"}
     assert "via 10.200.0.1" in lab.docker("h1", "exec", "one", "ip", "route")
-    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "5", "zwei")
-    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "5", "10.200.0.1")
+    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "30", "zwei")
+    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "30", "10.200.0.1")
     code, _, words = lab.tried("h1", "network", "rm", "w")
     assert code != 0
     assert "active endpoints" in words
@@ -145,12 +153,12 @@ def test_drivers_are_mixed(lab, wire):
     run(lab, "one", "--network", "own", "--network", "theirs")
     assert address(lab, "one") == {"own": "10.99.0.2", "theirs": "10.98.0.2"}
     assert wire.pools() == {"10.98.0.0/24": ["10.98.0.1", "10.98.0.2"]}
-    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "5", "10.99.0.1")
-    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "5", "10.98.0.1")
+    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "30", "10.99.0.1")
+    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "30", "10.98.0.1")
     lab.docker("h1", "network", "create", "-d", "wire", "--ipam-driver", "wire", "--ipv6", "six")
     run(lab, "two", "--network", "six")
     assert "fd77:6972:65::2/64" in lab.docker("h1", "exec", "two", "ip", "addr", "show", "eth0")
-    lab.docker("h1", "exec", "two", "ping", "-6", "-c", "1", "-W", "5", "fd77:6972:65::1")
+    lab.docker("h1", "exec", "two", "ping", "-6", "-c", "1", "-W", "30", "fd77:6972:65::1")
 
 
 def test_a_restart_of_skepd_goes_unnoticed_and_forgets_nothing(lab, wire):
@@ -161,7 +169,7 @@ def test_a_restart_of_skepd_goes_unnoticed_and_forgets_nothing(lab, wire):
     lab.kill_daemon("h1")
     until(lambda: lab.answers("h1"), 60)
     assert lab.docker("h1", "exec", "one", "ip", "-o", "addr") == before
-    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "5", "two")
+    lab.docker("h1", "exec", "one", "ping", "-c", "1", "-W", "30", "two")
 
 
 def test_a_plugin_that_died_gets_back_what_it_gave(lab, wire):
@@ -190,7 +198,7 @@ def test_an_interface_that_is_gone_is_made_again(lab, wire):
 
 
 FAULTS = {
-    "NetworkDriver.Join=hang": "NetworkDriver.Join: no answer within 3 s",
+    "NetworkDriver.Join=hang": f"NetworkDriver.Join: no answer within {DEADLINE} s",
     "NetworkDriver.CreateEndpoint=die": "NetworkDriver.CreateEndpoint: it ended the connection",
     "NetworkDriver.Join=docker0": "it named the interface docker0, which belongs to something",
 }

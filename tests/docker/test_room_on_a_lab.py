@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from swarm_lab import SwarmLab, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 CLIENT = [sys.executable, str(Path(__file__).with_name("mesh_client.py"))]
 FULL = "network web: 5 of 5 addresses in use"
@@ -73,13 +73,15 @@ def test_a_full_network_says_so_and_grows_while_in_use(lab):
                "--subnet", "10.9.0.0/29", "web")  # fmt: skip
     lab.docker("h1", "service", "create", "-d", "-q", "--no-resolve-image", "--name", "s",
                "--network", "web", "--replicas", "6", "nginx")  # fmt: skip
-    until(lambda: len(addresses(lab, "s")) == 4)
+    until(lambda: len(addresses(lab, "s")) == 4, 60)
     errors = ("service", "ps", "--no-trunc", "--format", "{{.Error}}", "s")
-    assert lab.docker("h1", *errors).count(FULL) == 2
+    until(lambda: lab.docker("h1", *errors).count(FULL) == 2)
     code, _, why = lab.tried("h1", "run", "--rm", "--network", "web", "busybox", "true")
     assert (code, FULL in why) == (125, True), why
     old = addresses(lab, "s")
     (source, (host, box)), (target, _) = ends(old)
+    # Hosts hear of what is on others one after the other.
+    until(lambda: ask(lab, host, box, target)["answered"], 60)
     enter = ("nsenter", f"--net=/run/netns/{box}")
     held = subprocess.Popen(
         lab.inside(host, *enter, *CLIENT, "hold", target, "80"),
@@ -103,8 +105,12 @@ def test_a_full_network_says_so_and_grows_while_in_use(lab):
     assert subnets(lab, "web") == ["10.9.0.0/29", "10.9.1.0/24"]
     for new in added:
         for other, (place, namespace) in ends(old):
-            assert ask(lab, place, namespace, new)["seen"] == {other: 1}, (other, new)
-            assert ask(lab, *now[new], other)["seen"] == {new: 1}
+            for client, asker, server in (
+                ((place, namespace), other, new),
+                (now[new], new, other),
+            ):
+                until(lambda c=client, s=server: ask(lab, *c, s)["answered"], 60)
+                assert ask(lab, *client, server)["seen"] == {asker: 1}, (asker, server)
 
 
 def ends(found):

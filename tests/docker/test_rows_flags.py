@@ -31,8 +31,12 @@ PROFILE = """{"defaultAction": "SCMP_ACT_ALLOW",
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = SwarmLab(f"conflag{os.getpid()}", 1)
-    lab.up(swarm=False)
+    with SwarmLab(f"conflag{os.getpid()}", 1) as lab:
+        lab.up(swarm=False)
+        yield from furnished(lab, tmp_path_factory)
+
+
+def furnished(lab, tmp_path_factory):
     files = tmp_path_factory.mktemp("flags")
     (files / "env").write_text("READ=two words\n")
     (files / "labels").write_text("read=two words\n")
@@ -43,13 +47,13 @@ def lab(tmp_path_factory):
                "fd88::/64", "flagged")  # fmt: skip
     lab.docker("h1", "run", "-d", "--name", "base", "--network", "flagged", "-v", "/kept",
                "busybox", "sh", "-c", "echo kept >/kept/file; exec sleep 1d")  # fmt: skip
+    until(lambda: "sleep 1d" in lab.docker("h1", "top", "base"), 60)
     lab.words = words_of(lab, files)
     lab.docker("h1", "run", "-d", *written(lab, *(row.flag for row in TOGETHER)), "busybox",
                "sleep", "1d")  # fmt: skip
     lab.shown = json.loads(lab.docker("h1", "inspect", "flagged"))[0]
     yield lab
     lab.run("h1", "umount", str(files), check=False)
-    lab.down()
 
 
 def words_of(lab, files):
@@ -174,7 +178,9 @@ def test_what_is_amended_is_so_at_each_start(lab):
 def test_a_stop_takes_its_signal_and_its_time(lab):
     lab.docker("h1", "run", "-d", "--name", "stubborn", "--stop-signal", "USR1", "--stop-timeout",
                "300", "busybox", "sh", "-c",
-               "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 0.1; done")  # fmt: skip
+               "trap 'exit 7' USR1; trap '' TERM; echo ready; "
+               "while :; do sleep 0.1; done")  # fmt: skip
+    until(lambda: "ready" in lab.docker("h1", "logs", "stubborn"), 60)
     lab.docker("h1", "stop", "stubborn")
     assert lab.docker("h1", "wait", "stubborn").strip() == "7"
     lab.docker("h1", "rm", "stubborn")

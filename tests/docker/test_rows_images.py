@@ -158,12 +158,14 @@ def test_events_of_all_kinds_are_in_one_stream(lab):
     lab.docker("h1", "volume", "rm", "evvol")
     lab.docker("h1", "rmi", "evimg:1")
     until(lambda: told(lab, "type=image", "event=untag", "image=evimg:1"), 60)
-    actions = [each["Action"] for each in told(lab, "container=evrun")]
-    assert actions == ["create", "attach", "start", "die", "destroy"]
-    assert [each["Action"] for each in told(lab, "network=evnet")] == [
-        "create", "connect", "disconnect", "destroy",
-    ]  # fmt: skip
-    assert [each["Action"] for each in told(lab, "volume=evvol")] == ["create", "destroy"]
+
+    def actions(which):
+        return [each["Action"] for each in told(lab, which)]
+
+    until(lambda: "destroy" in actions("container=evrun"), 60)
+    assert actions("container=evrun") == ["create", "attach", "start", "die", "destroy"]
+    assert actions("network=evnet") == ["create", "connect", "disconnect", "destroy"]
+    assert actions("volume=evvol") == ["create", "destroy"]
     assert {each["Type"] for each in told(lab)} >= {"container", "image", "network", "volume"}
     assert {each["Actor"]["Attributes"]["name"] for each in told(lab, "label=ev=2")} == {"evrun"}
     assert told(lab, "scope=swarm") == []

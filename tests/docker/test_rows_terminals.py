@@ -89,7 +89,7 @@ def test_keys_leave_a_running_exec(lab, terminal):
     shell.type("\x18x")
     shell.ended()
     assert LEFT in shell.shown
-    assert "sleep 4321" in lab.docker("h1", "top", "shell")
+    until(lambda: "sleep 4321" in lab.docker("h1", "top", "shell"), 60)
 
 
 def test_a_run_is_left_by_its_own_keys(lab, terminal):
@@ -126,10 +126,11 @@ def test_one_without_a_terminal_is_looked_at(going):
 def test_several_are_waited_for(lab, going):
     for name, code in (("three", 3), ("four", 4)):
         lab.docker("h1", "run", "-d", "--name", name, "busybox", "sh", "-c",
-                   f"trap 'exit {code}' TERM; while :; do sleep 0.1; done")  # fmt: skip
+                   f"trap 'exit {code}' TERM; echo ready; while :; do sleep 0.1; done")  # fmt: skip
+        until(lambda name=name: "ready" in lab.docker("h1", "logs", name), 60)
     waiting = going("wait", "three", "four")
-    lab.docker("h1", "stop", "four")
-    lab.docker("h1", "stop", "three")
+    lab.docker("h1", "stop", "-t", "100", "four")
+    lab.docker("h1", "stop", "-t", "100", "three")
     assert waiting.communicate(timeout=60)[0] == "3\n4\n"
     lab.docker("h1", "rm", "three", "four")
 
@@ -159,7 +160,7 @@ def test_events_of_networks_come_as_they_happen(lab, going):
     assert told[1]["Actor"]["Attributes"]["container"] == made
     lab.docker("h1", "kill", "ev")
     assert both.stdout.readline() == "die\n"
-    lab.docker("h1", "rm", "ev")
+    lab.docker("h1", "rm", "-f", "ev")
 
 
 def test_a_connection_is_told_once(lab, going):

@@ -12,7 +12,7 @@ import pytest
 from docker_engine import ALONE, DockerLab
 from swarm_lab import SwarmLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(3000)]
 
 COMPARED_WITH = "20.10."
 """The version that the list of differences is about: Debian 12's."""

@@ -55,7 +55,8 @@ ROWS = {
                    "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null", "20"),
     "oom-score-adj": ("--oom-score-adj 300", "cat /proc/1/oom_score_adj", "300"),
     "alias": ("--network name=net,alias=other --endpoint-mode dnsrr",
-              "nslookup other 127.0.0.11 | grep -c 10.77.0.", "1"),
+              # It has the name when its host has heard that it runs.
+              "until nslookup other 127.0.0.11 | grep -c 10.77.0.; do sleep 1; done", "1"),
     "secret": ("--secret source=pass,target=/deep/p,uid=7,gid=8,mode=0440",
                "cat /deep/p; stat -c ' %u %g %a' /deep/p", "sesame 7 8 440"),
     "config": ("--config source=conf,target=/etc/my.conf,mode=0404",
@@ -109,8 +110,15 @@ def container(lab, name):
     """The service's running container on h1."""
     form = ("--filter", f"label=com.docker.swarm.service.name={name}", "--format", "{{.ID}}")
     why = ("service", "ps", "--no-trunc", "--format", "{{.CurrentState}} {{.Error}}", name)
+
+    def only():
+        # Another one may still be on its way out.
+        found = lab.docker("h1", "ps", *form).split()
+        return len(found) == 1 and found[0]
+
     try:
-        return until(lambda: lab.docker("h1", "ps", *form).strip())
+        # All services are made at once.
+        return until(only, 240)
     except AssertionError:
         raise AssertionError(lab.docker("h1", *why)) from None
 
@@ -185,7 +193,7 @@ class TestUpdating:
 
         lab.docker("h1", "service", "rm", "generic")
         create(lab, "upd", *split(BEFORE))
-        until(lambda: lab.running("upd", 1))
+        until(lambda: lab.running("upd", 1), 60)
         before = spec()
         return before, update(REMOVE), update(ADD)
 

@@ -73,7 +73,7 @@ def bash(tmp_path):
             "IN 1 1-abc ip addr",
             "--target=11 -- nsenter --net=/run/netns/1-abc ip addr",
         ),
-        ("n=0; three() { n=$((n + 1)); [ $n = 3 ]; }; retry 5 three && echo $n", "3"),
+        ("n=0; three() { n=$((n + 1)); [ $n = 3 ]; }; retry 60 three && echo $n", "3"),
         ("retry 0 false || echo gave up", "gave up"),
         ("ip=IP2; echo ${!ip} $IF2", "192.168.90.12 eth0"),
     ],

@@ -138,9 +138,10 @@ def test_joining_and_leaving(lab, swarm):
 
     assert lab.docker("h2", "swarm", "leave") == "Node left the swarm.\n"
     listed = ("node", "ls", "--filter", "name=h2", "--format", "{{.Status}}")
-    until(lambda: lab.docker("h1", *listed).split() == ["Down"])
+    until(lambda: lab.docker("h1", *listed).split() == ["Down"], 60)
     assert join(lab, "h2")[0] == 0
-    assert sorted(lab.docker("h1", *listed).split()) == ["Down", "Ready"], "it is a new node"
+    # It is a new node.
+    until(lambda: sorted(lab.docker("h1", *listed).split()) == ["Down", "Ready"], 60)
     form = ("{{.ID}} {{.Status}}",)
     rows = lab.docker("h1", "node", "ls", "--filter", "name=h2", "--format", *form).splitlines()
     [gone] = [row.split()[0] for row in rows if row.endswith("Down")]

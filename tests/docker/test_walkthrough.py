@@ -10,7 +10,7 @@ import pytest
 from rows import ROWS
 from walker import walking
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

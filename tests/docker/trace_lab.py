@@ -27,7 +27,7 @@ class TraceLab(SwarmLab):
             until(lambda name=service: self.running(name, 1), 60)
         self.bridge = f"1-{self.network_id(NETWORK)[:10]}"
         self.mesh_bridge = f"1-{self.network_id('ingress')[:10]}"
-        until(lambda: not self.doctor()["findings"], 30)
+        until(lambda: not self.doctor()["findings"], 60)
 
     def service(self, name, *options):
         self.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", name,

@@ -25,7 +25,7 @@ class Capture:
 
     def __exit__(self, *_):
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(60)
 
     def read(self):
         """All that was seen so far."""

@@ -12,7 +12,7 @@ import pytest
 
 SHORTHAND = Path(__file__).with_name("shorthand.sh")
 SKEP = [sys.executable, "-m", "skep.cli.main", "lab"]
-_PATIENCE = 240
+_PATIENCE = 600
 _SHOWN = 6000
 
 
@@ -87,7 +87,7 @@ def walking(lab, folder, *options):
     assert docker, "there is no docker client: bin/test installs one"
     _skep(lab, "down")
     try:
-        _skep(lab, "up", "--hosts", "2", *options)
+        _skep(lab, "up", "--hosts", "2", "--wait", "300", *options)
         ready = Shell(lab, docker, folder)
         # A row runs "ubuntu"; nothing of it matters but that it can sleep.
         for host in (1, 2):

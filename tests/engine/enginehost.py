@@ -46,10 +46,10 @@ class EngineHost:
         containers = self._containers()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._init, signal.SIGKILL)
-        self._outer.wait(10)
+        self._outer.wait(60)
         self._outer.stdout.close()
         for process in self.started:
-            process.wait(10)
+            process.wait(60)
             process.stdout.close()
         for container in containers:
             for group in Path("/sys/fs/cgroup").glob(f"**/libpod_parent/libpod-{container}"):
@@ -106,7 +106,7 @@ class EngineHost:
 
 def remove_group(group):
     """Remove a control group once its last process has left."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while group.exists():
         try:
             group.rmdir()
@@ -115,7 +115,7 @@ def remove_group(group):
             time.sleep(0.02)  # between two looks, not instead of one
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     """Poll a condition; its first true value."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

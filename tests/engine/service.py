@@ -15,9 +15,9 @@ async def serve(places: list[str]) -> int:
     except Refusal as refused:
         print(f"refused {refused}", flush=True)
         return 1
-    print(f"ready {service.pid}", flush=True)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print(f"ready {service.pid}", flush=True)
     await ended.wait()
     await service.stop()
     return 0

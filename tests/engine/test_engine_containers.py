@@ -40,14 +40,14 @@ async def run_exec(engine, container, *command, stdin=None, tty=False):
         await stream.write(stdin)
     if not tty:
         await stream.write_eof()
-    output = await asyncio.wait_for(read_all(stream), 10)
+    output = await asyncio.wait_for(read_all(stream), 60)
     await stream.close()
     found = await (await engine.request("GET", f"/exec/{session}/json")).json()
     return output, found["ExitCode"]
 
 
 async def until_state(engine, container, status):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (await engine.inspect(container))["State"]["Status"] != status:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -122,12 +122,12 @@ async def test_attach_before_start_gets_all_output_and_wait_the_code(engine, box
     asked = {"stream": "1", "stdout": "1", "stderr": "1"}
     waiting = await asyncio.wait_for(
         engine.request("POST", f"/containers/{container}/wait", params={"condition": "next-exit"}),
-        5,
+        60,
     )
     assert waiting.status == 200, "its head must come before the container has started"
     stream = await engine.hijack(f"/containers/{container}/attach", params=asked)
     await engine.start(container)
-    output = await asyncio.wait_for(read_all(stream), 10)
+    output = await asyncio.wait_for(read_all(stream), 60)
     assert frames(output) == (b"out\n", b"err\n")
     assert (await waiting.json())["StatusCode"] == 7
     assert await engine.wait(container) == 7
@@ -142,7 +142,7 @@ async def test_attach_with_input_and_half_close(engine, box):
     await stream.write(b"one\n")
     await stream.write(b"two\n")
     await stream.write_eof()
-    assert frames(await asyncio.wait_for(read_all(stream), 10))[0] == b"one\ntwo\n"
+    assert frames(await asyncio.wait_for(read_all(stream), 60))[0] == b"one\ntwo\n"
     assert await engine.wait(container) == 0
     await stream.close()
 
@@ -155,7 +155,7 @@ async def test_a_terminal_has_the_size_it_was_given(engine, box):
     size = {"h": "40", "w": "123"}
     await engine.request("POST", f"/containers/{container}/resize", params=size)
     await stream.write(b"stty size; exit 4\n")
-    assert b"40 123" in await asyncio.wait_for(read_all(stream), 10)
+    assert b"40 123" in await asyncio.wait_for(read_all(stream), 60)
     assert await engine.wait(container) == 4
     await stream.close()
 
@@ -234,8 +234,8 @@ async def test_what_passes_through(engine, box, served):
 
 async def test_stopping_takes_the_time_it_was_created_with(engine, box):
     slow = "trap 'sleep 0.3; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
-    container = await box("sh", "-c", slow)
-    assert (await engine.inspect(container))["Config"]["StopTimeout"] == 10
+    container = await box("sh", "-c", slow, StopTimeout=90)
+    assert (await engine.inspect(container))["Config"]["StopTimeout"] == 90
     stream = await engine.hijack(
         f"/containers/{container}/attach", params={"stream": "1", "stdout": "1"}
     )
@@ -303,7 +303,7 @@ async def test_logs_are_followed_with_and_without_a_terminal(engine, box):
         await engine.start(container)
         asked = {"stdout": "1", "stderr": "1", "follow": "1"}
         logs = await engine.request("GET", f"/containers/{container}/logs", params=asked)
-        said = await asyncio.wait_for(logs.read(), 10)
+        said = await asyncio.wait_for(logs.read(), 60)
         assert (said if tty else frames(said)) == expected
 
 
@@ -318,14 +318,14 @@ async def test_events_tell_a_life_and_its_code(engine, box):
     await engine.remove(container)
     own = []
     while not own or own[-1].action != "remove":
-        event = await asyncio.wait_for(anext(stream), 10)
+        event = await asyncio.wait_for(anext(stream), 60)
         own += [event] if event.id == container else []
     await stream.aclose()
     assert [event.action for event in own] == [
         "create", "init", "start", "die", "cleanup", "remove"]  # fmt: skip
     died = own[3]
     assert died.exit_code == 6
-    assert abs(died.time - time.time()) < 30
+    assert abs(died.time - time.time()) < 300
     assert died.attributes["name"] == "mortal"
 
 

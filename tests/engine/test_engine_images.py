@@ -20,7 +20,7 @@ async def shell(engine, container, script):
     made = await (await engine.request("POST", f"/containers/{container}/exec", json=asked)).json()
     stream = await engine.hijack(f"/exec/{made['Id']}/start", json={"Tty": True})
     said = b""
-    while data := await asyncio.wait_for(stream.read(), 10):
+    while data := await asyncio.wait_for(stream.read(), 120):
         said += data
     await stream.close()
     found = await (await engine.request("GET", f"/exec/{made['Id']}/json")).json()
@@ -35,7 +35,7 @@ async def web(engine, netns, nginx):
     container = await engine.create("web", {"Image": "nginx", "HostConfig": host, "Hostname": "h7"})
     await engine.start(container)
     _, code = await shell(
-        engine, container, "for i in $(seq 100); do "
+        engine, container, "for i in $(seq 1000); do "
         "wget -q -O /dev/null http://127.0.0.1/ && exit 0; usleep 50000; done; exit 1",
     )  # fmt: skip
     assert code == 0, "nginx answers"
@@ -59,7 +59,7 @@ async def logs(engine, container, asked):
 async def test_nginx_logs_to_the_container_and_stops_gracefully(engine, web):
     await shell(engine, web, "wget -qO- http://127.0.0.1/")
     asked = {"stdout": "1", "stderr": "1", "tail": "1"}
-    end = asyncio.get_running_loop().time() + 30
+    end = asyncio.get_running_loop().time() + 60
     # What a container says takes its way through conmon.
     while b'"GET / HTTP/1.1" 200' not in (said := await logs(engine, web, asked)):
         assert asyncio.get_running_loop().time() < end, said
@@ -70,11 +70,12 @@ async def test_nginx_logs_to_the_container_and_stops_gracefully(engine, web):
 
 async def test_wget_takes_a_time_limit(engine, web):
     page = "http://127.0.0.1/"
-    for limit in ("-T 2", "-T2", "--timeout=2", "--timeout 2"):
+    for limit in ("-T 60", "-T60", "--timeout=60", "--timeout 60"):
         said, code = await shell(engine, web, f"wget {limit} -q -O - {page}")
         assert (code, "</h1> h7" in said) == (0, True)
     said, code = await shell(
-        engine, web, "sleep 5 | nc -l -p 82 >/dev/null & usleep 300000; "
+        engine, web, "sleep 60 2>/dev/null | nc -l -p 82 >/dev/null 2>&1 & "
+        "until grep -q ':0052 .* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 50000; done; "
         "wget -q -T 1 -O- http://127.0.0.1:82/; code=$?; kill %1; exit $code",
     )  # fmt: skip
     assert (code, "download timed out" in said) == (1, True)

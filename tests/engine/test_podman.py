@@ -27,7 +27,7 @@ async def engine(host):
 
 
 async def until_answers(engine):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return await engine.version()
@@ -60,15 +60,15 @@ async def test_a_killed_service_comes_back_and_containers_never_notice(host, eng
     assert (await anext(events)).action == "connected"
     (killed,) = podman_pids(host)
     host.run("kill", "-KILL", killed)
-    while (await asyncio.wait_for(anext(events), 20)).action != "connected":
+    while (await asyncio.wait_for(anext(events), 60)).action != "connected":
         pass  # events from before may be told again
-    assert killed not in podman_pids(host)
+    until(lambda: killed not in podman_pids(host))
     state = (await engine.inspect(container))["State"]
     assert (state["Running"], state["Pid"]) == (True, before)
     await engine.remove(container, force=True)
     seen = []
     while len(seen) < 2:
-        event = await asyncio.wait_for(anext(events), 20)
+        event = await asyncio.wait_for(anext(events), 60)
         # Connections may be lost and made again meanwhile.
         seen += [event.id] if event.id else []
     assert set(seen) == {container}
@@ -79,7 +79,7 @@ async def test_what_ended_while_no_service_ran_is_known_afterwards(host, engine,
     daemon, container = sleeper
     pid = (await engine.inspect(container))["State"]["Pid"]
     host.run("kill", "-TERM", str(host.daemon_pid()))
-    assert daemon.wait(10) == 0
+    assert daemon.wait(60) == 0
     with pytest.raises(Unavailable):
         await engine.version()
     host.run("kill", "-KILL", str(pid))
@@ -109,9 +109,8 @@ async def test_a_service_that_was_left_on_the_socket_is_replaced(host, engine):
     said, _ = host.serve()
     assert said.startswith("ready ")
     await engine.version()
-    now = podman_pids(host)
-    assert len(now) == 1
-    assert now != [left]
+    until(lambda: left not in podman_pids(host))
+    assert len(podman_pids(host)) == 1
 
 
 async def test_the_socket_of_a_stranger_is_left_alone(host):
@@ -123,7 +122,7 @@ async def test_the_socket_of_a_stranger_is_left_alone(host):
     assert stranger.stdout.readline() == "up\n"
     said, daemon = host.serve()
     assert said.startswith(f"refused {host.socket} is in use by python3")
-    assert daemon.wait(10) == 1
+    assert daemon.wait(60) == 1
     assert stranger.poll() is None
 
 
@@ -132,7 +131,7 @@ async def test_a_stale_socket_is_no_obstacle(host, engine):
     said, daemon = host.serve()
     assert said.startswith("ready ")
     host.run("kill", "-TERM", str(host.daemon_pid()))
-    assert daemon.wait(10) == 0
+    assert daemon.wait(60) == 0
     assert not host.directory.joinpath("engine.sock").exists()
 
 
@@ -144,7 +143,7 @@ async def test_storage_that_cannot_hold_overlays_is_named(host):
     )  # fmt: skip
     said, daemon = host.serve(root="/run/o/m/storage")
     assert said.startswith("refused podman cannot mount overlay file systems in /run/o/m/storage")
-    assert daemon.wait(10) == 1
+    assert daemon.wait(60) == 1
     assert podman_pids(host) == []
 
 
@@ -152,7 +151,7 @@ async def test_a_reboot_keeps_images_and_forgets_processes(host, engine, sleeper
     daemon, container = sleeper
     pid = (await engine.inspect(container))["State"]["Pid"]
     host.run("kill", "-TERM", str(host.daemon_pid()))
-    assert daemon.wait(10) == 0
+    assert daemon.wait(60) == 0
     host.run("sh", "-c", f"kill -KILL $(pgrep -x conmon) {pid}")
     until(lambda: host.run("sh", "-c", "pgrep -x conmon || true") == "")
     # What a reboot does to a tmpfs.

@@ -121,6 +121,6 @@ def right(lab):
         return not last
 
     try:
-        until(looks_right, 90)
+        until(looks_right, 180)
     except AssertionError:
         raise AssertionError("; ".join(last)) from None

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from skep.model.cluster import NodeDescription, TaskState, TaskStatus
-from skep.model.errors import Refusal
+from skep.model.errors import Refusal, Unavailable
 from skep.model.messages import Assign, Detach, Hello, LogPiece, StateAnswer, Status
 from skep.wire import identity
 from skep.wire.authority import SERVER_NAME, subject_of
@@ -25,13 +25,14 @@ from skep.wire.tls import client_context, load_own
 STATE, TARGETS = Path(sys.argv[1]), json.loads(sys.stdin.read())
 ME = identity.load(STATE)
 (MANAGER,) = ME.managers.values()
-PATIENCE = 5.0
+PATIENCE, LONGEST = 5.0, 60.0
 PATHS = ("/services", "/v1.43/services", "/nodes", "/swarm", "/secrets", "/tokens", "/join", "/",
          "/networks", "/containers/json", "/info")  # fmt: skip
 
 
-async def session(*said, vtep=ME.vtep):
-    """Say this on sessions of ours for a while: what we were assigned, and why they ended."""
+async def session(*said, awaited, vtep=ME.vtep):
+    """Say this on sessions of ours for a while, and on until ``awaited`` was told: what we were
+    assigned, and why they ended."""
     hello = Hello(description=NodeDescription(hostname="h2"), address=ME.address, vtep=vtep)
     connection = AgentConnection(ME.credentials, ME.managers, lambda: [hello, *said])
     assigned, problems = [], set()
@@ -43,8 +44,12 @@ async def session(*said, vtep=ME.vtep):
                     assigned.append(repr(msgspec.msgpack.encode(message)))
 
     listening = asyncio.create_task(listen())
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+
+    def told():
+        return any(awaited in each for each in (*problems, *assigned))
+
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < PATIENCE or (passed < LONGEST and not told()):
         problems.add(connection.problem)
         await asyncio.sleep(0.002)
     await connection.close()
@@ -83,20 +88,34 @@ async def serve_as_manager():
     return "taken"
 
 
+async def renewed():
+    """Whose certificate we get, from a manager that may be busy."""
+    while True:
+        try:
+            return subject_of((await renew([MANAGER], ME.credentials)).credentials.certificate)
+        except Unavailable:
+            await asyncio.sleep(1)
+
+
 async def main():
     failed = TaskStatus(state=TaskState.FAILED, message="so says h2", timestamp=time.time() + 60)
     theirs = dict.fromkeys(TARGETS["tasks"], failed)
-    renewed = subject_of((await renew([MANAGER], ME.credentials)).credentials.certificate)
+    subject = await renewed()
     told = {
-        "tasks": await session(Status(tasks=theirs)),
-        "attachment": await session(Detach(task_id=TARGETS["attachment"])),
+        "tasks": await session(Status(tasks=theirs), awaited="box-h2"),
+        "attachment": await session(
+            Detach(task_id=TARGETS["attachment"]), awaited="doesn't belong to this node"
+        ),
         "answers": await session(
             *(LogPiece(serial=each, data=b"lies", end=True) for each in range(50)),
             *(StateAnswer(serial=each, data=b"lies", end=True) for each in range(50)),
+            awaited="box-h2",
         ),
-        "tunnels": await session(vtep=MANAGER.rpartition(":")[0]),
+        "tunnels": await session(
+            awaited="is where the tunnels of h1 end", vtep=MANAGER.rpartition(":")[0]
+        ),
         "http": await http(),
-        "renewed": [renewed.node_id, renewed.role],
+        "renewed": [subject.node_id, subject.role],
         "serving": await serve_as_manager(),
     }
     print(json.dumps(told))

@@ -49,9 +49,11 @@ def connected(faulty, connection):
     """The lab, whose connection and containers must survive."""
     connection.lives()
     begun = [faulty.docker(host, "inspect", "-f", BEGUN, f"box-{host}") for host in faulty.hosts]
-    yield faulty
+    try:
+        yield faulty
+    finally:
+        for host in faulty.hosts:
+            faulty.shell(host, f"rm -f {ORDER} {DONE}")
     connection.lives()
     now = [faulty.docker(host, "inspect", "-f", BEGUN, f"box-{host}") for host in faulty.hosts]
     assert now == begun, "a container was stopped"
-    for host in faulty.hosts:
-        faulty.shell(host, f"rm -f {ORDER} {DONE}")

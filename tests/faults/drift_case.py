@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 LOGGED = re.compile(r"event='kernel had drifted' repaired=(['\"])(.*)\1$")
-PATIENCE = 45
-"""Seconds until a repair counts as missing: longer than the time between two sweeps."""
+PATIENCE = 90
+"""Seconds until a repair counts as missing: more than the time between two sweeps, and a
+busy machine's delays."""
 
 FOREIGN = """
 nft add table inet guard; nft 'add chain inet guard c { type filter hook input priority 10; }'

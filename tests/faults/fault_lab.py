@@ -46,13 +46,14 @@ class FaultLab(SwarmLab):
 
     def look(self):
         """See what things are called now."""
-        until(lambda: self.running("web", len(self.hosts)), 60)
-        until(lambda: all(self.settled(host) for host in self.hosts), 60)
+        until(lambda: self.running("web", len(self.hosts)), 120)
+        until(lambda: all(self.settled(host) for host in self.hosts), 120)
         self.words = {host: self.words_of(host) for host in self.hosts}
 
     def words_of(self, host):
         """What the cases call things: namespaces, links and addresses of one host."""
-        task = self.docker(host, "ps", "-q", "--filter", "name=web.").split()[0]
+        listed = ("ps", "-q", "--filter", "name=web.")
+        task = until(lambda: self.docker(host, *listed).split(), 60)[0]
         other = "h2" if host != "h2" else "h3"
         far = self.ip(other, f"box-{other}")
         return {
@@ -108,10 +109,11 @@ class FaultLab(SwarmLab):
 
     # --- what Skep says
 
-    def metrics(self, host):
+    def metrics(self, host, *, check=True):
         """What a host measures: {'name{labels}': value}."""
-        lines = self.shell(host, "curl -s http://127.0.0.1:9323/metrics").splitlines()
-        split = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+        lines = self.shell(host, "curl -s http://127.0.0.1:9323/metrics", check=check)
+        lines = [line for line in lines.splitlines() if line and not line.startswith("#")]
+        split = [line.rpartition(" ") for line in lines]
         return {name: float(value) for name, _, value in split}
 
     def repairs(self, host):
@@ -125,8 +127,9 @@ class FaultLab(SwarmLab):
         return Path(f"/var/lib/skep-lab/{self.name}/{host}/skepd.log")
 
     def settled(self, host):
-        """Whether a host's kernel stays as it is: nothing was changed between two looks."""
-        changes = [self.metrics(host)["skep_kernel_changes_total"]]
+        """Whether a host's kernel stays as it is: nothing was changed between two looks. A daemon
+        that begins to answer can be measured a moment later."""
+        name = "skep_kernel_changes_total"
+        before = self.metrics(host, check=False).get(name)
         self.shell(host, "sleep 0.6")
-        changes.append(self.metrics(host)["skep_kernel_changes_total"])
-        return changes[0] == changes[1]
+        return before is not None and before == self.metrics(host, check=False).get(name)

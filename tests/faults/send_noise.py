@@ -18,7 +18,7 @@ def sent(message):
     family = socket.AF_INET if host else socket.AF_UNIX
     shape = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
     with socket.socket(family, shape) as plain:
-        plain.settimeout(10)
+        plain.settimeout(60)
         plain.connect((host, int(port)) if host else place)
         with secured(plain) if kind == "tls" else plain as opened:
             opened.sendall(message)

@@ -18,6 +18,7 @@ COMMIT = "skep.manager.manager:Manager._commit"
 FILES = "skep.agent.etc:EtcFiles.write"
 NAMES, OPENING = "skep.dns.client:DnsClient.sync", "skep.dns.sandboxes:Sandboxes"
 PORT = 7007
+VICTIMS = "pgrep -f '[s]kep.daemon.--state|[s]kep.dns.server|[p]odman.*system.service'"
 
 
 ECHO = f"""
@@ -66,8 +67,8 @@ class Connection:
 
     def close(self):
         self._process.stdin.close()
-        self._process.wait(30)
-        self._server.wait(30)
+        self._process.wait(60)
+        self._server.wait(60)
 
 
 class Fault:
@@ -76,14 +77,20 @@ class Fault:
     def __init__(self, lab, host, step, when, victim):
         assert step.partition(":")[2] in STEPS[step.partition(":")[0]], step
         self._lab, self._host, self._victim = lab, host, victim
+        self._before = self._running()
         lab.shell(host, f"rm -f {DONE}; echo {step} {when} {victim} >{ORDER}")
 
     def happened(self):
         return self._lab.shell(self._host, f"ls {DONE}", check=False).strip() == DONE
 
+    def _running(self):
+        return self._lab.shell(self._host, VICTIMS, check=False)
+
     def over(self):
         """Wait until what was killed is back."""
         until(self.happened, 60)
+        # The step is seen to be reached before the victim is dead.
+        until(lambda: self._running() != self._before, 60)
         until(lambda: self._lab.answers(self._host), 60)
         until(lambda: self._lab.tried(self._host, "ps")[0] == 0, 60)
 
@@ -102,9 +109,13 @@ class Run:
 
     def judge(self, lab, acknowledged):
         if not acknowledged:
-            lab.tried(self.host, "rm", "-f", "late")
-            until(lambda: lab.tried(self.host, *self.command)[0] == 0, 60)
+            until(lambda: self._again(lab), 60)
         until(lambda: _reached(lab, "late"), 60)
+
+    def _again(self, lab):
+        # One that had no session with a manager yet leaves the container behind.
+        lab.tried(self.host, "rm", "-f", "late")
+        return lab.tried(self.host, *self.command)[0] == 0
 
     def clean(self, lab):
         until(lambda: lab.tried(self.host, "rm", "-f", "late")[0] == 0, 60)
@@ -191,7 +202,7 @@ class Update:
         if not acknowledged:
             until(lambda: lab.tried(self.host, *self.command)[0] == 0, 60)
         assert "N=2" in lab.docker(self.host, "service", "inspect", "-f", form, "rolled").split()
-        until(lambda: _update_state(lab) == "completed", 90)
+        until(lambda: _update_state(lab) == "completed", 180)
         until(lambda: lab.running("rolled", 2), 60)
 
     def clean(self, lab):
@@ -226,13 +237,13 @@ class RemoveNetwork:
     def judge(self, lab, acknowledged):
         if not acknowledged and self._left(lab):
             until(lambda: lab.tried(self.host, *self.command)[0] == 0, 60)
-        until(lambda: not self._left(lab), 30)
+        until(lambda: not self._left(lab), 60)
 
     def _left(self, lab):
         return lab.docker(self.host, "network", "ls", "-q", "--filter", "name=shortlived")
 
     def clean(self, lab):
-        pass
+        lab.tried(self.host, *self.command)
 
 
 NETWORKS = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"

@@ -10,7 +10,7 @@ import pytest
 from audit import right
 from swarm_lab import until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 RUN = ("run", "-d", "--name", "late", "--network", "net", "busybox", "sleep", "77777")
 SKEPD = "pgrep -of '[s]kep.daemon.--state'"
@@ -44,6 +44,13 @@ class Stopped:
 
     def __enter__(self):
         os.kill(self._init, signal.SIGSTOP)
+        try:
+            self._kill()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _kill(self):
         pid = self._lab.shell(self._host, SKEPD).strip()
         self._lab.shell(self._host, f"kill -9 {pid}")
         zombie = f"grep -q '^State:.Z' /proc/{pid}/status && echo dead"
@@ -65,11 +72,17 @@ class Disk:
             lab.shell(host, TO_SMALL)
         until(lambda: lab.answers(host), 60)
         until(lambda: lab.settled(host), 60)
+        until(self.in_session, 60)
+
+    def in_session(self):
+        """Whether the manager hears the host, which can ask for addresses then."""
+        metrics = self.lab.metrics("h1", check=False)
+        return f'skep_assignment_behind{{host="{self.host}"}}' in metrics
 
     def restart(self, change):
         with Stopped(self.lab, self.host):
             self.lab.shell(self.host, change)
-        until(lambda: self.lab.answers(self.host), 60)
+        until(lambda: self.lab.tried(self.host, "ps")[0] == 0, 60)
 
     def pid(self):
         return self.lab.shell(self.host, SKEPD).strip()
@@ -82,7 +95,7 @@ class Disk:
     def close(self):
         with Stopped(self.lab, self.host):
             self.lab.shell(self.host, FROM_SMALL)
-        until(lambda: self.lab.answers(self.host), 60)
+        until(lambda: self.lab.tried(self.host, "ps")[0] == 0, 60)
         self.lab.tried(self.host, "rm", "-f", "late")
         right(self.lab)
         assert self.lab.log(self.host).read_text().count("Traceback") == self.tracebacks
@@ -139,7 +152,7 @@ class TestFull:
         lab.shell("h1", FILL)
         complaint = disk.refused("network", "create", "-d", "overlay", "unmade")
         assert "the disk is full" in complaint
-        assert lab.running("web", 3)
+        until(lambda: lab.running("web", 3), 60)
         lab.shell("h1", "rm /var/lib/skep/filler")
         until(lambda: lab.tried("h1", "config", "create", "after", "-", stdin="x")[0] == 0, 60)
         listed = lab.docker("h1", "config", "ls", "--format", "{{.Name}}").split()
@@ -165,6 +178,7 @@ WRITABLE = "mount -o remount,bind,rw /var/lib/skep"
 class TestReadOnly:
     def test_a_host(self, disk):
         disk.restart(READ_ONLY)
+        until(disk.in_session, 60)
         right(disk.lab)
         assert "Read-only file system" in disk.refused(*RUN)
         disk.lab.shell(disk.host, WRITABLE)
@@ -262,16 +276,20 @@ def test_what_only_a_backup_has(lab, damage):
     """skepd says what to do and touches nothing: containers, packets and names flow on."""
     file = "swarm/identity.json"
     since = len(lab.log("h2").read_text())
+    until(lambda: lab.settled("h2"), 60)
     before = lab.contents("h2")
     damaged(lab, "h2", file, damage, saved=file)
-    until(lambda: words(lab, "h2", since).count("skepd: ") >= 2, 60)
-    said = next(line for line in words(lab, "h2", since).splitlines() if "skepd: " in line)
-    assert f"/var/lib/skep/{file}" in said
-    assert "restore it, or remove it and join the swarm again" in said
-    assert lab.contents("h2") == before
-    ask = lab.said("h2", "nsenter --net=/run/netns/%box% busybox nslookup box-h3 127.0.0.11")
-    assert f"Address: {lab.ip('h3', 'box-h3')}" in lab.shell("h2", ask)
-    lab.shell("h2", RESTORE.format("swarm"))
+    try:
+        until(lambda: words(lab, "h2", since).count("skepd: ") >= 2, 120)
+        said = next(line for line in words(lab, "h2", since).splitlines() if "skepd: " in line)
+        assert f"/var/lib/skep/{file}" in said
+        assert "restore it, or remove it and join the swarm again" in said
+        assert lab.contents("h2") == before
+        ask = lab.said("h2", "nsenter --net=/run/netns/%box% busybox nslookup box-h3 127.0.0.11")
+        known = f"Address: {lab.ip('h3', 'box-h3')}"
+        until(lambda: known in lab.shell("h2", ask, check=False), 60)
+    finally:
+        lab.shell("h2", RESTORE.format("swarm"))
 
 
 @pytest.mark.parametrize("damage", [
@@ -312,15 +330,17 @@ def test_the_clusters_store(lab, damage):
         lab.shell("h1", SAVED.format("cluster.db"))
         lab.shell("h1", "rm -f /var/lib/skep/cluster.db-*")
         lab.shell("h1", DAMAGE[damage].format("/var/lib/skep/cluster.db"))
-    until(lambda: lab.answers("h1"), 60)
-    code, _, complaint = lab.tried("h1", "service", "ls")
-    assert code
-    assert "cannot manage its swarm now" in complaint
-    assert "restore it from a backup" in complaint
-    assert lab.docker("h1", "ps", "-q", "--filter", "name=box-h1")
-    with Stopped(lab, "h1"):
-        lab.shell("h1", "rm -f /var/lib/skep/cluster.db*")
-        lab.shell("h1", RESTORE.format(""))
+    try:
+        until(lambda: lab.answers("h1"), 60)
+        code, _, complaint = lab.tried("h1", "service", "ls")
+        assert code
+        assert "cannot manage its swarm now" in complaint
+        assert "restore it from a backup" in complaint
+        assert lab.docker("h1", "ps", "-q", "--filter", "name=box-h1")
+    finally:
+        with Stopped(lab, "h1"):
+            lab.shell("h1", "rm -f /var/lib/skep/cluster.db*")
+            lab.shell("h1", RESTORE.format(""))
     until(lambda: lab.tried("h1", "service", "ls")[0] == 0, 60)
     until(lambda: lab.running("web", 3), 60)
 
@@ -330,7 +350,7 @@ def test_a_tasks_record(lab, damage):
     """The task is made anew."""
     task = lab.docker("h2", "ps", "-q", "--no-trunc", "--filter", "name=web.").strip()
     damaged(lab, "h2", f"containers/{task}.json", damage)
-    until(lambda: lab.answers("h2"), 60)
+    until(lambda: lab.tried("h2", "ps")[0] == 0, 60)
     until(lambda: task not in lab.docker("h2", "ps", "-aq", "--no-trunc").split(), 60)
     until(lambda: lab.running("web", 3), 60)
     until(lambda: lab.docker("h2", "ps", "-q", "--filter", "name=web.").strip(), 60)

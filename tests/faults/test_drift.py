@@ -11,11 +11,14 @@ from drift_case import FOREIGN, Measured
 from drift_cases import DRIFTS
 from swarm_lab import until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 HOST = "h1"
-PROMPT = 10.0
-"""Seconds in which events lead to a repair, on a machine that is busy with other things, too."""
+PROMPT = 25.0
+"""Seconds in which events lead to a repair, on a machine that is busy with other things, too. The
+next sweep comes later: there was one just before."""
+SWEEP = "curl -sf --unix-socket /run/docker.sock -X POST 'http://x/skep/hold?host={}&seconds=0'"
+"""Lets go of a host that nobody holds: it looks at everything now."""
 BRIDGE = r"/link \d+: br0: .*UP> mtu 1450"
 """Carries the lowest MAC of its ports, so a port that is made anew may change it."""
 
@@ -24,7 +27,7 @@ BRIDGE = r"/link \d+: br0: .*UP> mtu 1450"
 def lab(faulty):
     """The lab, with things of somebody else's on the host that is damaged."""
     faulty.shell(HOST, faulty.said(HOST, FOREIGN))
-    until(lambda: faulty.settled(HOST))
+    until(lambda: faulty.settled(HOST), 60)
     yield faulty
     faulty.shell(HOST, "nft delete table inet guard; ip link del strange0; ip rule del fwmark 0x99",
                  check=False)  # fmt: skip
@@ -38,20 +41,31 @@ def cases():
 @pytest.mark.parametrize("case", list(cases()))
 def test_damage_is_repaired_counted_and_told(lab, case):
     before = lab.contents(HOST)
-    measured = Measured(lab, HOST, case)
+    lab.shell(HOST, SWEEP.format(HOST))
     until(lambda: lab.settled(HOST), 60)
+    measured = Measured(lab, HOST, case)
+
+    def strange():
+        changed = before ^ lab.contents(HOST)
+        allowed = (*case.anew, BRIDGE) if case.anew else ()
+        return [line for line in changed if not any(re.search(each, line) for each in allowed)]
+
+    try:
+        until(measured.logged, 60)
+    except AssertionError:
+        raise AssertionError("nothing was logged") from None
+    until(lambda: lab.settled(HOST), 60)
+    try:
+        until(lambda: not strange(), 60)
+    except AssertionError:
+        raise AssertionError(f"something else was touched: {strange()}") from None
     told = measured.logged()
-    assert told, "nothing was logged"
     assert case.swept or measured.seconds < PROMPT, "only a sweep found it"
     for line in told:
         assert any(re.match(each, line) for each in case.repairs), f"not asked for: {line}"
     counted = lab.repairs(HOST)
     grown = sum(counted.values()) - sum(measured.repairs_before.values())
     assert grown == len(told)
-    changed = before ^ lab.contents(HOST)
-    allowed = (*case.anew, BRIDGE) if case.anew else ()
-    strange = [line for line in changed if not any(re.search(each, line) for each in allowed)]
-    assert strange == [], "something else was touched"
 
 
 def test_what_is_somebody_elses_stays(lab):

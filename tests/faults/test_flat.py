@@ -57,7 +57,7 @@ def settled(lab, before):
         }
 
     try:
-        until(lambda: not grown(), 60)
+        until(lambda: not grown(), 120)
     except AssertionError:
         raise AssertionError(f"more than before: {grown()}") from None
     return now
@@ -68,6 +68,7 @@ def lab(faulty):
     faulty.docker("h1", "service", "create", "--detach", "--no-resolve-image", "--name", "lives",
                   "--network", "net", "--constraint", f"node.hostname=={HOST}", "--replicas", "0",
                   "--stop-signal", "KILL", "busybox", "sleep", "86400")  # fmt: skip
+    until(lambda: faulty.settled(HOST), 60)
     yield faulty
     faulty.docker("h1", "service", "rm", "lives")
 
@@ -77,8 +78,8 @@ def live(lab, lives):
     for _ in range(lives // WAVE):
         for count in (WAVE, 0):
             lab.docker("h1", "service", "scale", "--detach", f"lives={count}")
-            until(lambda count=count: lab.running("lives", count), 120)
-        until(lambda: not lab.docker(HOST, "ps", "-aq", "--filter", "name=lives."), 120)
+            until(lambda count=count: lab.running("lives", count), 240)
+        until(lambda: not lab.docker(HOST, "ps", "-aq", "--filter", "name=lives."), 240)
 
 
 @pytest.mark.parametrize("lives", [

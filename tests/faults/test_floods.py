@@ -10,7 +10,7 @@ import pytest
 from swarm_lab import until
 from vitals import DAEMON, NAMES, Vitals
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 HERE = Path(__file__).parent
 MANY = 1000
@@ -25,7 +25,7 @@ HALF_BODY = (
 )
 ENDLESS = (
     "truncate -s 10G /run/endless; "
-    "curl -s --max-time 60 --unix-socket /run/docker.sock -H 'Content-Type: application/json' "
+    "curl -s --max-time 100 --unix-socket /run/docker.sock -H 'Content-Type: application/json' "
     "-X POST -T {} http://x/networks/create </run/endless; rm /run/endless"
 )
 HALF_JOIN = b"POST /join HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n\x93"
@@ -90,7 +90,7 @@ class Listeners:
             return True
 
         try:
-            until(answer, 60)
+            until(answer, 120)
         except AssertionError:
             raise missed[0] from None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_floods import Listeners
 from vitals import DAEMON, NAMES, Vitals
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 BOUNDED = settings(
     max_examples=6, deadline=None, database=None, phases=[Phase.generate],
@@ -71,7 +71,7 @@ def say(faulty):
         lines = "".join(f"{each.hex()}\n" for each in messages)
         done = subprocess.run(
             listeners.command(listener, "send_noise.py", kind, listeners.places[listener]),
-            input=lines, capture_output=True, text=True, timeout=120, check=True,
+            input=lines, capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         assert done.stdout == "sent\n"
 

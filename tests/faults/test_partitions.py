@@ -9,7 +9,7 @@ import pytest
 from audit import right
 from swarm_lab import until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 WORDS = "nsenter --net=/run/netns/%box% busybox nslookup %name% 127.0.0.11"
 TABLE = """
@@ -73,12 +73,15 @@ def cuts(faulty):
                "--network", "net", "--replicas", "3", "busybox", "sleep", "86400")  # fmt: skip
     made = Cuts(lab)
     try:
-        until(lambda: lab.running("spread", 3), 60)
+        until(lambda: lab.running("spread", 3), 120)
+        # Hosts hear of the last tasks one after the other.
+        right(lab)
+        until(lambda: agreed(lab), 60)
         yield made
     finally:
         made.heal()
         lab.docker("h1", "service", "rm", "spread")
-        until(lambda: lab.running("web", 3), 90)
+        until(lambda: lab.running("web", 3), 120)
         right(lab)
 
 
@@ -120,7 +123,7 @@ def whole_again(lab, healed):
     until(lambda: agreed(lab), 120)
     print(f"names agree {time.monotonic() - healed:.2f} s after the cut, looked at slowly")
     until(lambda: lab.running("spread", 3), 120)
-    until(lambda: containers(lab) == 3, 60)
+    until(lambda: containers(lab) == 3, 120)
     right(lab)
     until(lambda: agreed(lab), 60)
 
@@ -152,12 +155,14 @@ rare = pytest.mark.fault
 def test_a_host_that_was_away_is_right_again(faulty, cuts, kind):
     """Its tasks run elsewhere meanwhile, its own containers live on and know the names and peers
     that they knew; afterwards no slot is there twice."""
-    known, knew, box = answers(faulty, "h3", "box-h1"), peers(faulty), started(faulty)
-    assert known and knew
+    known = until(lambda: answers(faulty, "h3", "box-h1"), 60)
+    knew, box = peers(faulty), started(faulty)
+    assert knew
     cuts.make(kind)
     until(lambda: state_of(faulty, "h3") == "Down", 60)
-    until(lambda: faulty.running("spread", 3), 90)
-    assert answers(faulty, "h3", "box-h1") == known
+    until(lambda: faulty.running("spread", 3), 120)
+    # Cut off, it could not learn again what it had forgotten; its answer may be late.
+    until(lambda: answers(faulty, "h3", "box-h1") == known, 60)
     assert peers(faulty) == knew
     whole_again(faulty, cuts.heal())
     assert started(faulty) == box
@@ -168,15 +173,15 @@ def test_thirty_seconds(faulty, cuts):
     """What changed on either side meanwhile is known on the other."""
     faulty.docker("h3", "run", "-d", "--name", "gone", "--network", "net", "busybox", "sleep", "1d")
     try:
-        until(lambda: answers(faulty, "h1", "gone"))
+        until(lambda: answers(faulty, "h1", "gone"), 60)
         cuts.make("both_ways")
         faulty.docker("h3", "rm", "-f", "gone")
         faulty.docker("h1", "run", "-d", "--name", "late", "--network", "net", "busybox",
                       "sleep", "1d")  # fmt: skip
         threading.Event().wait(30)
         healed = cuts.heal()
-        until(lambda: answers(faulty, "h3", "late") == answers(faulty, "h1", "late") != [])
-        until(lambda: not answers(faulty, "h1", "gone"))
+        until(lambda: answers(faulty, "h3", "late") == answers(faulty, "h1", "late") != [], 60)
+        until(lambda: not answers(faulty, "h1", "gone"), 60)
         whole_again(faulty, healed)
     finally:
         faulty.docker("h1", "rm", "-f", "late")
@@ -198,13 +203,12 @@ def test_flapping(faulty, cuts, seconds):
 @rare
 def test_the_manager_cut_off_from_all(faulty, cuts):
     """Everybody serves on with what he knew."""
-    until(lambda: agreed(faulty), 60)
-    known = {host: answers(faulty, host, "tasks.spread") for host in faulty.hosts}
+    known = {host: until(lambda host=host: answers(faulty, host, "tasks.spread"), 60)
+             for host in ("h2", "h3")}  # fmt: skip
     cuts.switch("nft", TABLE.format('meta iifname "h1" drop; meta oifname "h1" drop'))
     until(lambda: state_of(faulty, "h2") == state_of(faulty, "h3") == "Down", 60)
-    assert {h: answers(faulty, h, "tasks.spread") for h in ("h2", "h3")} == {
-        h: known[h] for h in ("h2", "h3")
-    }
+    for host, told in known.items():
+        until(lambda host=host, told=told: answers(faulty, host, "tasks.spread") == told, 60)
     whole_again(faulty, cuts.heal())
 
 
@@ -215,9 +219,9 @@ def test_a_bad_link_holds_nothing_up_for_good(faulty, cuts, kind):
     cuts.make(kind)
     faulty.docker("h1", "run", "-d", "--name", "late", "--network", "net", "busybox", "sleep", "1d")
     try:
-        until(lambda: answers(faulty, "h3", "late") == answers(faulty, "h1", "late") != [], 90)
+        until(lambda: answers(faulty, "h3", "late") == answers(faulty, "h1", "late") != [], 180)
         if kind == "slow":
-            assert state_of(faulty, "h3") == "Ready"
+            until(lambda: state_of(faulty, "h3") == "Ready", 60)
     finally:
         healed = cuts.heal()
         faulty.docker("h1", "rm", "-f", "late")
@@ -230,9 +234,9 @@ def test_without_tunnels_nothing_is_moved_and_nothing_forgotten(faulty, cuts):
     cuts.make("tunnels")
     reach = faulty.said("h1", "nsenter --net=/run/netns/%box% busybox ping -c 1 -W 1 ")
     there = faulty.ip("h3", "box-h3")
-    until(lambda: ", 0 packets received" in faulty.shell("h1", reach + there, check=False))
+    until(lambda: ", 0 packets received" in faulty.shell("h1", reach + there, check=False), 60)
     assert slots(faulty) == before
     cuts.heal()
-    until(lambda: ", 1 packets received" in faulty.shell("h1", reach + there, check=False))
+    until(lambda: ", 1 packets received" in faulty.shell("h1", reach + there, check=False), 60)
     assert slots(faulty) == before
     right(faulty)

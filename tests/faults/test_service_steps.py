@@ -3,7 +3,7 @@
 import pytest
 from step_cases import Create, RemoveNetwork, Update, cases, judge
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

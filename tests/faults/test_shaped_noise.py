@@ -12,7 +12,7 @@ from swarm_lab import until
 from test_attacks import HERE, Attack, sys, to
 from vitals import DAEMON, NAMES, Vitals
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 BOUNDED = settings(
     max_examples=15, deadline=None, database=None, phases=[Phase.generate],

@@ -9,7 +9,7 @@ containers is open all the while.
 import pytest
 from step_cases import Connect, Disconnect, Remove, Run, Stop, cases, judge
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from audit import right
 from swarm_lab import until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 SCRIPT = Path(__file__).parent / "bad_worker.py"
 STATE = "/var/lib/skep/swarm"
@@ -23,14 +23,14 @@ def tried(faulty):
                   "--secret", "theirs", "--constraint", "node.hostname==h3", "busybox",
                   "sleep", "1d")  # fmt: skip
     try:
-        until(lambda: faulty.running("holder", 1), 60)
+        until(lambda: faulty.running("holder", 1), 120)
         tasks = faulty.docker("h1", "node", "ps", "-q", "--filter", "desired-state=running",
                               "h1", "h3").split()  # fmt: skip
         box = faulty.docker("h3", "inspect", "-f", "{{.Name}} {{.State.StartedAt}}", "box-h3")
         targets = {"tasks": tasks, "attachment": attachment(faulty)}
         done = subprocess.run(
             faulty.inside("h2", sys.executable, str(SCRIPT), STATE),
-            input=json.dumps(targets), capture_output=True, text=True, timeout=200, check=False,
+            input=json.dumps(targets), capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         yield json.loads(done.stdout), targets, box

@@ -26,7 +26,7 @@ class Vitals:
 
     def check(self):
         """It is the same process, holds on to nothing, and had no fault."""
-        until(self._as_before, 90)
+        until(self._as_before, 180)
         with self._lab.log(self._host).open() as log:
             log.seek(self._start)
             said = log.read()

@@ -30,7 +30,7 @@ class Host:
 
     def run(self, ns: str, command: str) -> str:
         argv = ["nsenter", f"--net={self.path(ns)}", *command.split()]
-        done = subprocess.run(argv, text=True, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(argv, text=True, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
@@ -76,7 +76,7 @@ def _with_peer(link: Link, peer: Peer, *, owner: bool) -> Link:
     return Link(**{**fields, "kind": "veth", "peer": peer, "owner": owner})
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that the kernel does in the background."""
     async with asyncio.timeout(seconds):
         while not condition():

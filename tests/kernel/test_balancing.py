@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 
 import pytest
 from fresh_host import Host, do, until
@@ -95,7 +96,7 @@ class Servers:
 
 
 def ask(client: str = "10.88.0.1") -> str:
-    with socket.create_connection((VIP, PORT), timeout=5, source_address=(client, 0)) as opened:
+    with socket.create_connection((VIP, PORT), timeout=60, source_address=(client, 0)) as opened:
         return opened.recv(64).decode()
 
 
@@ -158,15 +159,20 @@ async def test_a_hash_sends_one_client_to_one_task_and_moves_only_whom_it_must(b
 
 async def test_affinity_ends_after_its_time(box):
     await box.show(view(HERE[:3], {"skep.affinity": "2s"}))
-    homes = {client: await box.asked(5, client) for client in ("10.88.3.1", "10.88.3.2")}
+    for number in range(1, 100, 2):
+        one, other = f"10.88.3.{number}", f"10.88.3.{number + 1}"
+        begun = time.monotonic()
+        homes = {client: await box.asked(5, client) for client in (one, other)}
+        if time.monotonic() - begun < 1.5:
+            break  # else a stalled machine may have forgotten them meanwhile: two new ones
     assert [len(each) for each in homes.values()] == [1, 1]
-    assert homes["10.88.3.1"] != homes["10.88.3.2"], "each client has taken its own turn"
+    assert homes[one] != homes[other], "each client has taken its own turn"
 
     def forgotten() -> bool:
-        return "10.88.3.1" not in box.host.run(NS, "nft list map ip skep sticky")
+        return one not in re.findall(r"[\d.]+", box.host.run(NS, "nft list map ip skep sticky"))
 
-    await until(forgotten, 10)
-    assert len(await box.asked(1, "10.88.3.1") + homes["10.88.3.1"]) == 2, "the next turn"
+    await until(forgotten)
+    assert len(await box.asked(1, one) + homes[one]) == 2, "the next turn"
 
 
 async def test_affinity_survives_the_tables_replacement_and_ends_with_its_task(box):
@@ -247,10 +253,12 @@ async def test_replacing_all_backends_is_one_transaction_and_refuses_nobody(box)
             before = await box.kernel.within(NS, generation)
             await box.show(view(ready))
             assert await box.kernel.within(NS, generation) == before + 1
+            enough = answered.total() + 10
+            await until(lambda enough=enough: failed or answered.total() > enough)
     finally:
         stop.set()
         for each in threads:
-            each.join(10)
+            each.join(60)
     assert failed == []
     assert set(answered) == set(HERE)
     assert sum(answered.values()) > 400

@@ -84,7 +84,7 @@ class Server:
 
 
 def ask(address: str, port: int) -> str:
-    with socket.create_connection((address, port), timeout=10) as opened:
+    with socket.create_connection((address, port), timeout=60) as opened:
         return opened.makefile().readline().strip()
 
 
@@ -209,7 +209,7 @@ def test_without_a_ready_task_it_refuses_at_once(rig, address):
 )
 def test_open_connections_outlast_their_tasks_turn(rig, namespace, address, port):
     rig.show(ready=("web1",))
-    opened = rig.within(namespace, lambda: socket.create_connection((address, port), timeout=10))
+    opened = rig.within(namespace, lambda: socket.create_connection((address, port), timeout=60))
     with opened, opened.makefile() as lines:
         assert lines.readline().startswith("web1 ")
         rig.show(ready=("web2", "web3"))

@@ -225,9 +225,9 @@ def test_it_works_on_uvloop(host):
         listener = Listener(kernel)
         await listener.silence(host)
         host.run("a", "ip link set br0 mtu 1200")
-        await until(lambda: listener.heard == ["a"], seconds=1)
+        await until(lambda: listener.heard == ["a"])
         netns.remove(host.path("a"))
-        await until(lambda: listener.heard == ["a", "a"], seconds=1)
+        await until(lambda: listener.heard == ["a", "a"])
         await kernel.close()
 
     uvloop.run(scenario())

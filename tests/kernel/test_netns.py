@@ -111,7 +111,7 @@ async def test_sockets_stay_bound_to_the_namespace(path, thread):
     port = inner.getsockname()[1]
 
     def connect() -> None:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
 
     with inner:
         await thread.run(path, connect)

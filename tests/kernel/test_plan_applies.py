@@ -67,7 +67,7 @@ class Rig:
 
     def shell(self, ns: str, script: str) -> None:
         command = ["nsenter", f"--net={self.host.path(ns)}", "sh", "-ec", script]
-        done = subprocess.run(command, text=True, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, f"{script}: {done.stderr}"
 
 

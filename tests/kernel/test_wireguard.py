@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from fresh_host import do, fail
+from fresh_host import do, fail, until
 
 from skep.agent.secure import make_key
 from skep.kernel import wireguard
@@ -159,14 +159,20 @@ async def test_why_a_wireguard_go_does_not_run(kernel, sealed, by_program, monke
 
 @pytest.mark.root
 async def test_one_that_never_answers_is_killed(kernel, sealed, by_program, monkeypatch, tmp_path):
-    Program(tmp_path, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    Program(tmp_path, monkeypatch, "exec sleep 600")
     monkeypatch.setattr(wireguard, "START_WITHIN", 1.0)
+    begin, begun = subprocess.Popen, []
+
+    def noted(*arguments, **options):
+        begun.append(begin(*arguments, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
     failure = await fail(kernel, link())
     assert "wireguard-go does not answer" in failure.message
-    pid = await started(tmp_path / "pid")
-    async with asyncio.timeout(60):
-        while os.path.exists(f"/proc/{pid}"):
-            await asyncio.sleep(0.05)
+    pids = [each.pid for each in begun if each.args[0] == wireguard.PROGRAM]
+    assert pids
+    await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
 @pytest.mark.root

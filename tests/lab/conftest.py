@@ -1,5 +1,6 @@
 """Labs for tests: small, without images, with a stand-in for the daemon, and always removed."""
 
+import contextlib
 import itertools
 import os
 
@@ -15,15 +16,14 @@ _numbers = itertools.count()
 @pytest.fixture
 def fresh_lab():
     """Names of labs that do not exist yet."""
-    used = []
+    with contextlib.ExitStack() as used:
 
-    def make():
-        used.append(lab_named(f"t{os.getpid()}-{next(_numbers)}"))
-        return used[-1]
+        def make():
+            lab = lab_named(f"t{os.getpid()}-{next(_numbers)}")
+            used.callback(remove, lab)
+            return lab
 
-    yield make
-    for lab in used:
-        remove(lab)
+        yield make
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def wish(**changes):
     return Wish(**({"command": COMMAND, "image_folder": Path("/nowhere"), "images": ()} | changes))
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     """Wait for a condition; its value. Fails the test when time is up."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

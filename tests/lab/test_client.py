@@ -12,10 +12,12 @@ from skep.model.errors import Broken, Unavailable
 def api(tmp_path):
     path = tmp_path / "s"
     process = subprocess.Popen([sys.executable, STAND_IN, str(path)])
-    until(lambda: Api(path).answers())
-    yield Api(path)
-    process.kill()
-    process.wait()
+    try:
+        until(lambda: Api(path).answers(), 60)
+        yield Api(path)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_nobody_answers_at_a_path_without_socket(tmp_path):

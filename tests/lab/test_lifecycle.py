@@ -95,7 +95,7 @@ def test_hosts_have_their_own_of_everything_and_see_each_other(duo):
     inside(first, "touch", "/var/lib/skep/mine", "/dev/shm/mine")
     assert inside(second, "ls", "/var/lib/skep", "/dev/shm").stdout.find("mine") < 0
     assert (first.storage / "skep" / "mine").exists()
-    assert reaches(first, second) and reaches(second, first)
+    until(lambda: reaches(first, second) and reaches(second, first), 60)
     assert inside(first, "getent", "hosts", "h2").stdout.split() == ["192.168.90.12", "h2"]
 
 
@@ -187,31 +187,31 @@ def daemon(host):
 
 def test_a_killed_daemon_comes_back(duo):
     host = duo.host(1)
-    killed = until(lambda: daemon(host))
+    killed = until(lambda: daemon(host), 60)
     os.kill(killed, signal.SIGKILL)
-    until(lambda: daemon(host) not in (0, killed))
-    until(lambda: status(duo).hosts[0].state == "up")
+    until(lambda: daemon(host) not in (0, killed), 60)
+    until(lambda: status(duo).hosts[0].state == "up", 60)
     assert "killed by SIGKILL" in host.log.read_text()
 
 
 def test_orphans_are_reaped(duo):
     inside(duo.host(1), "sh", "-c", "(sleep 0.01 &) ; (true &) ; exit 0")
     states = "cat /proc/[0-9]*/stat 2>/dev/null | awk '$3 == \"Z\"'"
-    until(lambda: inside(duo.host(1), "sh", "-c", states).stdout == "")
+    until(lambda: inside(duo.host(1), "sh", "-c", states).stdout == "", 60)
 
 
 def test_sigterm_ends_the_whole_host(duo):
     init = records.init_of(duo.host(1))
     os.kill(init.pid, signal.SIGTERM)
-    until(lambda: not records.alive(init))
+    until(lambda: not records.alive(init), 60)
     assert "ending" in duo.host(1).log.read_text()
     assert status(duo).condition is Condition.BROKEN
-    assert [entry.state for entry in status(duo).hosts] == ["ended", "up"]
+    until(lambda: [entry.state for entry in status(duo).hosts] == ["ended", "up"], 60)
 
 
 def test_cut_and_heal_can_be_repeated(duo):
     first, second = find_pair(duo, "h1", "h2")
-    assert reaches(first, second)
+    until(lambda: reaches(first, second), 60)
     switch.cut(duo, first, second)
     switch.cut(duo, second, first)
     assert switch.cuts(duo) == [("h1", "h2")] == list(status(duo).cuts)
@@ -219,7 +219,7 @@ def test_cut_and_heal_can_be_repeated(duo):
     switch.heal(duo, second, first)
     switch.heal(duo, first, second)
     assert switch.cuts(duo) == []
-    assert reaches(first, second)
+    until(lambda: reaches(first, second), 60)
 
 
 def test_a_cut_leaves_others_connected(fresh_lab):
@@ -227,7 +227,7 @@ def test_a_cut_leaves_others_connected(fresh_lab):
     one, two, three = up(lab, wish(hosts=3), quiet)
     switch.cut(lab, one, three)
     assert not reaches(one, three)
-    assert reaches(one, two) and reaches(two, three)
+    until(lambda: reaches(one, two) and reaches(two, three), 60)
 
 
 def test_up_again_continues_with_what_is_up(duo):
@@ -297,7 +297,7 @@ def test_an_up_that_is_killed_half_way_can_be_cleaned(fresh_lab, moment):
         process.wait()
     remove(lab)
     # A first process that was not told to go ends by itself; it may need an instant for that.
-    until(lambda: traces(lab) == [])
+    until(lambda: traces(lab) == [], 60)
 
 
 def test_a_lab_that_cannot_be_made_is_removed(fresh_lab, monkeypatch):
@@ -310,14 +310,14 @@ def test_a_lab_that_cannot_be_made_is_removed(fresh_lab, monkeypatch):
     with pytest.raises(Broken, match="no more cables"):
         up(lab, wish(hosts=2), quiet)
     assert condition(lab) is Condition.ABSENT
-    until(lambda: traces(lab) == [])
+    until(lambda: traces(lab) == [], 60)
 
 
 def test_a_daemon_that_does_not_answer_is_named_with_its_last_words(fresh_lab):
     lab = fresh_lab()
     with pytest.raises(Unavailable, match=r"skepd on h1 does not answer: .*"):
         up(lab, wish(hosts=1, patience=0.3, command=("sh", "-c", "echo no disk; sleep 600")), quiet)
-    assert "no disk" in lab.host(1).log.read_text()
+    until(lambda: "no disk" in lab.host(1).log.read_text(), 60)
     assert condition(lab) is Condition.UP
     assert status(lab).hosts[0].state == "daemon does not answer"
 
@@ -325,15 +325,18 @@ def test_a_daemon_that_does_not_answer_is_named_with_its_last_words(fresh_lab):
 def test_a_daemon_that_cannot_live_is_given_up_soon(fresh_lab):
     lab = fresh_lab()
     with pytest.raises(Unavailable, match=r"does not answer: no disk \(see"):
-        up(lab, wish(hosts=1, command=("sh", "-c", "echo no disk; exit 3")), quiet)
-    assert 5 <= records.deaths(lab.host(1).log) < 20
+        up(lab, wish(hosts=1, patience=3600, command=("sh", "-c", "echo no disk; exit 3")), quiet)
+    assert records.deaths(lab.host(1).log) >= 5
 
 
 def test_a_daemon_that_cannot_be_started_is_tried_again(fresh_lab):
     lab = fresh_lab()
+    wanted = wish(hosts=1, patience=0.5, command=("/no/such",))
+    with pytest.raises(Unavailable):
+        up(lab, wanted, quiet)
+    until(lambda: lab.host(1).log.read_text().count("cannot start") >= 2, 60)
     with pytest.raises(Unavailable, match="cannot start /no/such: No such file"):
-        up(lab, wish(hosts=1, patience=1.5, command=("/no/such",)), quiet)
-    assert lab.host(1).log.read_text().count("cannot start") >= 2
+        up(lab, wanted, quiet)
 
 
 def test_images_are_built_once_and_loaded_where_missing(fresh_lab, monkeypatch, tmp_path):

@@ -36,8 +36,8 @@ def test_a_name_with_parentheses_confuses_nobody(tmp_path):
 
 
 def test_kill_ends_it_and_waits(sleeper):
-    records.kill(records.observe(sleeper.pid))
-    assert sleeper.poll() == -signal.SIGKILL or sleeper.wait(30) == -signal.SIGKILL
+    records.kill(records.observe(sleeper.pid), 60)
+    assert sleeper.poll() == -signal.SIGKILL or sleeper.wait(60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("change", [{"started": 1}, {"boot": "another"}, {"pid_namespace": 1}])

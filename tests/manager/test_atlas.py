@@ -97,7 +97,7 @@ async def watching(world, wanted=ALL):
         yield graphs
 
 
-async def until(graphs, condition, seconds=5.0):
+async def until(graphs, condition, seconds=60.0):
     """The first graph that fits."""
     async with asyncio.timeout(seconds):
         async for graph in graphs:
@@ -106,7 +106,8 @@ async def until(graphs, condition, seconds=5.0):
     raise AssertionError("the pictures ended")
 
 
-async def test_who_asks_once_gets_all_hosts_and_nobody_is_asked_again(world):
+async def test_who_asks_once_gets_all_hosts_and_nobody_is_asked_again(world, monkeypatch):
+    monkeypatch.setattr(module, "FRESH", 600.0)
     graph = await world.atlas.graph(ALL)
     assert {"host:n1", "host:n2"} <= graph.things.keys()
     asked = len(world.hosts.asked)

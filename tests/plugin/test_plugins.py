@@ -51,7 +51,9 @@ async def test_one_that_came_back_is_activated_again(path, plugins):
 
 
 async def test_one_that_fell_silent_is_activated_again(path, plugins):
-    async with running(path, NetworkDriver__Leave=hang) as net:
+    async with running(path, NetworkDriver__Leave={}) as net:
+        await plugins.ask("net", "NetworkDriver.Leave", {}, Nothing)
+        net.answers["NetworkDriver.Leave"] = hang
         plugins.deadline = 0.1
         with pytest.raises(Silent):
             await plugins.ask("net", "NetworkDriver.Leave", {}, Nothing)

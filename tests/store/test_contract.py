@@ -27,7 +27,7 @@ async def store(request, tmp_path):
 async def take(store: Store, prefix: str, after: int, count: int) -> list[tuple[Event, ...]]:
     """The first ``count`` transactions of a watch."""
     got = []
-    async with asyncio.timeout(10), aclosing(store.watch(prefix, after)) as events:
+    async with asyncio.timeout(60), aclosing(store.watch(prefix, after)) as events:
         async for transaction in events:
             got.append(transaction)
             if len(got) == count:

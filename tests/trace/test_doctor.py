@@ -18,7 +18,7 @@ from skep.model.inspection import (
 )
 from skep.model.netstate import HOST, Link
 from skep.model.nft import Match, Payload, Verdict
-from skep.trace.doctor import CHECKS, confirmed, examine, is_doubtful
+from skep.trace.doctor import CHECKS, examine
 from skep.trace.finding import ERROR, WARNING
 from skep.trace.survey import Fill, TaskFact
 
@@ -350,41 +350,6 @@ def test_what_is_cut_off_both_ways_is_said_once(patient):
     patient.deep("h1", tunnels=(TunnelCheck(node_id="h2"),))
     patient.deep("h2", tunnels=(TunnelCheck(node_id="h1"),))
     assert [each.check for each in patient.examine().findings] == ["underlay"]
-
-
-def looks(patient, first, second):
-    """What remains of two looks, between which a host's deep inspection changed."""
-    patient.deep("h1", **first)
-    one = patient.examine()
-    patient.deep("h1", **second)
-    return [(each.check, each.what) for each in confirmed(one, patient.examine()).findings]
-
-
-GONE, BACK = {"dns_error": "gone"}, {"dns_error": ""}
-
-
-def test_what_passes_is_nothing_to_tell_of(patient):
-    assert looks(patient, GONE, BACK) == []
-    assert looks(patient, BACK, GONE) == []
-
-
-def test_what_lasts_is_told_as_it_is_now(patient):
-    assert looks(patient, GONE, {"dns_error": "deaf"}) == [
-        ("names", "skep-dns cannot be reached: deaf")
-    ]
-
-
-def test_what_does_not_pass_by_itself_is_told_as_soon_as_it_is_seen(patient):
-    full = {"disks": (Disk(path="/var", total=100, free=1),)}
-    assert [check for check, _ in looks(patient, {}, full)] == ["disks"]
-
-
-def test_only_what_may_pass_takes_a_second_look(patient):
-    assert not is_doubtful(patient.examine())
-    patient.deep("h1", disks=(Disk(path="/var", total=100, free=1),))
-    assert not is_doubtful(patient.examine())
-    patient.deep("h1", **GONE)
-    assert is_doubtful(patient.examine())
 
 
 def test_a_silent_host_is_no_fault_of_a_host_that_sees_itself_alone(patient):
