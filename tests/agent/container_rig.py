@@ -119,6 +119,10 @@ class FakeUplink:
 
     async def detach(self, task_id):
         self.returned.append(task_id)
+        return True
+
+    async def given_back(self, task_ids):
+        assert set(task_ids) <= set(self.returned)
 
 
 class Rig:

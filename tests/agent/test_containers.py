@@ -6,6 +6,7 @@ from container_rig import BODY, Rig
 
 from skep.agent.drafting import tagged, wanted_networks
 from skep.agent.records import Wanted, draft_id
+from skep.model.assignment import Assignment
 from skep.model.errors import Broken, Clash, EngineLost, Invalid, Missing, Unsupported
 from skep.model.netstate import Link
 from skep.model.ops import AddLink, Failure
@@ -170,11 +171,28 @@ async def test_a_kernel_that_refuses_undoes_the_attachment_and_says_what(rig):
 
 async def test_refusals_of_a_manager_come_in_dockers_words(rig):
     box = await rig.made(mode="nosuch")
+    words = "rpc error: code = NotFound desc = network nosuch not found"
+    rig.uplink.refuse = Missing(words)
     with pytest.raises(Broken, match="Could not attach to network nosuch: rpc error: code = NotF"):
         await rig.containers.start(box)
     rig.network.uplink = None
     with pytest.raises(Missing, match="networking: network nosuch not found"):
         await rig.containers.start(box)
+
+
+async def test_a_network_that_this_host_has_not_heard_of_is_asked_for_by_name(rig):
+    heard, rig.network.assignment = rig.network.assignment, Assignment(index=1, node_id="me")
+    attach = rig.uplink.attach
+
+    async def late(request):
+        rig.network.assignment = heard
+        return await attach(request)
+
+    rig.uplink.attach = late
+    box = await rig.made(mode="net")
+    await rig.containers.start(box)
+    assert [each.networks for each in rig.uplink.asked] == [{"net": ""}]
+    assert "netid" in [each.network_id for each in rig.containers.record(box.id).endpoints]
 
 
 async def test_names_are_unique_and_images_must_exist(rig):

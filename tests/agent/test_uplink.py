@@ -123,6 +123,33 @@ async def test_what_is_given_back_is_said_until_a_manager_has_heard_it(tmp_path)
         assert gave_back(uplink) == []
 
 
+async def test_who_gives_back_waits_until_it_is_taken(tmp_path):
+    async with running(tmp_path) as (uplink, connection):
+        connection.connected.set()
+        connection.heard.put_nowait(assigned(1, "t1", "t2"))
+        await settled(lambda: uplink.assignment.index == 1)
+        assert await uplink.detach("t1")
+        waiting = asyncio.create_task(uplink.given_back(["t1"]))
+        connection.heard.put_nowait(assigned(2, "t1"))
+        await settled(lambda: uplink.assignment.index == 2)
+        assert not waiting.done()
+        connection.heard.put_nowait(assigned(3))
+        await asyncio.wait_for(waiting, 30)
+
+
+async def test_it_is_not_waited_for_without_a_session_nor_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GIVEN_BACK_WITHIN", 0.05)
+    async with running(tmp_path) as (uplink, connection):
+        assert not await uplink.detach("t1")
+        await uplink.given_back([])
+        connection.connected.set()
+        connection.heard.put_nowait(assigned(1, "t1"))
+        await settled(lambda: uplink.assignment.index == 1)
+        assert await uplink.detach("t1")
+        await asyncio.wait_for(uplink.given_back(["t1"]), 30)
+        assert gave_back(uplink) == ["t1"], "it is said again when there is a manager"
+
+
 @pytest.mark.parametrize("found", [b"", b"\xc1", b"\x81\xa1\xff\x01", b"\x81\xa5index\xa1\xff"])
 async def test_an_assignment_that_is_garbled_on_disk_is_no_fault(tmp_path, found):
     (tmp_path / "assignment").write_bytes(found)

@@ -168,3 +168,18 @@ def test_the_ingress_network_is_made_anew(lab):
 
 MESH6 = ("ip", "netns", "exec", "ingress_sbox", "ip", "-6", "addr", "show", "eth0")
 ENTRY = ("ip", "netns", "exec", "ingress_sbox", "ip", "-4", "-o", "addr", "show", "eth0")
+
+
+def test_what_is_made_on_one_host_is_used_on_another_at_once(lab):
+    """Nobody waits between two commands of a script."""
+    for turn in range(5):
+        lab.docker("h1", "network", "create", "-d", "overlay", "--attachable", "hasty")
+        lab.docker("h2", "run", "-d", "--name", "haste", "--network", "hasty", "busybox",
+                   "sleep", "600")  # fmt: skip
+        if turn % 2:
+            lab.docker("h2", "network", "disconnect", "hasty", "haste")
+            lab.docker("h1", "network", "rm", "hasty")
+            lab.docker("h2", "rm", "-f", "haste")
+        else:
+            lab.docker("h2", "rm", "-f", "haste")
+            lab.docker("h1", "network", "rm", "hasty")

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 
 from skep.agent.records import Record, Wanted
 from skep.agent.uplink import Uplink
-from skep.model.assignment import NetworkAssignment
 from skep.model.cluster import Attachment
-from skep.model.errors import Broken, Clash, Forbidden, Invalid, Missing, Refusal, Unavailable
+from skep.model.errors import Broken, Clash, Forbidden, Invalid, Missing, Refusal
 from skep.model.messages import Attach
 
 SETUP_FAILED = "failed to set up container networking"
@@ -19,16 +18,17 @@ Given = dict[str, tuple[str, Attachment]]
 
 
 async def attach(
-    uplink: Uplink | None, record: Record, wanted: Iterable[tuple[NetworkAssignment, Wanted]]
+    uplink: Uplink | None, record: Record, wanted: Iterable[tuple[str, Wanted]]
 ) -> Given:
-    """Addresses on these networks. Raises `Unavailable` outside a swarm, `Broken` with the
-    manager's sentence, after giving back what it had given."""
+    """Addresses on these networks, by id, or by name if this host has not heard of one: it may just
+    have been made. Raises `Missing` outside a swarm, `Broken` with the manager's sentence, after
+    giving back what it had given."""
     given: Given = {}
-    for network, item in wanted:
+    for reference, item in wanted:
         if uplink is None:
-            raise Unavailable("this host is not in a swarm: its networks are out of reach")
+            raise Missing(f"{SETUP_FAILED}: network {item.network} not found")
         try:
-            answer = await uplink.attach(_request(record, network.id, item))
+            answer = await uplink.attach(_request(record, reference, item))
         except Refusal as refusal:
             await detach(uplink, [task_id for task_id, _ in given.values()])
             if isinstance(refusal, Missing | Forbidden | Invalid | Clash):
@@ -42,30 +42,19 @@ async def attach(
 
 
 async def detach(uplink: Uplink | None, task_ids: Iterable[str]) -> None:
-    """Give addresses back."""
-    for task_id in task_ids:
-        if uplink is not None:
-            await uplink.detach(task_id)
+    """Give addresses back; if a manager can be told, they are free when this is done."""
+    if uplink is not None:
+        await uplink.given_back([each for each in task_ids if await uplink.detach(each)])
 
 
-def _request(record: Record, network_id: str, item: Wanted) -> Callable[[int], Attach]:
+def _request(record: Record, reference: str, item: Wanted) -> Callable[[int], Attach]:
     host_names = (record.hostname,) if record.hostname else ()
     return lambda serial: Attach(
         serial=serial,
         container_id=record.id,
         container_name=record.name,
-        networks={network_id: item.address},
-        networks6={network_id: item.address6} if item.address6 else {},
+        networks={reference: item.address},
+        networks6={reference: item.address6} if item.address6 else {},
         names=(record.name, record.id[:12], *host_names),
-        aliases={network_id: item.aliases},
-    )
-
-
-def unknown(uplink: Uplink | None, name: str) -> Refusal:
-    """Docker's sentences for a network that is not there, in a swarm and outside one."""
-    if uplink is None:
-        return Missing(f"{SETUP_FAILED}: network {name} not found")
-    return Broken(
-        f"{SETUP_FAILED}: Could not attach to network {name}: "
-        f"rpc error: code = NotFound desc = network {name} not found"
+        aliases={reference: item.aliases},
     )

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from skep.agent.addresses import Lease
-from skep.agent.attaching import SETUP_FAILED, Given, attach, detach, unknown
+from skep.agent.attaching import SETUP_FAILED, Given, attach, detach
 from skep.agent.binding import exposed
 from skep.agent.converge import Converger, describe
 from skep.agent.cursor import Cursor
@@ -290,10 +290,8 @@ class Network:
         wanted = []
         for item in record.wanted if only is None else (only,):
             network = self.swarm_network(item.network)
-            if network is not None:
-                wanted.append((network, item))
-            elif not self._is_local(item.network):
-                raise unknown(self.uplink, item.network)
+            if network is not None or not self._is_local(item.network):
+                wanted.append((network.id if network else item.network, item))
         return await attach(self.uplink, record, wanted)
 
     def _put(self, record: Record) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -53,6 +53,9 @@ SESSION_WITHIN = 5.0
 
 ASSIGNED_WITHIN = 20.0
 """Seconds that a start waits for an assignment that a manager has to say again."""
+
+GIVEN_BACK_WITHIN = 2.0
+"""Seconds that an end waits until a manager has taken addresses back."""
 
 Send = Callable[[StateAnswer], Awaitable[bool]]
 """Sends a piece of an answer; False if there is no session."""
@@ -186,11 +189,22 @@ class Uplink:
             raise refusal_kind(answer.status)(answer.refusal)
         return answer
 
-    async def detach(self, task_id: str) -> None:
+    async def detach(self, task_id: str) -> bool:
         """Give the addresses of an attachment back; said again when a session begins, until a
-        manager has taken them: what is said last on a session that ends may not have been heard."""
+        manager has taken them: what is said last on a session that ends may not have been heard.
+        Answers whether there is a session to say it on."""
         self._owed[task_id] = None
-        await self._send(Detach(task_id=task_id))
+        return await self._send(Detach(task_id=task_id))
+
+    async def given_back(self, task_ids: Collection[str]) -> None:
+        """Wait, for a while, until a manager has taken these: who removes a container may remove
+        its network next."""
+        left = self._owed.keys() & task_ids & self.assignment.tasks.keys()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVEN_BACK_WITHIN):
+                while left & self._owed.keys():
+                    self._heard.clear()
+                    await self._heard.wait()
 
     async def beat(self, applied: int) -> None:
         """Say that this host is alive and how far it has come."""
