@@ -67,6 +67,8 @@ class FakeEngine:
         return True
 
     async def remove(self, container_id, *, force, volumes):
+        if "remove" in self.refuse:
+            raise self.refuse["remove"]
         del self.states[container_id]
 
     async def inspect(self, container_id):
@@ -94,6 +96,9 @@ class FakeKernel:
     async def converge(self, only=None):
         self.looks.append((frozenset(only), [box.namespace for box in self.view().sandboxes]))
         return Outcome(ops=(), failures=self.failures)
+
+    def want(self):
+        """A sweep is due; nothing here makes one."""
 
 
 class FakeNames:

@@ -83,6 +83,17 @@ async def test_a_tasks_container_without_a_record_goes(rig):
     assert rig.engine.states == {}
 
 
+async def test_what_could_not_be_looked_at_is_looked_at_again(rig):
+    made, _ = await rig.containers.create("c", {**BODY, "Labels": TASK_LABELS})
+    rig.lose(made)
+    rig.engine.refuse["remove"] = EngineLost("gone")
+    await rig.comparison.compare()
+    assert made in rig.engine.states
+    del rig.engine.refuse["remove"]
+    await rig.comparison.compare()
+    assert rig.engine.states == {}
+
+
 async def test_somebody_elses_container_is_left_alone(rig):
     body = {"Image": "busybox", "HostConfig": {"NetworkMode": f"ns:{NETNS_DIR}/theirs"}}
     made = await rig.engine.create("theirs", body)

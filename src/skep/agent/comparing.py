@@ -61,17 +61,22 @@ class Comparison:
         return [record.id for record in records if found.get(record.id) in ALIVE]
 
     async def _claim(self, found: Collection[str]) -> None:
-        """Look at what the engine has beside what is on record, once."""
+        """Look at what the engine has beside what is on record, until it could be looked at."""
         if self._containers.creating:
             return  # one of them may be what is being made
         known = {record.id for record in self._network.records}
+        unseen = set()
         for container_id in set(found) - known - self._looked_at:
-            await self._survive(claim(self._network, self._engine, container_id))
-        self._looked_at = set(found)
+            if not await self._survive(claim(self._network, self._engine, container_id)):
+                unseen.add(container_id)
+        self._looked_at = set(found) - unseen
 
-    async def _survive(self, work: Awaitable[object]) -> None:
+    async def _survive(self, work: Awaitable[object]) -> bool:
+        """Do it; False, and a line in the log, if it was refused."""
         try:
             await work
         except Refusal as refusal:
             log.warning("not as it should be yet", why=str(refusal))
             self._network.converger.want()
+            return False
+        return True

@@ -127,7 +127,7 @@ def labs() -> set[str]:
     }
 
 
-def remove(lab: Lab, patience: float = 10.0) -> None:
+def remove(lab: Lab, patience: float = 60.0) -> None:
     """Kill whatever still runs in the lab's groups and remove them.
 
     Raises `Broken` if that does not succeed within ``patience`` seconds.
@@ -139,7 +139,7 @@ def remove(lab: Lab, patience: float = 10.0) -> None:
             hierarchy.top.rmdir()
 
 
-def renew(host: Host, patience: float = 10.0) -> None:
+def renew(host: Host, patience: float = 60.0) -> None:
     """Make a host's groups anew, killing whatever still runs in them. Raises `Broken`."""
     _remove_all([hierarchy.group(host) for hierarchy in hierarchies()], host.name, patience)
     make(host)

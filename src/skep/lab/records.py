@@ -68,7 +68,7 @@ def alive(process: Process | None) -> bool:
     return process is not None and observe(process.pid) == process
 
 
-def kill(process: Process, patience: float = 10.0) -> None:
+def kill(process: Process, patience: float = 60.0) -> None:
     """Kill it and, if it is a pid namespace's first, all in there; wait until they are gone.
 
     Does nothing when it is gone, or its number belongs to another process. Raises `Broken` if it is

@@ -29,7 +29,9 @@ EVERY = 1.0
 AT_LEAST = 0.15
 """Seconds between two glances at a host, and between two pictures for one onlooker."""
 SHARE = 0.1
-"""Of the time at most, a host is busy showing itself."""
+"""Of the time at most, a host is busy showing itself, but..."""
+AT_MOST = 5.0
+"""...for no longer it is left alone, however long it took: it may have stood still just then."""
 WITHIN = 4.0
 """Seconds for a host's answer, beyond those it was asked to wait."""
 AGAIN = 1.0
@@ -205,7 +207,7 @@ class Atlas:
             if took is None:
                 await asyncio.sleep(AGAIN)
                 continue
-            pause = max(AT_LEAST, took / SHARE)
+            pause = min(max(AT_LEAST, took / SHARE), AT_MOST)
             await asyncio.sleep(max(pause - (time.monotonic() - begun), 0.0))
 
     async def _look(self, node_id: str, what: Glance) -> float | None:
