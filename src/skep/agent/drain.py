@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-SETTLE = 3.0
-"""Seconds that the other hosts have to confirm: one that is cut off must not hold up the rest."""
+SETTLE = 10.0
+"""Seconds that the other hosts have to confirm. One that is cut off loses its session in fewer, and
+is not waited for; one that is slow goes on sending here until it confirms."""
 
 LOOK = 0.1
 """Seconds between looks at the open connections. None must be open at two of them in a row: what
