@@ -15,6 +15,16 @@ SLOW = 10 if os.environ.get("SKEP_GUEST") else 1
 """How many times as long everything may take: an emulated machine is as slow."""
 
 
+class CommandError(AssertionError):
+    """A command that must succeed did not; `until` asks again."""
+
+
+def must(succeeded, words):
+    """Fail the test unless a command succeeded."""
+    if not succeeded:
+        raise CommandError(words)
+
+
 class SwarmLab:
     """Hosts h1 (the manager), h2, …; made by `up`, removed at the end of a ``with`` whatever
     happened, but for SKEP_KEEP_LAB."""
@@ -53,7 +63,7 @@ class SwarmLab:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"skep lab {verb}: {done.stdout}{done.stderr}"
+        must(done.returncode == 0, f"skep lab {verb}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def address(self, host):
@@ -77,7 +87,7 @@ class SwarmLab:
     def docker(self, host, *arguments, stdin=None):
         """One docker command that must succeed; its output."""
         code, output, complaints = self.tried(host, *arguments, stdin=stdin)
-        assert code == 0, f"docker {' '.join(arguments)} on {host}: {output}{complaints}"
+        must(code == 0, f"docker {' '.join(arguments)} on {host}: {output}{complaints}")
         return output
 
     def inside(self, host, *command):
@@ -103,7 +113,8 @@ class SwarmLab:
             timeout=300 * SLOW,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{command} on {host}: {done.stdout}{done.stderr}"
+        succeeded = not check or done.returncode == 0
+        must(succeeded, f"{command} on {host}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def sandbox(self, host, container):
@@ -129,12 +140,20 @@ class SwarmLab:
 
 
 def until(condition, seconds=30.0):
-    """Wait for a condition; its value. Fails the test when time is up."""
+    """Wait for a condition; its value. A command of it that fails (of a daemon that is just being
+    started, say) is as good as no. Fails the test when time is up."""
     deadline = time.monotonic() + seconds * SLOW
     pause = 0.05
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
+    while True:
+        failed = None
+        try:
+            if value := condition():
+                return value
+        except CommandError as failure:
+            failed = failure
+        assert time.monotonic() < deadline, "it did not come true in time" + (
+            f": {failed}" if failed else ""
+        )
         time.sleep(pause)
         # Asking is work as well, of which a busy machine has enough.
         pause = min(pause * 1.2, 0.4)
-    return value

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from swarm_lab import SwarmLab, until
+from swarm_lab import SwarmLab, must, until
 
 SKEP_CLI = [sys.executable, "-m", "skep.cli.main"]
 NETWORK = "app"
@@ -74,20 +74,20 @@ class TraceLab(SwarmLab):
 
     def trace(self, source, target, *options, host="h1"):
         code, output, complaints = self.skep_cli(host, "trace", "--json", *options, source, target)
-        assert output, complaints
+        must(output, complaints)
         return code, json.loads(output)
 
     def doctor(self, *options, host="h1"):
         _, output, complaints = self.skep_cli(host, "doctor", "--json", *options)
-        assert output, complaints
+        must(output, complaints)
         return json.loads(output)
 
     def hold(self, *hosts):
         for host in hosts:
             code, _, complaints = self.skep_cli("h1", "hold", host)
-            assert code == 0, complaints
+            must(code == 0, complaints)
 
     def release(self, *hosts):
         for host in hosts:
             code, _, complaints = self.skep_cli("h1", "hold", "--release", host)
-            assert code == 0, complaints
+            must(code == 0, complaints)
