@@ -37,8 +37,8 @@ from skep.trace.trace import Case, question
 
 SHALLOW_WITHIN, DEEP_WITHIN = 8.0, 25.0
 """Seconds that hosts get to say what they are."""
-SECOND_LOOK = 1.5
-"""Seconds until the doctor looks again at what might pass; repairs take less than one."""
+SECOND_LOOK = 1.0
+"""Seconds until the doctor looks again at what might pass; a repair takes a fraction of one."""
 ALONE = "the host that was asked is no manager, and can look into itself alone"
 
 
