@@ -3,6 +3,7 @@
 import pytest
 from container_rig import BODY, Rig
 
+from skep.agent import comparing
 from skep.agent.comparing import Comparison
 from skep.model.errors import EngineLost
 from skep.model.netstate import NETNS_DIR
@@ -81,6 +82,25 @@ async def test_a_tasks_container_without_a_record_goes(rig):
     await rig.comparison.compare()
     assert rig.known == []
     assert rig.engine.states == {}
+
+
+async def test_an_engine_that_goes_away_at_the_start_is_waited_for(rig, monkeypatch):
+    monkeypatch.setattr(comparing, "AGAIN", 0.0)
+    made, _ = await rig.containers.create("c", BODY)
+    rig.engine.states[made] = {"Running": True}
+    listed, away = rig.engine.containers, [EngineLost("gone"), EngineLost("still gone")]
+
+    async def containers():
+        if away:
+            raise away.pop()
+        return await listed()
+
+    rig.engine.containers = containers
+    assert await rig.comparison.begin() == [made]
+    away.append(EngineLost("gone for good"))
+    monkeypatch.setattr(comparing, "BACK_WITHIN", 0.0)
+    with pytest.raises(EngineLost, match="gone for good"):
+        await rig.comparison.begin()
 
 
 async def test_what_could_not_be_looked_at_is_looked_at_again(rig):

@@ -151,7 +151,7 @@ class Agent:
         in_swarm = any(record.task_id or record.attachments for record in self.network.records)
         if self.network.uplink is not None and in_swarm:
             await self.uplink.have_assignment()
-        await self._adopt_containers()
+        await self._check(await self._comparison.begin())
         self.network.etc.drop_surplus()
         self.network.changed()
         await self._ensure_names()
@@ -324,7 +324,7 @@ class Agent:
         async for event in self._engine.events():
             self._tell(event)
             if event.action == CONNECTED:
-                await self._survive(self._adopt_containers())
+                await self._survive(self._compare())
                 continue
             if event.kind != "container":
                 continue
@@ -375,9 +375,13 @@ class Agent:
 
     # --- adopting
 
-    async def _adopt_containers(self) -> None:
-        """Bring the records to what the engine has, and take up the checks of those that run."""
-        for container_id in await self._comparison.compare():
+    async def _compare(self) -> None:
+        """Bring the records to what the engine has."""
+        await self._check(await self._comparison.compare())
+
+    async def _check(self, running: Collection[str]) -> None:
+        """Take up the checks of those that run."""
+        for container_id in running:
             await self._survive(self.health.started(container_id))
 
     async def _prefixes(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
@@ -11,10 +12,14 @@ from skep.agent.claiming import claim
 from skep.agent.containers import Containers
 from skep.agent.network import Network
 from skep.engine.client import Engine
-from skep.model.errors import Refusal
+from skep.model.errors import EngineLost, Refusal
 
 COMPARE = 30.0
 """Seconds between complete looks at the engine's containers."""
+
+BACK_WITHIN, AGAIN = 10.0, 0.5
+"""Seconds that an engine has to come back that goes away just when this daemon begins, and seconds
+between tries."""
 
 ALIVE = frozenset({"running", "paused", "stopping"})
 """The engine's words for containers that have a process."""
@@ -41,6 +46,18 @@ class Comparison:
         while True:
             await asyncio.sleep(COMPARE)
             await self._survive(self.compare())
+
+    async def begin(self) -> list[str]:
+        """`compare`, with patience for an engine that is being started anew just now."""
+        due = time.monotonic() + BACK_WITHIN
+        while True:
+            try:
+                return await self.compare()
+            except EngineLost as lost:
+                if time.monotonic() >= due:
+                    raise
+                log.warning("the engine is not there; trying again", why=str(lost))
+            await asyncio.sleep(AGAIN)
 
     async def compare(self) -> list[str]:
         """End what was begun and interrupted, drop the vanished, free the stopped, put those that
