@@ -209,6 +209,17 @@ async def test_a_held_host_repairs_nothing_and_does_what_is_newly_planned(world)
     assert place("a") in world.kernel.there
 
 
+async def test_a_held_host_keeps_what_was_left_over_and_lets_go_of_what_is_planned_no_more(world):
+    world.boxes(box("a"), box("b"))
+    await world.converger.converge()
+    world.converger.hold(60.0)
+    world.kernel.there.add("1-leftover00")
+    assert (await world.converger.converge()).ops == ()
+    world.boxes(box("a"))
+    assert {op.ns for op in (await world.converger.converge()).ops} == {place("b")}
+    assert "1-leftover00" in world.kernel.there and place("b") not in world.kernel.there
+
+
 async def test_what_fails_on_a_held_host_is_no_reason_to_repair_the_rest(world):
     world.boxes(box("a"))
     await world.converger.converge()

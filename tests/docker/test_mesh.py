@@ -36,7 +36,7 @@ def under_load(lab, entry, port, count=4000):
     with talking(lab, "h3", "load", lab.address(entry), str(port), str(count), "8", "0.01") as load:
         yield
         assert load.poll() is None, "the load ended before what it was to meet"
-        result = json.loads(load.communicate(timeout=120)[0])
+        result = json.loads(load.communicate(timeout=500)[0])
     assert result["failed"] == {}
     assert sum(result["answered"].values()) == count
 

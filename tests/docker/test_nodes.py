@@ -56,6 +56,13 @@ def sleeping(lab, name, replicas, *options):
     until(lambda: lab.running(name, replicas), 60)
 
 
+DEAD = """
+add table inet dead
+add chain inet dead in { type filter hook input priority -300; policy drop; }
+add chain inet dead out { type filter hook output priority -300; policy drop; }
+"""
+
+
 def seconds_until(condition, limit):
     begun = time.monotonic()
     until(condition, limit)
@@ -233,17 +240,28 @@ class TestLosing:
         until(lambda: lab.running("spread", 3), 60)
 
     def test_a_host_that_has_died_is_seen_within_five_seconds(self, lab, spread):
-        """As by a power cut: nothing of it says goodbye."""
+        """As by a power cut: nothing of it says goodbye, and its kernel confirms nothing."""
         pids = lab.run("h2", "pgrep", "-f", "skep.daemon --state").split()
         lab.run("h2", "kill", "-STOP", *pids)
+        lab.run("h2", "nft", DEAD)
         try:
             took = seconds_until(lambda: listed(lab, "name=h2") == ["h2 Down Active"], 8)
             assert took <= 5
             until(lambda: len(on(lab, "h1", "spread")) + len(on(lab, "h3", "spread")) == 3, 60)
         finally:
+            lab.run("h2", "nft", "delete table inet dead")
             lab.run("h2", "kill", "-CONT", *pids)
         until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"], 60)
         until(lambda: not lab.docker("h2", "ps", "-q"), 60)
+
+    def test_a_daemon_that_is_mute_on_a_host_that_lives_gets_longer(self, lab):
+        pids = lab.run("h2", "pgrep", "-f", "skep.daemon --state").split()
+        lab.run("h2", "kill", "-STOP", *pids)
+        try:
+            assert seconds_until(lambda: listed(lab, "name=h2") == ["h2 Down Active"], 60) > 10
+        finally:
+            lab.run("h2", "kill", "-CONT", *pids)
+        until(lambda: listed(lab, "name=h2") == ["h2 Ready Active"], 60)
 
     def test_a_session_that_ends_gets_a_grace_and_then_counts(self, lab, spread):
         """A killed daemon's kernel says goodbye for it; and then nobody comes back."""

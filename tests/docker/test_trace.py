@@ -13,7 +13,7 @@ from by_hand import Hand
 from swarm_lab import until
 from trace_lab import SKEP_CLI, TraceLab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 NOWHERE = "192.168.90.1"
 """An address beyond the cluster, on the hosts' own network."""

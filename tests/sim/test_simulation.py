@@ -86,7 +86,7 @@ def test_small_clusters_come_to_what_their_users_asked_for(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_ten_thousand_small_clusters(capsys):
     """With those above."""
     run(range(FEW, MANY), capsys)

@@ -197,7 +197,7 @@ class Converger:
         self._tell_regained()
         ops = tuple(diff(wanted, observed, scope))
         if self.held_until:
-            ops = self._newly_planned(ops, observed, scope)
+            ops = self._newly_planned(ops, wanted, observed, scope)
         drifted = [op for op in ops if self._is_repair(op, wanted)]
         failures = await self._kernel.apply(ops) if ops else ()
         if not (failures and self.held_until):
@@ -231,10 +231,16 @@ class Converger:
         return all(wanted.get(name) == self._planned.get(name) for name in ends)
 
     def _newly_planned(
-        self, ops: tuple[Op, ...], observed: HostState, scope: Collection[str] | None
+        self,
+        ops: tuple[Op, ...],
+        wanted: HostState,
+        observed: HostState,
+        scope: Collection[str] | None,
     ) -> tuple[Op, ...]:
-        """Those that were not due already before the plan changed."""
+        """Those that were not due already before the plan changed. What no plan says anything of,
+        the one before as little as this one, was left over earlier."""
         known = self._planned
+        ops = tuple(op for op in ops if op.ns in known or op.ns in wanted)
         names = known.keys() if scope is None else known.keys() & set(scope)
         whole = {name for name in names if all(each in known for each in _plugs(known[name]))}
         due = diff({name: known[name] for name in whole}, observed, whole)
