@@ -220,6 +220,22 @@ async def test_a_held_host_keeps_what_was_left_over_and_lets_go_of_what_is_plann
     assert "1-leftover00" in world.kernel.there and place("b") not in world.kernel.there
 
 
+@pytest.mark.parametrize("first", [place("a"), OVERLAY])
+async def test_a_held_host_bears_plans_of_several_moments(world, first):
+    """One end of a pair of links was brought to a plan without it, the other not yet."""
+    world.boxes(box("a", "10.0.1.2/24"), box("b", "10.0.1.3/24"))
+    await world.converger.converge()
+    world.converger.hold(60.0)
+    world.boxes(box("a"), box("b", "10.0.1.3/24"))
+    await world.converger.converge({first})
+    world.kernel.there.discard(place("b"))
+    assert place("b") not in {op.ns for op in (await world.converger.converge()).ops}
+    world.boxes(box("a", "10.0.1.4/24"), box("b", "10.0.1.3/24"))
+    made = {op.ns for op in (await world.converger.converge()).ops}
+    assert place("a") in made and place("b") not in made
+    assert place("b") not in world.kernel.there
+
+
 async def test_what_fails_on_a_held_host_is_no_reason_to_repair_the_rest(world):
     world.boxes(box("a"))
     await world.converger.converge()

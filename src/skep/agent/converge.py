@@ -20,8 +20,8 @@ import structlog
 from skep.agent.tally import Tally
 from skep.kernel.kernel import Kernel
 from skep.model.host import HostView
-from skep.model.netstate import HostState, Namespace
-from skep.model.ops import AddLink, Failure, Op, SetSysctl
+from skep.model.netstate import HostState, Namespace, Peer
+from skep.model.ops import AddLink, DelLink, Failure, Op, SetSysctl
 from skep.plan.desired import desired, namespaces_of
 from skep.plan.diff import diff, needed_sysctls
 
@@ -242,8 +242,10 @@ class Converger:
         known = self._planned
         ops = tuple(op for op in ops if op.ns in known or op.ns in wanted)
         names = known.keys() if scope is None else known.keys() & set(scope)
-        whole = {name for name in names if all(each in known for each in _plugs(known[name]))}
-        due = diff({name: known[name] for name in whole}, observed, whole)
+        before = {name: known[name] for name in names}
+        loose = set(_loose(before))
+        due = diff(_without(before, loose), observed, names)
+        due = [op for op in due if not (isinstance(op, DelLink) and (op.ns, op.name) in loose)]
         return tuple(each for each in ops if each not in due)
 
     def _remember(self, scope: Collection[str] | None, brought_to: HostState) -> None:
@@ -272,11 +274,24 @@ def _not_yet_seen(wanted: Namespace, observed: HostState, ops: Collection[Op]) -
     return frozenset(wanted.sysctls.keys() - seen - done)
 
 
-def _plugs(namespace: Namespace) -> Iterator[str]:
-    """The namespaces that the other ends of a namespace's links are in."""
-    for link in namespace.links.values():
-        if link.peer is not None:
-            yield link.peer.namespace
+def _loose(plans: HostState) -> Iterator[tuple[str, str]]:
+    """The links, by namespace and name, of which the plan of their other end says nothing: plans
+    are remembered as namespaces are brought to them, so two may be of different moments."""
+    for name, each in plans.items():
+        for link in each.links.values():
+            if link.peer is not None and link.peer.namespace in plans:
+                other = plans[link.peer.namespace].links.get(link.peer.name)
+                if other is None or other.peer != Peer(name, link.name):
+                    yield name, link.name
+
+
+def _without(plans: HostState, loose: Collection[tuple[str, str]]) -> HostState:
+    return {
+        name: msgspec.structs.replace(
+            each, links={key: link for key, link in each.links.items() if (name, key) not in loose}
+        )
+        for name, each in plans.items()
+    }
 
 
 def describe(op: Op) -> str:
