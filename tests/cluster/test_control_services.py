@@ -3,6 +3,7 @@ from msgspec.structs import replace
 from refusing import RPC, port, refused
 
 from skep.cluster import control
+from skep.cluster.lives import is_dead
 from skep.model.cluster import TaskState
 from skep.model.errors import (
     Clash,
@@ -190,6 +191,21 @@ def test_a_removed_services_tasks_go_when_their_hosts_say_so(swarm):
     assert not swarm.state.tasks
     with pytest.raises(Missing, match="service web not found"):
         swarm.change(control.remove_service, "web")
+
+
+def test_no_ended_task_of_a_removed_service_is_ever_seen(swarm):
+    """``docker stack rm --detach=false`` counts an ended task each time it looks, and ends when it
+    has counted as many as there are: if some are seen before there are fewer, never."""
+    swarm.create("web", 2)
+    swarm.obey()
+    failed, lives = swarm.tasks("web")
+    swarm.report(failed, TaskState.FAILED)
+    swarm.settle()
+    assert failed.id in swarm.state.tasks, "it is history"
+    swarm.change(control.remove_service, "web")
+    assert not any(is_dead(task) for task in swarm.state.tasks.values())
+    swarm.report(lives, TaskState.SHUTDOWN)
+    assert lives.id not in swarm.state.tasks
 
 
 def test_every_refusal_leaves_the_state_alone(swarm):

@@ -32,7 +32,11 @@ def update_status(
         since = task.running_since
         if status.state == TaskState.RUNNING and not since:
             since = context.now
-        draft.put(replace(task, status=status, running_since=since, updated_at=context.now))
+        task = replace(task, status=status, running_since=since, updated_at=context.now)
+        if is_dead(task) and task.desired_state >= TaskState.REMOVE:
+            draft.delete(task)
+        else:
+            draft.put(task)
 
 
 def _is_news(task: Task, status: TaskStatus) -> bool:
