@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from skep.cluster.index import ATTACHABLE_NETWORKS
-from skep.cluster.lives import is_dead, is_placed
+from skep.cluster.lives import is_dead, is_over, is_placed
 from skep.cluster.needs import (
     bare,
     config_ids,
@@ -109,7 +109,7 @@ def own_tasks(view: View, node_id: str) -> dict[str, Task]:
     return {
         task.id: handed_out(view, task)
         for task in view.tasks_of_node(node_id)
-        if is_placed(task) and not (is_dead(task) and task.desired_state >= TaskState.REMOVE)
+        if is_placed(task) and not is_over(task)
     }
 
 

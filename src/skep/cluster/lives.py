@@ -53,14 +53,25 @@ def age_key(task: Task) -> tuple[float, int, bool, str]:
 
 
 def stop(draft: Draft, context: Context, task: Task, desired: TaskState) -> None:
-    """Want the task stopped (SHUTDOWN) or gone (REMOVE). One that no node knows is deleted, and one
-    that has ended and is to be gone: ``docker stack rm`` waits for ever if it sees both that some
-    have ended and that there are fewer from one look to the next."""
-    gone = is_dead(task) and desired >= TaskState.REMOVE
-    if gone or not (is_placed(task) or is_dead(task)):
+    """Want the task stopped (SHUTDOWN) or gone (REMOVE). One that no node knows is deleted."""
+    if not is_placed(task) and not is_dead(task):
         draft.delete(task)
     elif task.desired_state < desired:
-        draft.put(replace(task, desired_state=desired, updated_at=context.now))
+        keep(draft, replace(task, desired_state=desired, updated_at=context.now))
+
+
+def keep(draft: Draft, task: Task) -> None:
+    """Put a task that changed; delete it if it is to be gone and has ended. ``docker stack rm``
+    waits for ever if it sees both that some have ended and, at its next look, fewer."""
+    if is_over(task):
+        draft.delete(task)
+    else:
+        draft.put(task)
+
+
+def is_over(task: Task) -> bool:
+    """Whether the task has ended and is to be gone."""
+    return is_dead(task) and task.desired_state >= TaskState.REMOVE
 
 
 def new_task(

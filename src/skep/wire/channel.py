@@ -168,9 +168,11 @@ class Channel:
 
     def _is_there(self) -> bool:
         """Whether the peer's kernel has confirmed something just now."""
+        if self._socket is None:
+            return False
         try:
             told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        except (AttributeError, OSError):  # it is no socket any more, or was none
+        except OSError:  # it was closed
             return False
         return len(told) == _TCP_INFO.size and _TCP_INFO.unpack(told)[0] < CONFIRMED * 1000
 

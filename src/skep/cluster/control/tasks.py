@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from skep.cluster.context import Context
-from skep.cluster.lives import is_dead, is_placed
+from skep.cluster.lives import is_dead, is_placed, keep
 from skep.cluster.state import Draft
 from skep.model.cluster import Task, TaskState, TaskStatus
 
@@ -32,11 +32,7 @@ def update_status(
         since = task.running_since
         if status.state == TaskState.RUNNING and not since:
             since = context.now
-        task = replace(task, status=status, running_since=since, updated_at=context.now)
-        if is_dead(task) and task.desired_state >= TaskState.REMOVE:
-            draft.delete(task)
-        else:
-            draft.put(task)
+        keep(draft, replace(task, status=status, running_since=since, updated_at=context.now))
 
 
 def _is_news(task: Task, status: TaskStatus) -> bool:
